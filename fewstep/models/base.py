@@ -1,0 +1,72 @@
+"""The one model convention: a denoiser maps (x, t) to its estimate of the clean data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from fewstep.errors import UnknownName
+from fewstep.processes import Process
+
+__all__ = ["PREDICTIONS", "Denoiser", "from_callable", "per_sample", "to_data"]
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """``x`` (B, ...), ``t`` (B,) in the process's units -> E[x_0 | x_t = x], same shape as ``x``."""
+
+    @property
+    def process(self) -> Process: ...
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor: ...
+
+
+def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """``values`` (B,) shaped (B, 1, …, 1) so that they broadcast over ``like`` (B, ...)."""
+    return values.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+# What a network may predict, and how it becomes data; v = α ε − σ x_0 (Salimans and Ho 2022, section 4).
+PREDICTIONS: dict[str, Callable[..., torch.Tensor]] = {
+    "data": lambda output, x, alpha, sigma: output,
+    "noise": lambda output, x, alpha, sigma: (x - sigma * output) / alpha,
+    "velocity": lambda output, x, alpha, sigma: (alpha * x - sigma * output) / (alpha**2 + sigma**2),
+}
+
+
+def to_data(
+    prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process
+) -> torch.Tensor:
+    """A network's ``output`` (B, ...) at state ``x`` (B, ...) and time ``t`` (B,) as data prediction (B, ...)."""
+    alpha, sigma = per_sample(process.alpha(t), x), per_sample(process.sigma(t), x)
+    return PREDICTIONS[prediction](output, x, alpha, sigma)
+
+
+@dataclass(frozen=True)
+class CallableDenoiser:
+    """A plain function as denoiser; see `from_callable`."""
+
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    process: Process
+    prediction: str
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return to_data(self.prediction, self.function(x, t), x, t, self.process)
+
+
+def from_callable(
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], process: Process, prediction: str = "noise"
+) -> CallableDenoiser:
+    """A denoiser from ``function(x, t)``: x (B, ...), t (B,) in the process's units -> same shape as x.
+
+    ``prediction`` says what the function returns: "noise", "data" or "velocity". Raises `UnknownName` for another word.
+
+    >>> import torch
+    >>> from fewstep import processes
+    >>> denoiser = from_callable(lambda x, t: x * 0, processes.VPLinear(), prediction="data")
+    >>> denoiser(torch.ones(2, 3), torch.ones(2)).sum().item()
+    0.0
+    """
+    if prediction not in PREDICTIONS:
+        raise UnknownName("prediction", prediction, PREDICTIONS)
+    return CallableDenoiser(function, process, prediction)

@@ -1,0 +1,103 @@
+"""Gaussian mixtures: denoisers whose E[x_0 | x_t] is exact, so that a solver's error is the whole error.
+
+    p(x_0) = Σ_k w_k N(μ_k, C_k),  C_k = U_k diag(v_k) U_kᵀ,  so p(x_t) = Σ_k w_k N(α μ_k, α² C_k + σ² I)
+
+| symbol | shape | meaning |
+|---|---|---|
+| w, μ, U, v | (K,), (K, d), (K, d, d), (K, d) | weights, means, eigenvectors (columns), eigenvalues ≥ 0 |
+| r_k | (B, K) | posterior probability of component k |
+| D | (B, d) | Σ_k r_k (μ_k + U_k [α v_k / (α² v_k + σ²)] U_kᵀ (x − α μ_k)) |
+"""
+
+from typing import Self
+
+import torch
+
+from fewstep.errors import InvalidModel
+from fewstep.processes import Process
+
+__all__ = ["Gaussian", "GaussianMixture"]
+
+
+class GaussianMixture:
+    """Exact denoiser of a full-covariance Gaussian mixture. Samples may have any shape with d numbers in all.
+
+    ``weights`` (K,) positive, made to sum to 1 · ``means`` (K, d) · ``covariances`` (K, d, d) symmetric, positive
+    semi-definite. Raises `InvalidModel` where shapes or values do not fit.
+    """
+
+    def __init__(
+        self, process: Process, weights: torch.Tensor, means: torch.Tensor, covariances: torch.Tensor
+    ) -> None:
+        count, d = means.shape if means.ndim == 2 else (0, 0)
+        if count < 1 or weights.shape != (count,) or covariances.shape != (count, d, d):
+            raise InvalidModel(
+                "a mixture wants weights (K,), means (K, d), covariances (K, d, d); got "
+                f"{tuple(weights.shape)}, {tuple(means.shape)}, {tuple(covariances.shape)}"
+            )
+        if not all(tensor.isfinite().all() for tensor in (weights, means, covariances)):
+            raise InvalidModel("a mixture's weights, means and covariances must be finite")
+        if not (weights > 0).all():
+            raise InvalidModel("a mixture's weights must be positive")
+        if not torch.allclose(covariances, covariances.mT, atol=1e-6):
+            raise InvalidModel("a mixture's covariances must be symmetric")
+        values, vectors = torch.linalg.eigh(covariances.double())
+        if values.min() < -1e-6 * values.max():
+            raise InvalidModel("a mixture's covariances must be positive semi-definite")
+        self.process = process
+        self._set(weights.double() / weights.double().sum(), means.double(), values.clamp_min(0), vectors)
+
+    def _set(
+        self, weights: torch.Tensor, means: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor
+    ) -> None:
+        self.weights, self.means, self.values, self.vectors = weights, means, values, vectors
+        count, d = means.shape
+        self._project = vectors.permute(1, 0, 2).reshape(d, count * d)  # (d, K·d): x -> U_kᵀ x for all k at once
+        self._centres = torch.einsum("kde,kd->ke", vectors, means)  # (K, d): U_kᵀ μ_k
+        self._casts: dict[tuple[torch.dtype, torch.device], Self] = {}
+
+    def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Self:
+        """The same mixture with its tables in ``dtype`` on ``device``; made once for each."""
+        key = dtype, torch.device(device or self.means.device)
+        if key not in self._casts:
+            other = object.__new__(type(self))
+            other.process = self.process
+            other._set(*(table.to(key[1], dtype) for table in (self.weights, self.means, self.values, self.vectors)))
+            self._casts[key] = other
+        return self._casts[key]
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,); same shape and dtype as ``x``."""
+        if x.dtype != self.means.dtype or x.device != self.means.device:
+            return self.to(x.dtype, x.device)(x, t)
+        count, d = self.means.shape
+        alpha = self.process.alpha(t)[:, None, None]  # (B, 1, 1)
+        sigma = self.process.sigma(t)[:, None, None]
+        rotated = (x.reshape(-1, d) @ self._project).reshape(-1, count, d) - alpha * self._centres  # (B, K, d)
+        spread = alpha**2 * self.values + sigma**2  # (B, K, d)
+        logits = self.weights.log() - 0.5 * (rotated**2 / spread + spread.log()).sum(-1)  # (B, K)
+        posterior = logits.softmax(-1)
+        shift = posterior[:, :, None] * (alpha * self.values / spread) * rotated  # (B, K, d)
+        mean = posterior @ self.means + shift.reshape(-1, count * d) @ self._project.T
+        return mean.reshape(x.shape)
+
+
+class Gaussian(GaussianMixture):
+    """One Gaussian N(mean, covariance): the denoiser whose probability-flow ODE has a closed form.
+
+    ``mean`` (d,) · ``covariance`` (d, d).
+    """
+
+    def __init__(self, process: Process, mean: torch.Tensor, covariance: torch.Tensor) -> None:
+        super().__init__(process, torch.ones(1), mean[None], covariance[None])
+
+    def flow(self, noise: torch.Tensor, start: float, end: float) -> torch.Tensor:
+        """The exact probability-flow map of a state at time ``start``, (B, d), to time ``end``; same shape.
+
+        Along each eigenvector, (y − α μ) scales with √(α² v + σ²).
+        """
+        process, vectors = self.process, self.vectors[0].to(noise)
+        values, mean = self.values[0].to(noise), self.means[0].to(noise)
+        spread = [process.alpha(t) ** 2 * values + process.sigma(t) ** 2 for t in (start, end)]
+        rotated = (noise - process.alpha(start) * mean) @ vectors
+        return process.alpha(end) * mean + (rotated * (spread[1] / spread[0]).sqrt()) @ vectors.T

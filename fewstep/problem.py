@@ -1,0 +1,107 @@
+"""What search, predictor, storage and service say to each other: small frozen values."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fewstep.errors import InvalidInput, UnknownName
+from fewstep.schedule import Schedule
+
+__all__ = ["MAX_NFE", "METRICS", "Prediction", "Problem", "Rank", "Result", "Score", "Trial"]
+
+METRICS = ("endpoint",)
+MAX_NFE = 50  # above this a hand-made solver is as good as exact
+MAX_BUDGET = 100_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What to search for: the model's identity, network calls per sample, metric, evaluations to spend, seed.
+
+    Raises `InvalidInput` where a number is out of range.
+    """
+
+    model: str
+    nfe: int
+    metric: str = "endpoint"
+    budget: int = 400
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("nfe", 1, MAX_NFE), ("budget", 1, MAX_BUDGET), ("seed", 0, 2**31 - 1)):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise InvalidInput(f"{name} is a whole number from {low} to {high}, got {value!r}")
+        if self.metric not in METRICS:
+            raise UnknownName("metric", self.metric, METRICS)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured error: ``value`` with its ``standard_error``, over ``noises`` start noises, for ``calls`` network
+    sample-calls. Lower is better."""
+
+    value: float
+    standard_error: float
+    noises: int
+    calls: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and math.isfinite(self.standard_error)):
+            raise InvalidInput(f"a score is finite, got {self.value} ± {self.standard_error}")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluated schedule. ``score`` is None where the evaluation failed; ``reason`` then says why.
+
+    ``origin`` says where the proposal came from ("baseline dpmpp-2m quadratic", "mutation", …). ``predicted`` is the
+    ranker's forecast of log(score) made before the evaluation, ``predicted_std`` its standard deviation.
+    """
+
+    number: int
+    schedule: Schedule
+    score: Score | None
+    origin: str
+    predicted: float | None = None
+    predicted_std: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search publishes; every score is measured on held-out noises that the search never saw.
+
+    ``ratio`` is score/baseline with its paired 95 % bootstrap interval ``ratio_low`` … ``ratio_high``; ``teacher_error``
+    is the teacher's own distance to convergence, in the units of the scores; ``calls`` counts every network
+    sample-call spent, teacher included; ``tau`` is Kendall's τ of the ranker on trials it had not seen.
+    """
+
+    problem: Problem
+    schedule: Schedule
+    score: Score
+    baseline_name: str
+    baseline_schedule: Schedule
+    baseline: Score
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    teacher_error: float
+    calls: int
+    evaluations: int
+    seconds: float
+    tau: float | None = None
+
+
+class Prediction(NamedTuple):
+    """Forecast of log(score) for M candidates: ``mean`` and ``std``, both (M,)."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Prediction]
+"""``rank(trials so far, candidates) -> Prediction``; deterministic in its arguments."""

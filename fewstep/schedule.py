@@ -1,0 +1,180 @@
+"""A schedule: the choices that make a few-step sampler. What people read, search and discuss.
+
+`fewstep.compile` turns it into numbers. A stored schedule carries both, so that it keeps its meaning when solver code
+changes: where the stored numbers differ from what the choices compile to, the stored numbers rule.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from fewstep import processes
+from fewstep.errors import FewstepError, InvalidSchedule
+from fewstep.grids import MAX_CALLS
+from fewstep.processes import Process
+from fewstep.steps.exponential import SCALES
+from fewstep.tableau import Tableau, compile
+
+__all__ = ["FORMAT", "VERSION", "Schedule", "Step"]
+
+FORMAT = "fewstep.schedule"
+VERSION = 1
+PREDICTIONS = ("data", "noise")
+MAX_ORDER = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """The strategy of one step: what is extrapolated, how many outputs it uses, and its derivative factors.
+
+    ``prediction`` "data" or "noise" · ``order`` 1–4 · ``scale`` of the first derivative ("none", "bh1", "bh2") ·
+    ``second`` factor of the second derivative (0.5 in DPM-Solver-3M as published).
+    """
+
+    prediction: str = "data"
+    order: int = 1
+    scale: str = "none"
+    second: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise InvalidSchedule(f"prediction is one of {PREDICTIONS}, got {self.prediction!r}")
+        if type(self.order) is not int or not 1 <= self.order <= MAX_ORDER:
+            raise InvalidSchedule(f"order is a whole number from 1 to {MAX_ORDER}, got {self.order!r}")
+        if self.scale not in SCALES:
+            raise InvalidSchedule(f"scale is one of {tuple(SCALES)}, got {self.scale!r}")
+        if not isinstance(self.second, (int, float)) or not math.isfinite(self.second):
+            raise InvalidSchedule(f"second is a finite factor, got {self.second!r}")
+
+    def canonical(self) -> "Step":
+        """The simplest step with the same meaning: choices that its order does not use are reset."""
+        return replace(
+            self,
+            prediction=self.prediction if self.order > 1 else "data",
+            scale=self.scale if self.order > 1 else "none",
+            second=float(self.second) if self.order > 2 else 1.0,
+        )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """N + 1 falling times and N steps on a process; ``rows`` are fitted numbers that overrule the steps, if any.
+
+    Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times strictly falling inside
+    the process's range, order at most the number of outputs so far, order 1 where λ is infinite.
+    """
+
+    process: Process
+    times: tuple[float, ...]
+    steps: tuple[Step, ...]
+    rows: Tableau | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "times", tuple(float(t) for t in self.times))
+            object.__setattr__(self, "steps", tuple(self.steps))
+        except (TypeError, ValueError) as error:
+            raise InvalidSchedule(f"times are numbers and steps are Step values: {error}") from error
+        n = len(self.steps)
+        if not 1 <= n <= MAX_CALLS:
+            raise InvalidSchedule(f"a schedule has 1 to {MAX_CALLS} steps, got {n}")
+        if len(self.times) != n + 1:
+            raise InvalidSchedule(f"{n} steps want {n + 1} times, got {len(self.times)}: add the missing entries")
+        for i, t in enumerate(self.times):
+            if not self.process.t_zero <= t <= self.process.t_max:
+                raise InvalidSchedule(
+                    f"times[{i}] = {t} is outside [{self.process.t_zero}, {self.process.t_max}] of {self.process.kind}"
+                )
+            if i and t >= self.times[i - 1]:
+                raise InvalidSchedule(f"times[{i}] = {t} does not lie below times[{i - 1}] = {self.times[i - 1]}")
+        finite = np.isfinite(self.process.log_snr(np.array(self.times)))
+        for i, step in enumerate(self.steps):
+            usable = int(finite[: i + 1].sum()) if finite[i] and finite[i + 1] else 1
+            if step.order > usable:
+                raise InvalidSchedule(
+                    f"steps[{i}] has order {step.order}, but only {usable} outputs can be used there (outputs so far "
+                    "at finite log-SNR; 1 where the step starts at alpha = 0 or ends at sigma = 0): lower the order"
+                )
+        if self.rows is not None and not np.array_equal(self.rows.times, np.array(self.times)):
+            raise InvalidSchedule("rows were made for other times than the schedule's")
+
+    @property
+    def nfe(self) -> int:
+        """Network calls for one sample."""
+        return len(self.steps)
+
+    def canonical(self) -> "Schedule":
+        """The schedule in its simplest equal form; equal schedules compile to equal numbers and share a digest."""
+        return replace(self, steps=tuple(step.canonical() for step in self.steps))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical choices (and fitted rows, if any), in hexadecimal."""
+        content = self.canonical()._choices()
+        content["rows"] = None if self.rows is None else self.rows.to_dict()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _choices(self) -> dict[str, Any]:
+        return {
+            "process": processes.to_dict(self.process),
+            "times": list(self.times),
+            "steps": [asdict(step) for step in self.steps],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: format, version, choices, compiled tableau and digest."""
+        head = {"format": FORMAT, "version": VERSION}
+        return {**head, **self._choices(), "tableau": compile(self).to_dict(), "digest": self.digest}
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The schedule as JSON text; `from_json` is the inverse."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Schedule":
+        """The schedule that `to_dict` described; raises `InvalidSchedule` with what was given and what was wanted."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InvalidSchedule(f'a schedule file is a JSON object with "format": "{FORMAT}"')
+        if data.get("version") != VERSION:
+            raise InvalidSchedule(f"schedule version {data.get('version')!r} is not {VERSION}: use a matching fewstep")
+        for key in ("process", "times", "steps", "tableau"):
+            if key not in data:
+                raise InvalidSchedule(f"the schedule has no {key!r}")
+        for key in ("times", "steps"):
+            if not isinstance(data[key], list):
+                raise InvalidSchedule(f"{key!r} is a list, got {type(data[key]).__name__}")
+        steps = tuple(_step(i, item) for i, item in enumerate(data["steps"]))
+        try:
+            process = processes.from_dict(data["process"])
+        except FewstepError as error:
+            raise InvalidSchedule(f"the schedule's process: {error}") from error
+        schedule, stored = cls(process, tuple(data["times"]), steps), Tableau.from_dict(data["tableau"])
+        if stored.calls != schedule.nfe:
+            raise InvalidSchedule(f"{schedule.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
+        if not stored.close_to(compile(schedule)):
+            schedule = replace(schedule, rows=stored)
+        if data.get("digest", schedule.digest) != schedule.digest:
+            raise InvalidSchedule("the digest does not fit the content: the file was changed; drop 'digest' to accept it")
+        return schedule
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Schedule":
+        """The schedule that `to_json` wrote; raises `InvalidSchedule`."""
+        try:
+            return cls.from_dict(json.loads(text))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidSchedule(f"not JSON: {error}") from error
+
+
+def _step(index: int, item: Any) -> Step:
+    known = [field.name for field in fields(Step)]
+    if not isinstance(item, dict) or not set(item) <= set(known):
+        raise InvalidSchedule(f"steps[{index}] is an object with {', '.join(known)}; got {str(item)[:80]}")
+    try:
+        return Step(**item)
+    except InvalidSchedule as error:
+        raise InvalidSchedule(f"steps[{index}]: {error}") from error

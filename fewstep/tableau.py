@@ -1,0 +1,129 @@
+"""The numbers that run: every few-step solver is linear in the start state and the network's past outputs.
+
+    y_{i+1} = c_i·y_0 + Σ_{j≤i} W_ij·D_j (+ Σ_k S_ik·z_k),    i = 0 … N−1
+
+| symbol | field | shape | meaning |
+|---|---|---|---|
+| t_i | ``times`` | (N+1,) | time of state y_i |
+| τ_i | ``network_times`` | (N,) | time that call i tells the network |
+| c | ``start`` | (N,) | weight of the start state y_0 = prior_std · noise |
+| W | ``outputs`` | (N, N) | weight of call j's data prediction D_j in state i+1; lower triangular |
+| S | ``noise`` | (N, K) | weight of fresh noise z_k; K = 0 for deterministic solvers |
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewstep.errors import InvalidSchedule
+from fewstep.steps.exponential import output_weights
+
+if TYPE_CHECKING:
+    from fewstep.schedule import Schedule
+
+__all__ = ["Tableau", "compile"]
+
+FIELDS = ("times", "network_times", "start", "outputs", "noise")
+
+
+@dataclass(frozen=True, eq=False)
+class Tableau:
+    """A solver schedule as numbers, float64 and read-only; raises `InvalidSchedule` where a shape or a value is wrong."""
+
+    times: np.ndarray
+    network_times: np.ndarray
+    start: np.ndarray
+    outputs: np.ndarray
+    noise: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in FIELDS:
+            try:
+                array = np.array(getattr(self, name), dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise InvalidSchedule(f"tableau {name} is not a regular table of numbers: {error}") from error
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        n = len(self.times) - 1 if self.times.ndim == 1 else 0
+        wanted = {"times": (n + 1,), "network_times": (n,), "start": (n,), "outputs": (n, n)}
+        for name, shape in wanted.items():
+            if n < 1 or getattr(self, name).shape != shape:
+                raise InvalidSchedule(
+                    f"tableau {name} has shape {getattr(self, name).shape}, wanted {shape} for {n} calls (times has "
+                    "one entry more than there are calls): rows are missing or left over"
+                )
+        if self.noise.ndim != 2 or self.noise.shape[0] != n:
+            raise InvalidSchedule(f"tableau noise has shape {self.noise.shape}, wanted ({n}, K)")
+        for name in FIELDS:
+            if not np.all(np.isfinite(getattr(self, name))):
+                raise InvalidSchedule(f"tableau {name} holds NaN or infinity; every number must be finite")
+        if np.any(np.triu(self.outputs, 1)):
+            raise InvalidSchedule("tableau outputs uses a network output before it exists (not lower triangular)")
+
+    @property
+    def calls(self) -> int:
+        """Network calls for one sample."""
+        return len(self.network_times)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` is the inverse, exactly."""
+        return {name: getattr(self, name).tolist() for name in FIELDS}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Tableau":
+        """The tableau that `to_dict` described; raises `InvalidSchedule`."""
+        if not isinstance(data, dict) or set(data) != set(FIELDS):
+            given = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise InvalidSchedule(f"a tableau is an object with {', '.join(FIELDS)}; got {given}")
+        return cls(**data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tableau) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in FIELDS
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name).tobytes() for name in FIELDS))
+
+    def close_to(self, other: "Tableau", tolerance: float = 1e-9) -> bool:
+        """Whether both have the same shape and agree to ``tolerance`` (absolute and relative)."""
+        return self.noise.shape == other.noise.shape and self.calls == other.calls and all(
+            np.allclose(getattr(self, name), getattr(other, name), rtol=tolerance, atol=tolerance) for name in FIELDS
+        )
+
+
+@lru_cache(maxsize=4096)
+def compile(schedule: "Schedule") -> Tableau:
+    """The tableau of a schedule: its own fitted rows where it carries them, else what its choices amount to.
+
+    >>> from fewstep import processes, solvers
+    >>> compile(solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)).outputs.shape
+    (4, 4)
+    """
+    if schedule.rows is not None:
+        return schedule.rows
+    times = np.array(schedule.times)
+    n = len(schedule.steps)
+    alpha, sigma = schedule.process.alpha(times), schedule.process.sigma(times)
+    lam = schedule.process.log_snr(times)
+    # Rows are vectors in the basis (y_0, D_0, …, D_{N−1}).
+    states = np.zeros((n + 1, n + 1))
+    states[0, 0] = 1.0
+    data = np.eye(n + 1)[1:]  # D_j
+    noise = np.zeros((n, n + 1))  # ε_j = (y_j − α_j D_j)/σ_j
+    for i, step in enumerate(schedule.steps):
+        noise[i] = (states[i] - alpha[i] * data[i]) / sigma[i]
+        if step.order == 1:  # DDIM in a form that holds at both ends, where λ is infinite
+            states[i + 1] = sigma[i + 1] / sigma[i] * states[i]
+            states[i + 1] += (alpha[i + 1] - alpha[i] * sigma[i + 1] / sigma[i]) * data[i]
+            continue
+        points = np.arange(i, i - step.order, -1)
+        gap = float(lam[i + 1] - lam[i])
+        weights = output_weights(gap, lam[points[1:]] - lam[i], step.prediction, step.scale, step.second)
+        if step.prediction == "data":
+            states[i + 1] = sigma[i + 1] / sigma[i] * states[i] + alpha[i + 1] * (weights @ data[points])
+        else:
+            states[i + 1] = alpha[i + 1] / alpha[i] * states[i] - sigma[i + 1] * (weights @ noise[points])
+    return Tableau(times, times[:-1], states[1:, 0], states[1:, 1:], np.zeros((n, 0)))

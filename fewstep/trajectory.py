@@ -1,0 +1,69 @@
+"""Stored teacher trajectories: states and outputs along the exact flow, and what a tableau does when replayed on them.
+
+Replay costs no network call: it takes the teacher's outputs for the student's. The residual of row i is
+
+    r_i = ‖ c_i·y_0 + Σ_{j≤i} W_ij·D*(t_j) − y*(t_{i+1}) ‖ / √d,   root mean square over the stored noises
+
+| symbol | field | shape | meaning |
+|---|---|---|---|
+| λ_k | ``log_snrs`` | (K,) | rising, where the teacher was stored |
+| y* | ``states`` | (K, n, d) | teacher's states |
+| D* | ``outputs`` | (K, n, d) | teacher's data predictions |
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewstep.errors import InvalidInput
+from fewstep.processes import Process
+from fewstep.tableau import Tableau
+
+__all__ = ["Trajectories"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Teacher trajectories of n noises at K log-SNRs; any linear projection of the state space serves as d."""
+
+    process: Process
+    log_snrs: np.ndarray
+    states: np.ndarray
+    outputs: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.log_snrs)
+        if count < 4 or np.any(np.diff(self.log_snrs) <= 0):
+            raise InvalidInput(f"trajectories want at least 4 rising log-SNRs, got {count}")
+        if self.states.shape != self.outputs.shape or self.states.ndim != 3 or len(self.states) != count:
+            raise InvalidInput(
+                f"trajectories want states and outputs (K, n, d) with K = {count}, got {self.states.shape} and "
+                f"{self.outputs.shape}"
+            )
+
+    def at(self, values: np.ndarray, log_snrs: np.ndarray) -> np.ndarray:
+        """``values`` (K, n, d), one of the fields, interpolated to ``log_snrs`` (...,) -> (..., n, d); cubic in λ."""
+        knots = self.log_snrs
+        where = np.clip(log_snrs, knots[0], knots[-1])
+        first = np.clip(np.searchsorted(knots, where) - 2, 0, len(knots) - 4)
+        result = np.zeros((*np.shape(log_snrs), *values.shape[1:]))
+        for a in range(4):  # Lagrange basis on the four knots around each point
+            weight = np.ones_like(where)
+            for b in range(4):
+                if b != a:
+                    weight = weight * (where - knots[first + b]) / (knots[first + a] - knots[first + b])
+            result += weight[..., None, None] * values[first + a]
+        return result
+
+    def replay(self, tableaus: Sequence[Tableau]) -> np.ndarray:
+        """Residuals (M, N) of M tableaus of N calls each, in the units of the data; the last column is the end."""
+        times = np.array([tableau.times for tableau in tableaus])  # (M, N+1)
+        with np.errstate(divide="ignore"):
+            log_snrs = self.process.log_snr(times)
+        states, outputs = self.at(self.states, log_snrs), self.at(self.outputs, log_snrs[:, :-1])  # (M, N, n, d)
+        starts = np.array([tableau.start for tableau in tableaus])  # (M, N)
+        weights = np.array([tableau.outputs for tableau in tableaus])  # (M, N, N)
+        made = starts[:, :, None, None] * states[:, :1] + np.einsum("mij,mjnd->mind", weights, outputs)
+        residuals: np.ndarray = np.sqrt(np.mean((made - states[:, 1:]) ** 2, axis=(2, 3)))
+        return residuals

@@ -1,0 +1,1 @@
+"""Trains the reference models of the zoo from seeded recipes."""
