@@ -1,8 +1,8 @@
 """fewstep: few-step samplers for diffusion models, as schedules that compile to tableaus."""
 
 from fewstep import grids, models, processes, solvers
+from fewstep.sample import sample, states
 from fewstep.schedule import Schedule, Step
 from fewstep.tableau import Tableau, compile
-from fewstep.sample import sample, states
 
 __all__ = ["Schedule", "Step", "Tableau", "compile", "grids", "models", "processes", "sample", "solvers", "states"]

@@ -75,9 +75,9 @@ class Trial:
 class Result:
     """What a search publishes; every score is measured on held-out noises that the search never saw.
 
-    ``ratio`` is score/baseline with its paired 95 % bootstrap interval ``ratio_low`` … ``ratio_high``; ``teacher_error``
-    is the teacher's own distance to convergence, in the units of the scores; ``calls`` counts every network
-    sample-call spent, teacher included; ``tau`` is Kendall's τ of the ranker on trials it had not seen.
+    ``ratio`` is score/baseline with its paired 95 % bootstrap interval ``ratio_low`` … ``ratio_high``;
+    ``teacher_error`` is the teacher's own distance to convergence, in the units of the scores; ``calls`` counts every
+    network sample-call spent, teacher included; ``tau`` is Kendall's τ of the ranker on trials it had not seen.
     """
 
     problem: Problem

@@ -83,14 +83,15 @@ class _VariancePreserving:
         """The time whose log-SNR is ``lam``; same shape."""
         xp = _xp(lam)
         zero = lam * 0.0 if isinstance(lam, torch.Tensor) else 0.0
-        return self._time(-0.5 * xp.logaddexp(zero, -2 * lam))  # type: ignore[no-any-return]
+        time: Number = self._time(-0.5 * xp.logaddexp(zero, -2 * lam))
+        return time
 
 
 @dataclass(frozen=True)
 class VPLinear(_VariancePreserving):
     """Variance-preserving SDE with linear β(t), t in [0, 1] (Song et al. 2021, eq. 32).
 
-    >>> round(VPLinear().log_snr(1.0), 3)
+    >>> round(float(VPLinear().log_snr(1.0)), 3)
     -5.025
     """
 
@@ -162,7 +163,7 @@ class Discrete(_VariancePreserving):
         if len(table) < 3 or not (np.all(np.diff(table) < 0) and table[-1] > 0):
             raise InvalidInput(
                 "discrete wants at least two alphas_cumprod, strictly falling, all inside (0, 1); "
-                f"got {len(self.alphas_cumprod)} values, first {self.alphas_cumprod[:1]}, last {self.alphas_cumprod[-1:]}"
+                f"got {len(table) - 1} values, first {table[1:2]}, last {table[-1:]}"
             )
 
     @classmethod
@@ -192,7 +193,7 @@ class Discrete(_VariancePreserving):
             low = torch.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
             left, right = falling[low], falling[low + 1]
             return low - 1 + (log_alpha - left) / (right - left)
-        return np.interp(-np.asarray(log_alpha), -self._table, np.arange(len(self._table)) - 1.0)
+        return np.interp(-np.float64(log_alpha), -self._table, np.arange(len(self._table)) - 1.0)
 
 
 KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (VPLinear, Cosine, Discrete)}

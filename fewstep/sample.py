@@ -1,5 +1,6 @@
 """The sampling loop: apply a tableau's rows to the network's outputs. Nothing else happens here."""
 
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -51,7 +52,4 @@ def sample(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor
     >>> sample(gaussian, solvers.named("ddim").schedule(process, nfe=4), torch.ones(3, 2)).shape
     torch.Size([3, 2])
     """
-    last = noise
-    for last in states(denoiser, schedule, noise):
-        pass
-    return last
+    return deque(states(denoiser, schedule, noise), maxlen=1).pop()

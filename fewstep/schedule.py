@@ -158,7 +158,9 @@ class Schedule:
         if not stored.close_to(compile(schedule)):
             schedule = replace(schedule, rows=stored)
         if data.get("digest", schedule.digest) != schedule.digest:
-            raise InvalidSchedule("the digest does not fit the content: the file was changed; drop 'digest' to accept it")
+            raise InvalidSchedule(
+                "the digest does not fit the content: the file was edited; drop 'digest' to accept it"
+            )
         return schedule
 
     @classmethod

@@ -30,7 +30,7 @@ FIELDS = ("times", "network_times", "start", "outputs", "noise")
 
 @dataclass(frozen=True, eq=False)
 class Tableau:
-    """A solver schedule as numbers, float64 and read-only; raises `InvalidSchedule` where a shape or a value is wrong."""
+    """A solver schedule as numbers, float64 and read-only; raises `InvalidSchedule` where a shape or value is wrong."""
 
     times: np.ndarray
     network_times: np.ndarray
@@ -89,8 +89,13 @@ class Tableau:
 
     def close_to(self, other: "Tableau", tolerance: float = 1e-9) -> bool:
         """Whether both have the same shape and agree to ``tolerance`` (absolute and relative)."""
-        return self.noise.shape == other.noise.shape and self.calls == other.calls and all(
-            np.allclose(getattr(self, name), getattr(other, name), rtol=tolerance, atol=tolerance) for name in FIELDS
+        return (
+            self.noise.shape == other.noise.shape
+            and self.calls == other.calls
+            and all(
+                np.allclose(getattr(self, name), getattr(other, name), rtol=tolerance, atol=tolerance)
+                for name in FIELDS
+            )
         )
 
 

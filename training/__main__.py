@@ -11,7 +11,12 @@ from fewstep.models import zoo
 from training import mixture
 
 RECIPES: dict[str, Callable[[Path, int], None]] = {"digits-mixture": mixture.fit}
-Recipe = StrEnum("Recipe", {name: name for name in RECIPES})
+
+
+class Recipe(StrEnum):
+    """Names on the command line; one for each entry of `RECIPES`."""
+
+    DIGITS_MIXTURE = "digits-mixture"
 
 
 def main(

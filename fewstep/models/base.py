@@ -34,9 +34,7 @@ PREDICTIONS: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
-def to_data(
-    prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process
-) -> torch.Tensor:
+def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process) -> torch.Tensor:
     """A network's ``output`` (B, ...) at state ``x`` (B, ...) and time ``t`` (B,) as data prediction (B, ...)."""
     alpha, sigma = per_sample(process.alpha(t), x), per_sample(process.sigma(t), x)
     return PREDICTIONS[prediction](output, x, alpha, sigma)

@@ -26,9 +26,7 @@ class GaussianMixture:
     semi-definite. Raises `InvalidModel` where shapes or values do not fit.
     """
 
-    def __init__(
-        self, process: Process, weights: torch.Tensor, means: torch.Tensor, covariances: torch.Tensor
-    ) -> None:
+    def __init__(self, process: Process, weights: torch.Tensor, means: torch.Tensor, covariances: torch.Tensor) -> None:
         count, d = means.shape if means.ndim == 2 else (0, 0)
         if count < 1 or weights.shape != (count,) or covariances.shape != (count, d, d):
             raise InvalidModel(
@@ -47,9 +45,7 @@ class GaussianMixture:
         self.process = process
         self._set(weights.double() / weights.double().sum(), means.double(), values.clamp_min(0), vectors)
 
-    def _set(
-        self, weights: torch.Tensor, means: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor
-    ) -> None:
+    def _set(self, weights: torch.Tensor, means: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor) -> None:
         self.weights, self.means, self.values, self.vectors = weights, means, values, vectors
         count, d = means.shape
         self._project = vectors.permute(1, 0, 2).reshape(d, count * d)  # (d, K·d): x -> U_kᵀ x for all k at once

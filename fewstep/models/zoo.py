@@ -23,7 +23,7 @@ __all__ = ["ZooModel", "describe", "load", "names", "read_weights"]
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors file; raises `InvalidModel` where it is missing, truncated or no safetensors file."""
+    """All tensors of a safetensors file; raises `InvalidModel` where it is missing, truncated or something else."""
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
