@@ -23,7 +23,7 @@ MAX_CALLS = 1000  # a schedule longer than any teacher's is a mistake
 
 def _place(process: Process, nfe: int, end: float | None, to: Callable, back: Callable) -> tuple[float, ...]:
     """N + 1 times, even in ``to(t)``, with exact ends."""
-    if not isinstance(nfe, int) or not 1 <= nfe <= MAX_CALLS:
+    if type(nfe) is not int or not 1 <= nfe <= MAX_CALLS:
         raise InvalidInput(f"a grid wants 1 <= nfe <= {MAX_CALLS} calls, got {nfe!r}")
     last = process.t_min if end is None else end
     if not process.t_zero <= last < process.t_max:
@@ -33,25 +33,46 @@ def _place(process: Process, nfe: int, end: float | None, to: Callable, back: Ca
 
 
 def time(process: Process, nfe: int, end: float | None = None) -> tuple[float, ...]:
-    """Even in t."""
+    """Even in t.
+
+    >>> from fewstep import processes
+    >>> time(processes.VPLinear(), 2, end=0.5)
+    (1.0, 0.75, 0.5)
+    """
     return _place(process, nfe, end, lambda t: t, lambda u: u)
 
 
 def quadratic(process: Process, nfe: int, end: float | None = None) -> tuple[float, ...]:
-    """Even in √(t − t_zero): dense near the data."""
+    """Even in √(t − t_zero): dense near the data.
+
+    >>> from fewstep import processes
+    >>> quadratic(processes.VPLinear(), 2, end=0.0)
+    (1.0, 0.25, 0.0)
+    """
     zero = process.t_zero
     return _place(process, nfe, end, lambda t: (t - zero) ** 0.5, lambda u: u * u + zero)
 
 
 def logsnr(process: Process, nfe: int, end: float | None = None) -> tuple[float, ...]:
-    """Even in λ. Wants ends with finite λ."""
-    _want_finite(process, end, "logsnr")
+    """Even in λ. Wants both ends with finite λ.
+
+    >>> from fewstep import processes
+    >>> lam = [float(processes.VPLinear().log_snr(t)) for t in logsnr(processes.VPLinear(), 2)]
+    >>> round(lam[0] - 2 * lam[1] + lam[2], 9)
+    0.0
+    """
+    _want_finite(process, {"start": process.t_max, "end": process.t_min if end is None else end}, "logsnr")
     return _place(process, nfe, end, lambda t: process.log_snr(np.float64(t)), process.time)
 
 
 def edm(process: Process, nfe: int, end: float | None = None, rho: float = 7.0) -> tuple[float, ...]:
-    """Even in (σ/α)^{1/ρ}. Wants a start with α > 0."""
-    _want_finite(process, process.t_min, "edm")
+    """Even in (σ/α)^{1/ρ}. Wants a start with α > 0; σ may be 0 at the end.
+
+    >>> from fewstep import processes
+    >>> [round(t, 3) for t in edm(processes.VPLinear(), 2, end=0.0)]
+    [1.0, 0.293, 0.0]
+    """
+    _want_finite(process, {"start": process.t_max}, "edm")
 
     def to(t: float) -> float:
         return float(np.exp(-process.log_snr(np.float64(t)) / rho))
@@ -63,7 +84,11 @@ GRIDS: dict[str, Grid] = {"logsnr": logsnr, "time": time, "quadratic": quadratic
 
 
 def names() -> list[str]:
-    """Names of the grids."""
+    """Names of the grids.
+
+    >>> names()
+    ['logsnr', 'time', 'quadratic', 'edm']
+    """
     return list(GRIDS)
 
 
@@ -79,11 +104,11 @@ def named(name: str) -> Grid:
     return GRIDS[name]
 
 
-def _want_finite(process: Process, end: float | None, name: str) -> None:
-    last = process.t_min if end is None else end
-    ends = process.log_snr(np.array([process.t_max, last], dtype=np.float64))
-    if not np.all(np.isfinite(ends)):
+def _want_finite(process: Process, ends: dict[str, float], name: str) -> None:
+    for which, t in ends.items():
+        if not process.t_zero <= t <= process.t_max or np.isfinite(process.log_snr(np.float64(t))):
+            continue  # `_place` says what is wrong with an end outside the range
         raise InvalidInput(
-            f"the {name} grid wants finite log-SNR at both ends, got {ends[0]} at t={process.t_max} and {ends[1]} "
-            f"at t={last}; choose another grid or an end above {process.t_zero}"
+            f"the {name} grid wants finite log-SNR at its {which}, got {process.log_snr(np.float64(t))} at t={t}; "
+            f"choose another {'grid or t_max' if which == 'start' else 'grid or end'}"
         )

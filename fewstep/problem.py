@@ -10,7 +10,7 @@ import numpy as np
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.schedule import Schedule
 
-__all__ = ["MAX_NFE", "METRICS", "Prediction", "Problem", "Rank", "Result", "Score", "Trial"]
+__all__ = ["MAX_BUDGET", "MAX_NFE", "METRICS", "Prediction", "Problem", "Rank", "Result", "Score", "Trial"]
 
 METRICS = ("endpoint",)
 MAX_NFE = 50  # above this a hand-made solver is as good as exact
@@ -41,8 +41,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Score:
-    """A measured error: ``value`` with its ``standard_error``, over ``noises`` start noises, for ``calls`` network
-    sample-calls. Lower is better."""
+    """A measured error, lower is better: ``value`` ± ``standard_error`` over ``noises`` start noises.
+
+    ``calls`` counts the network sample-calls spent on it. Raises `InvalidInput` where a number is not finite.
+
+    >>> Score(0.1, 0.01, noises=128, calls=1024).value
+    0.1
+    """
 
     value: float
     standard_error: float

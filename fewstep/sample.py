@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from fewstep.errors import InvalidInput
+from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.base import Denoiser
 from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau, compile
@@ -16,8 +16,16 @@ __all__ = ["sample", "states"]
 def states(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield the states y_0, …, y_N, each (B, ...), float32 or better; one network call between two states.
 
-    ``noise`` is (B, ...) standard normal. Raises `InvalidInput` where it is not floating point or not batched, or where
-    the schedule was made for another process than the denoiser's.
+    ``noise`` is (B, ...) standard normal. Raises, once iterated, `InvalidInput` where it is not floating point or not
+    batched, or where the schedule was made for another process than the denoiser's; `InvalidModel` where the denoiser
+    returns another shape than it was given.
+
+    >>> import torch
+    >>> from fewstep import models, processes, solvers
+    >>> gaussian = models.Gaussian(processes.VPLinear(), mean=torch.zeros(2), covariance=torch.eye(2))
+    >>> schedule = solvers.named("ddim").schedule(gaussian.process, nfe=4)
+    >>> len(list(states(gaussian, schedule, torch.ones(3, 2))))
+    5
     """
     if not noise.is_floating_point() or noise.ndim < 2:
         raise InvalidInput(f"noise is a float tensor (batch, ...), got {noise.dtype} of shape {tuple(noise.shape)}")
@@ -34,10 +42,15 @@ def states(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor
     yield state
     for i in range(tableau.calls):
         times = state.new_full((len(state),), float(tableau.network_times[i]))
-        outputs.append(denoiser(state, times).to(state.dtype))
+        output = denoiser(state, times)
+        if output.shape != state.shape:
+            raise InvalidModel(
+                f"the denoiser made {tuple(output.shape)} of states {tuple(state.shape)}: wanted the same"
+            )
+        outputs.append(output.to(state.dtype))
         state = float(tableau.start[i]) * start
-        for weight, output in zip(tableau.outputs[i].tolist(), outputs, strict=False):
-            state = state.add_(output, alpha=weight)
+        for weight, past in zip(tableau.outputs[i].tolist(), outputs, strict=False):
+            state = state.add_(past, alpha=weight)
         yield state
 
 

@@ -1,18 +1,19 @@
 """A schedule: the choices that make a few-step sampler. What people read, search and discuss.
 
 `fewstep.compile` turns it into numbers. A stored schedule carries both, so that it keeps its meaning when solver code
-changes: where the stored numbers differ from what the choices compile to, the stored numbers rule.
+changes: where the stored numbers differ from what the choices compile to, the stored numbers rule. Two digests guard a
+stored schedule against edits: ``digest`` the choices (and fitted rows), ``tableau_digest`` the stored numbers.
 """
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from fewstep import processes
+from fewstep.checks import number
 from fewstep.errors import FewstepError, InvalidSchedule
 from fewstep.grids import MAX_CALLS
 from fewstep.processes import Process
@@ -23,21 +24,27 @@ __all__ = ["FORMAT", "VERSION", "Schedule", "Step"]
 
 FORMAT = "fewstep.schedule"
 VERSION = 1
+KEYS = ("format", "version", "process", "times", "steps", "tableau", "digest", "tableau_digest")
 PREDICTIONS = ("data", "noise")
 MAX_ORDER = 4
+MIN_GAP = 1e-6  # in λ; closer outputs differ by rounding only, and their difference quotients are noise
 
 
 @dataclass(frozen=True)
 class Step:
     """The strategy of one step: what is extrapolated, how many outputs it uses, and its derivative factors.
 
-    ``prediction`` "data" or "noise" · ``order`` 1–4 · ``scale`` of the first derivative ("none", "bh1", "bh2") ·
-    ``second`` factor of the second derivative (0.5 in DPM-Solver-3M as published).
+    ``prediction`` "data" or "noise" · ``order`` 1–4 · ``scale`` of the first derivative ("none", "bh1", "bh2", or
+    "linear": 1 + ``slope``·h with h the λ-gap) · ``second`` factor of the second derivative (0.5 in DPM-Solver-3M as published).
+
+    >>> Step("noise", order=1).canonical()  # one output: all predictions and factors mean the same
+    Step(prediction='data', order=1, scale='none', slope=0.0, second=1.0)
     """
 
     prediction: str = "data"
     order: int = 1
     scale: str = "none"
+    slope: float = 0.0
     second: float = 1.0
 
     def __post_init__(self) -> None:
@@ -45,18 +52,19 @@ class Step:
             raise InvalidSchedule(f"prediction is one of {PREDICTIONS}, got {self.prediction!r}")
         if type(self.order) is not int or not 1 <= self.order <= MAX_ORDER:
             raise InvalidSchedule(f"order is a whole number from 1 to {MAX_ORDER}, got {self.order!r}")
-        if self.scale not in SCALES:
+        if not isinstance(self.scale, str) or self.scale not in SCALES:
             raise InvalidSchedule(f"scale is one of {tuple(SCALES)}, got {self.scale!r}")
-        if not isinstance(self.second, (int, float)) or not math.isfinite(self.second):
-            raise InvalidSchedule(f"second is a finite factor, got {self.second!r}")
+        for name in ("slope", "second"):
+            object.__setattr__(self, name, number(name, getattr(self, name), InvalidSchedule))
 
     def canonical(self) -> "Step":
         """The simplest step with the same meaning: choices that its order does not use are reset."""
         return replace(
             self,
             prediction=self.prediction if self.order > 1 else "data",
-            scale=self.scale if self.order > 1 else "none",
-            second=float(self.second) if self.order > 2 else 1.0,
+            scale=self.scale if self.order > 1 and (self.scale, self.slope) != ("linear", 0.0) else "none",
+            slope=self.slope if self.order > 1 and self.scale == "linear" else 0.0,
+            second=self.second if self.order > 2 else 1.0,
         )
 
 
@@ -65,7 +73,13 @@ class Schedule:
     """N + 1 falling times and N steps on a process; ``rows`` are fitted numbers that overrule the steps, if any.
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times strictly falling inside
-    the process's range, order at most the number of outputs so far, order 1 where λ is infinite.
+    the process's range and at least 1e-6 apart in λ, order at most the number of outputs so far, order 1 where λ is
+    infinite.
+
+    >>> from fewstep import processes
+    >>> schedule = Schedule(processes.VPLinear(), (1.0, 0.5, 0.001), (Step(), Step("data", order=2)))
+    >>> schedule.nfe, Schedule.from_json(schedule.to_json()) == schedule
+    (2, True)
     """
 
     process: Process
@@ -74,11 +88,7 @@ class Schedule:
     rows: Tableau | None = None
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "times", tuple(float(t) for t in self.times))
-            object.__setattr__(self, "steps", tuple(self.steps))
-        except (TypeError, ValueError) as error:
-            raise InvalidSchedule(f"times are numbers and steps are Step values: {error}") from error
+        self._check_types()
         n = len(self.steps)
         if not 1 <= n <= MAX_CALLS:
             raise InvalidSchedule(f"a schedule has 1 to {MAX_CALLS} steps, got {n}")
@@ -91,8 +101,16 @@ class Schedule:
                 )
             if i and t >= self.times[i - 1]:
                 raise InvalidSchedule(f"times[{i}] = {t} does not lie below times[{i - 1}] = {self.times[i - 1]}")
-        finite = np.isfinite(self.process.log_snr(np.array(self.times)))
+        lam = self.process.log_snr(np.array(self.times))
+        finite = np.isfinite(lam)
+        with np.errstate(invalid="ignore"):
+            gaps = np.diff(lam)
         for i, step in enumerate(self.steps):
+            if not gaps[i] >= MIN_GAP:
+                raise InvalidSchedule(
+                    f"times[{i + 1}] = {self.times[i + 1]} raises log-SNR by {gaps[i]:.1e} over times[{i}], less than "
+                    f"{MIN_GAP}: leave one of them out"
+                )
             usable = int(finite[: i + 1].sum()) if finite[i] and finite[i + 1] else 1
             if step.order > usable:
                 raise InvalidSchedule(
@@ -101,6 +119,22 @@ class Schedule:
                 )
         if self.rows is not None and not np.array_equal(self.rows.times, np.array(self.times)):
             raise InvalidSchedule("rows were made for other times than the schedule's")
+
+    def _check_types(self) -> None:
+        if not isinstance(self.process, Process):
+            raise InvalidSchedule(f"process is a value of fewstep.processes, got {str(self.process)[:80]!r}")
+        try:
+            times = tuple(number(f"times[{i}]", t, InvalidSchedule) for i, t in enumerate(self.times))
+            steps = tuple(self.steps)
+        except TypeError as error:
+            raise InvalidSchedule(f"times and steps are sequences: {error}") from error
+        for i, step in enumerate(steps):
+            if not isinstance(step, Step):
+                raise InvalidSchedule(f"steps[{i}] is a Step, got {str(step)[:80]}")
+        if self.rows is not None and not isinstance(self.rows, Tableau):
+            raise InvalidSchedule(f"rows is a Tableau or None, got {type(self.rows).__name__}")
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "steps", steps)
 
     @property
     def nfe(self) -> int:
@@ -126,9 +160,10 @@ class Schedule:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: format, version, choices, compiled tableau and digest."""
-        head = {"format": FORMAT, "version": VERSION}
-        return {**head, **self._choices(), "tableau": compile(self).to_dict(), "digest": self.digest}
+        """Plain JSON values: format, version, choices, compiled tableau and the digests of choices and tableau."""
+        head, tableau = {"format": FORMAT, "version": VERSION}, compile(self)
+        digests = {"digest": self.digest, "tableau_digest": tableau.digest}
+        return {**head, **self._choices(), "tableau": tableau.to_dict(), **digests}
 
     def to_json(self, indent: int | None = None) -> str:
         """The schedule as JSON text; `from_json` is the inverse."""
@@ -136,14 +171,21 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, data: Any) -> "Schedule":
-        """The schedule that `to_dict` described; raises `InvalidSchedule` with what was given and what was wanted."""
+        """The schedule that `to_dict` described; raises `InvalidSchedule` with what was given and what was wanted.
+
+        Stored numbers that the choices no longer compile to become the schedule's ``rows``; its digest is another then.
+        """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise InvalidSchedule(f'a schedule file is a JSON object with "format": "{FORMAT}"')
+            given = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
+            raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {given}')
         if data.get("version") != VERSION:
             raise InvalidSchedule(f"schedule version {data.get('version')!r} is not {VERSION}: use a matching fewstep")
         for key in ("process", "times", "steps", "tableau"):
             if key not in data:
-                raise InvalidSchedule(f"the schedule has no {key!r}")
+                raise InvalidSchedule(f"the schedule has no {key!r}; it has {', '.join(map(str, data))}")
+        unknown = sorted(map(str, data.keys() - KEYS))
+        if unknown:
+            raise InvalidSchedule(f"the schedule has unknown entries {unknown}; known: {', '.join(KEYS)}")
         for key in ("times", "steps"):
             if not isinstance(data[key], list):
                 raise InvalidSchedule(f"{key!r} is a list, got {type(data[key]).__name__}")
@@ -152,24 +194,26 @@ class Schedule:
             process = processes.from_dict(data["process"])
         except FewstepError as error:
             raise InvalidSchedule(f"the schedule's process: {error}") from error
-        schedule, stored = cls(process, tuple(data["times"]), steps), Tableau.from_dict(data["tableau"])
-        if stored.calls != schedule.nfe:
-            raise InvalidSchedule(f"{schedule.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
-        if not stored.close_to(compile(schedule)):
-            schedule = replace(schedule, rows=stored)
-        if data.get("digest", schedule.digest) != schedule.digest:
+        chosen, stored = cls(process, tuple(data["times"]), steps), Tableau.from_dict(data["tableau"])
+        if stored.calls != chosen.nfe:
+            raise InvalidSchedule(f"{chosen.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
+        fitted = replace(chosen, rows=stored)
+        digest = data.get("digest", chosen.digest)
+        if digest not in (chosen.digest, fitted.digest) or data.get("tableau_digest", stored.digest) != stored.digest:
             raise InvalidSchedule(
-                "the digest does not fit the content: the file was edited; drop 'digest' to accept it"
+                "a digest does not fit the content: the schedule was edited; drop 'digest' and 'tableau_digest' to "
+                "accept it as it is"
             )
-        return schedule
+        return chosen if digest == chosen.digest and stored.close_to(compile(chosen)) else fitted
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Schedule":
         """The schedule that `to_json` wrote; raises `InvalidSchedule`."""
         try:
-            return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidSchedule(f"not JSON: {error}") from error
+            data = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidSchedule(f"a schedule is JSON text, got {str(text)[:40]!r}: {error}") from error
+        return cls.from_dict(data)
 
 
 def _step(index: int, item: Any) -> Step:

@@ -20,7 +20,11 @@ FEW_CALLS = 15  # below this, diffusers lowers the order of the last steps
 
 @dataclass(frozen=True)
 class Solver:
-    """A named solver: ``ladder[k-1]`` is its step of order k."""
+    """A named solver: ``ladder[k-1]`` is its step of order k, ``source`` the paper.
+
+    >>> named("ddim").ladder
+    (Step(prediction='data', order=1, scale='none', second=1.0),)
+    """
 
     name: str
     ladder: tuple[Step, ...]
@@ -28,7 +32,11 @@ class Solver:
 
     @property
     def order(self) -> int:
-        """Declared order of convergence."""
+        """Highest order of its steps, so the outputs they use.
+
+        The order of convergence, except for the published third-order DPM-Solvers: their halved second derivative
+        leaves an error of second order with a smaller constant.
+        """
         return len(self.ladder)
 
     def schedule(
@@ -37,6 +45,10 @@ class Solver:
         """The solver's schedule with ``nfe`` calls; ``lower_order_final`` by default as diffusers: where nfe < 15.
 
         The order is 1 where log-SNR is infinite. Raises `InvalidInput` for a bad ``nfe`` and `UnknownName` for a grid.
+
+        >>> from fewstep import processes
+        >>> [step.order for step in named("dpmpp-3m").schedule(processes.VPLinear(), nfe=5).steps]
+        [1, 2, 3, 2, 1]
         """
         times = grids.named(grid)(process, nfe)
         lower = nfe < FEW_CALLS if lower_order_final is None else lower_order_final
@@ -68,7 +80,11 @@ SOLVERS = {
 
 
 def names() -> list[str]:
-    """Names of all solvers."""
+    """Names of all solvers.
+
+    >>> names()
+    ['ddim', 'dpm-2m', 'dpm-3m', 'dpmpp-2m', 'dpmpp-3m']
+    """
     return list(SOLVERS)
 
 

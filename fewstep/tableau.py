@@ -11,6 +11,8 @@
 | S | ``noise`` | (N, K) | weight of fresh noise z_k; K = 0 for deterministic solvers |
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,12 @@ FIELDS = ("times", "network_times", "start", "outputs", "noise")
 
 @dataclass(frozen=True, eq=False)
 class Tableau:
-    """A solver schedule as numbers, float64 and read-only; raises `InvalidSchedule` where a shape or value is wrong."""
+    """A solver schedule as numbers, float64 and read-only; raises `InvalidSchedule` where a shape or value is wrong.
+
+    >>> one_call = Tableau([1.0, 0.0], [1.0], [0.0], [[1.0]], [[]])  # jump to the first data prediction
+    >>> one_call.calls
+    1
+    """
 
     times: np.ndarray
     network_times: np.ndarray
@@ -41,9 +48,12 @@ class Tableau:
     def __post_init__(self) -> None:
         for name in FIELDS:
             try:
-                array = np.array(getattr(self, name), dtype=np.float64)
+                given = np.array(getattr(self, name))
             except (TypeError, ValueError) as error:
                 raise InvalidSchedule(f"tableau {name} is not a regular table of numbers: {error}") from error
+            if given.dtype.kind not in "fiu":
+                raise InvalidSchedule(f"tableau {name} holds something else than numbers: {str(given)[:80]}")
+            array = given.astype(np.float64)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         n = len(self.times) - 1 if self.times.ndim == 1 else 0
@@ -55,7 +65,7 @@ class Tableau:
                     "one entry more than there are calls): rows are missing or left over"
                 )
         if self.noise.ndim != 2 or self.noise.shape[0] != n:
-            raise InvalidSchedule(f"tableau noise has shape {self.noise.shape}, wanted ({n}, K)")
+            raise InvalidSchedule(f"tableau noise has shape {self.noise.shape}, wanted ({n}, K) for {n} calls")
         for name in FIELDS:
             if not np.all(np.isfinite(getattr(self, name))):
                 raise InvalidSchedule(f"tableau {name} holds NaN or infinity; every number must be finite")
@@ -67,6 +77,11 @@ class Tableau:
         """Network calls for one sample."""
         return len(self.network_times)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the numbers, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` is the inverse, exactly."""
         return {name: getattr(self, name).tolist() for name in FIELDS}
@@ -75,7 +90,7 @@ class Tableau:
     def from_dict(cls, data: Any) -> "Tableau":
         """The tableau that `to_dict` described; raises `InvalidSchedule`."""
         if not isinstance(data, dict) or set(data) != set(FIELDS):
-            given = sorted(data) if isinstance(data, dict) else type(data).__name__
+            given = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
             raise InvalidSchedule(f"a tableau is an object with {', '.join(FIELDS)}; got {given}")
         return cls(**data)
 
@@ -126,7 +141,7 @@ def compile(schedule: "Schedule") -> Tableau:
             continue
         points = np.arange(i, i - step.order, -1)
         gap = float(lam[i + 1] - lam[i])
-        weights = output_weights(gap, lam[points[1:]] - lam[i], step.prediction, step.scale, step.second)
+        weights = output_weights(gap, lam[points[1:]] - lam[i], step.prediction, step.scale, step.slope, step.second)
         if step.prediction == "data":
             states[i + 1] = sigma[i + 1] / sigma[i] * states[i] + alpha[i + 1] * (weights @ data[points])
         else:

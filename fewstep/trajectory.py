@@ -12,7 +12,7 @@ Replay costs no network call: it takes the teacher's outputs for the student's. 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,10 @@ __all__ = ["Trajectories"]
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """Teacher trajectories of n noises at K log-SNRs; any linear projection of the state space serves as d."""
+    """Teacher trajectories of n noises at K log-SNRs; any linear projection of the state space serves as d.
+
+    Raises `InvalidInput` where the shapes do not fit, a number is not finite or the log-SNRs do not rise.
+    """
 
     process: Process
     log_snrs: np.ndarray
@@ -33,17 +36,28 @@ class Trajectories:
     outputs: np.ndarray
 
     def __post_init__(self) -> None:
+        for name in ("log_snrs", "states", "outputs"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+            if not np.all(np.isfinite(getattr(self, name))):
+                raise InvalidInput(f"trajectories want finite {name}, got NaN or infinity")
+        if self.log_snrs.ndim != 1 or len(self.log_snrs) < 4 or np.any(np.diff(self.log_snrs) <= 0):
+            raise InvalidInput(f"trajectories want at least 4 rising log-SNRs (K,), got {str(self.log_snrs)[:80]}")
         count = len(self.log_snrs)
-        if count < 4 or np.any(np.diff(self.log_snrs) <= 0):
-            raise InvalidInput(f"trajectories want at least 4 rising log-SNRs, got {count}")
         if self.states.shape != self.outputs.shape or self.states.ndim != 3 or len(self.states) != count:
             raise InvalidInput(
                 f"trajectories want states and outputs (K, n, d) with K = {count}, got {self.states.shape} and "
                 f"{self.outputs.shape}"
             )
 
+    def first(self, count: int) -> "Trajectories":
+        """The trajectories of the first ``count`` noises."""
+        return replace(self, states=self.states[:, :count], outputs=self.outputs[:, :count])
+
     def at(self, values: np.ndarray, log_snrs: np.ndarray) -> np.ndarray:
-        """``values`` (K, n, d), one of the fields, interpolated to ``log_snrs`` (...,) -> (..., n, d); cubic in λ."""
+        """``values`` (K, n, d), one of the fields, interpolated to ``log_snrs`` (...,) -> (..., n, d); cubic in λ.
+
+        Outside the stored log-SNRs the nearest end is taken.
+        """
         knots = self.log_snrs
         where = np.clip(log_snrs, knots[0], knots[-1])
         first = np.clip(np.searchsorted(knots, where) - 2, 0, len(knots) - 4)
@@ -57,10 +71,16 @@ class Trajectories:
         return result
 
     def replay(self, tableaus: Sequence[Tableau]) -> np.ndarray:
-        """Residuals (M, N) of M tableaus of N calls each, in the units of the data; the last column is the end."""
+        """Residuals (M, N) of M tableaus of N calls each, in the units of the data; the last column is the end.
+
+        Raises `InvalidInput` where the tableaus differ in their number of calls.
+        """
+        if len({tableau.calls for tableau in tableaus}) != 1:
+            raise InvalidInput(
+                f"replay wants tableaus of one length, got {[tableau.calls for tableau in tableaus]} calls"
+            )
         times = np.array([tableau.times for tableau in tableaus])  # (M, N+1)
-        with np.errstate(divide="ignore"):
-            log_snrs = self.process.log_snr(times)
+        log_snrs = self.process.log_snr(times)
         states, outputs = self.at(self.states, log_snrs), self.at(self.outputs, log_snrs[:, :-1])  # (M, N, n, d)
         starts = np.array([tableau.start for tableau in tableaus])  # (M, N)
         weights = np.array([tableau.outputs for tableau in tableaus])  # (M, N, N)

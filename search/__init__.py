@@ -1,1 +1,5 @@
-"""Package."""
+"""Finds schedules: teacher, baselines, guided search, confirmation."""
+
+from search.find import find
+
+__all__ = ["find"]

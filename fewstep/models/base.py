@@ -9,7 +9,7 @@ import torch
 from fewstep.errors import UnknownName
 from fewstep.processes import Process
 
-__all__ = ["PREDICTIONS", "Denoiser", "from_callable", "per_sample", "to_data"]
+__all__ = ["PREDICTIONS", "CallableDenoiser", "Denoiser", "from_callable", "per_sample", "to_data"]
 
 
 @runtime_checkable
@@ -57,7 +57,8 @@ def from_callable(
 ) -> CallableDenoiser:
     """A denoiser from ``function(x, t)``: x (B, ...), t (B,) in the process's units -> same shape as x.
 
-    ``prediction`` says what the function returns: "noise", "data" or "velocity". Raises `UnknownName` for another word.
+    ``prediction`` says what the function returns: "noise", "data" or "velocity"; "noise" says nothing about the data
+    where α = 0. Raises `UnknownName` for another word.
 
     >>> import torch
     >>> from fewstep import processes

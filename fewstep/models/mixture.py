@@ -9,11 +9,12 @@
 | D | (B, d) | Σ_k r_k (μ_k + U_k [α v_k / (α² v_k + σ²)] U_kᵀ (x − α μ_k)) |
 """
 
+from copy import copy
 from typing import Self
 
 import torch
 
-from fewstep.errors import InvalidModel
+from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.processes import Process
 
 __all__ = ["Gaussian", "GaussianMixture"]
@@ -23,7 +24,12 @@ class GaussianMixture:
     """Exact denoiser of a full-covariance Gaussian mixture. Samples may have any shape with d numbers in all.
 
     ``weights`` (K,) positive, made to sum to 1 · ``means`` (K, d) · ``covariances`` (K, d, d) symmetric, positive
-    semi-definite. Raises `InvalidModel` where shapes or values do not fit.
+    semi-definite. Computes in the precision of the states. Raises `InvalidModel` where shapes or values do not fit.
+
+    >>> from fewstep import processes
+    >>> two = GaussianMixture(processes.VPLinear(), torch.ones(2), torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1, 1))
+    >>> two(torch.zeros(1, 1), torch.ones(1)).abs().item() < 1e-6
+    True
     """
 
     def __init__(self, process: Process, weights: torch.Tensor, means: torch.Tensor, covariances: torch.Tensor) -> None:
@@ -43,34 +49,42 @@ class GaussianMixture:
         if values.min() < -1e-6 * values.max():
             raise InvalidModel("a mixture's covariances must be positive semi-definite")
         self.process = process
-        self._set(weights.double() / weights.double().sum(), means.double(), values.clamp_min(0), vectors)
+        self._exact = weights.double() / weights.double().sum(), means.double(), values.clamp_min(0), vectors
+        self._casts: dict[tuple[torch.dtype, torch.device], Self] = {}
+        self._set(*self._exact)
 
     def _set(self, weights: torch.Tensor, means: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor) -> None:
         self.weights, self.means, self.values, self.vectors = weights, means, values, vectors
         count, d = means.shape
         self._project = vectors.permute(1, 0, 2).reshape(d, count * d)  # (d, K·d): x -> U_kᵀ x for all k at once
         self._centres = torch.einsum("kde,kd->ke", vectors, means)  # (K, d): U_kᵀ μ_k
-        self._casts: dict[tuple[torch.dtype, torch.device], Self] = {}
 
     def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Self:
-        """The same mixture with its tables in ``dtype`` on ``device``; made once for each."""
+        """The same mixture with its tables in ``dtype`` on ``device``, from the exact ones; made once for each."""
         key = dtype, torch.device(device or self.means.device)
         if key not in self._casts:
-            other = object.__new__(type(self))
-            other.process = self.process
-            other._set(*(table.to(key[1], dtype) for table in (self.weights, self.means, self.values, self.vectors)))
+            other = copy(self)
+            other._set(*(table.to(key[1], dtype) for table in self._exact))
             self._casts[key] = other
         return self._casts[key]
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,); same shape and dtype as ``x``."""
+        """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,); same shape and dtype as ``x``.
+
+        Raises `InvalidInput` where a sample has another size than the mixture's means, or the batches differ.
+        """
+        if len(t) != len(x) or x[:1].numel() != self.means.shape[1] * len(x[:1]):
+            raise InvalidInput(
+                f"this mixture wants x (B, ...) with {self.means.shape[1]} numbers in a sample and t (B,), got "
+                f"{tuple(x.shape)} and {tuple(t.shape)}"
+            )
         if x.dtype != self.means.dtype or x.device != self.means.device:
             return self.to(x.dtype, x.device)(x, t)
         count, d = self.means.shape
         alpha = self.process.alpha(t)[:, None, None]  # (B, 1, 1)
         sigma = self.process.sigma(t)[:, None, None]
         rotated = (x.reshape(-1, d) @ self._project).reshape(-1, count, d) - alpha * self._centres  # (B, K, d)
-        spread = alpha**2 * self.values + sigma**2  # (B, K, d)
+        spread = (alpha**2 * self.values + sigma**2).clamp_min(torch.finfo(x.dtype).tiny)  # (B, K, d)
         logits = self.weights.log() - 0.5 * (rotated**2 / spread + spread.log()).sum(-1)  # (B, K)
         posterior = logits.softmax(-1)
         shift = posterior[:, :, None] * (alpha * self.values / spread) * rotated  # (B, K, d)
@@ -82,6 +96,11 @@ class Gaussian(GaussianMixture):
     """One Gaussian N(mean, covariance): the denoiser whose probability-flow ODE has a closed form.
 
     ``mean`` (d,) · ``covariance`` (d, d).
+
+    >>> from fewstep import processes
+    >>> standard = Gaussian(processes.VPLinear(), mean=torch.zeros(2), covariance=torch.eye(2))
+    >>> standard.flow(torch.ones(1, 2), start=1.0, end=0.001)  # N(0, I) stays N(0, I)
+    tensor([[1., 1.]])
     """
 
     def __init__(self, process: Process, mean: torch.Tensor, covariance: torch.Tensor) -> None:

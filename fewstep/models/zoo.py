@@ -36,7 +36,7 @@ def _mixture(path: Path, process: Process) -> Denoiser:
     missing = {"weights", "means", "covariances"} - set(tensors)
     if missing:
         raise InvalidModel(f"{path.name} lacks the tensors {sorted(missing)} of a Gaussian mixture")
-    return GaussianMixture(process, tensors["weights"], tensors["means"], tensors["covariances"]).to(torch.float32)
+    return GaussianMixture(process, tensors["weights"], tensors["means"], tensors["covariances"])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ZooModel:
 
     @property
     def digest(self) -> str:
-        """Identity of the model: SHA-256 of its weights, shape and process, in hexadecimal."""
+        """Identity of the model: SHA-256 of its weights, shape and process, in hexadecimal; raises `InvalidModel`."""
         if not self.path.is_file():
             raise InvalidModel(f"the weights of {self.name!r} are missing: reinstall fewstep")
         content = hashlib.sha256(self.path.read_bytes())
@@ -79,12 +79,20 @@ ZOO = {
 
 
 def names() -> list[str]:
-    """Names of the zoo's models."""
+    """Names of the zoo's models.
+
+    >>> names()
+    ['digits-mixture']
+    """
     return list(ZOO)
 
 
 def describe(name: str) -> ZooModel:
-    """The zoo's entry of that name; raises `UnknownName`."""
+    """The zoo's entry of that name; raises `UnknownName`.
+
+    >>> describe("digits-mixture").shape
+    (1, 8, 8)
+    """
     if name not in ZOO:
         raise UnknownName("zoo model", name, ZOO)
     return ZOO[name]

@@ -16,12 +16,13 @@ Source: DPM-Solver (Lu et al. 2022, eq. 3.4–3.7), DPM-Solver++ (Lu et al. 2022
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from fewstep.phi import phi
 
-__all__ = ["SCALES", "output_weights"]
+__all__ = ["SCALES", "first_factor", "output_weights"]
 
 
 def _bh1(z: float) -> float:
@@ -32,24 +33,33 @@ def _bh2(z: float) -> float:
     return 0.5 * z * math.expm1(z) / (math.expm1(z) - z)
 
 
-SCALES = {
-    "none": lambda z: 1.0,
-    "bh1": _bh1,  # UniPC's B(h) = h (Zhao et al. 2023, section 3.4)
-    "bh2": _bh2,  # UniPC's B(h) = e^h − 1; also DPM-Solver's own second-order coefficient
+# How the first derivative is scaled, from (z, c·h) with c the step's slope; each tends to 1 with h.
+SCALES: dict[str, Callable[[float, float], float]] = {
+    "none": lambda z, rise: 1.0,
+    "bh1": lambda z, rise: _bh1(z),  # UniPC's B(h) = h (Zhao et al. 2023, section 3.4)
+    "bh2": lambda z, rise: _bh2(z),  # UniPC's B(h) = e^h − 1; also DPM-Solver's own second-order coefficient
+    "linear": lambda z, rise: 1.0 + rise,  # USF's relaxation 1 + c·h (Liu et al. 2024)
 }
 
 
-def output_weights(gap: float, older: np.ndarray, prediction: str, scale: str, second: float) -> np.ndarray:
+def first_factor(gap: float, prediction: str, scale: str, slope: float) -> float:
+    """What the first derivative is multiplied with in a step of λ-gap ``gap``."""
+    return SCALES[scale](-gap if prediction == "data" else gap, slope * gap)
+
+
+def output_weights(
+    gap: float, older: np.ndarray, prediction: str, scale: str, slope: float, second: float
+) -> np.ndarray:
     """Weights of f(s) and of the older outputs in Σ_k h^{k+1} φ_{k+1}(z) D_k, the factor α_t or −σ_t left out.
 
-    ``gap`` is h > 0; ``older`` (m,) holds Δ_p < 0; ``scale`` multiplies D_1 and ``second`` multiplies D_2.
+    ``gap`` is h > 0; ``older`` (m,) holds Δ_p < 0; ``scale`` with ``slope`` multiplies D_1, ``second`` multiplies D_2.
     Returns (m + 1,), float64, the weight of f(s) first.
     """
     count = len(older)
     z = -gap if prediction == "data" else gap
     terms = np.array([gap ** (k + 1) * phi(k + 1, z) for k in range(count + 1)])
     if count >= 1:
-        terms[1] *= SCALES[scale](z)
+        terms[1] *= first_factor(gap, prediction, scale, slope)
     if count >= 2:
         terms[2] *= second
     powers = np.arange(1, count + 1)[:, None]

@@ -1,0 +1,79 @@
+"""The web application: routes, errors, guards and the store, put together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api import errors
+from api.body import BodyCap
+from api.dashboard.routes import router as dashboard
+from api.log import RequestLog
+from api.routes import health, models, schedules, searches
+from api.security import Guard, SecureHeaders
+from api.settings import Settings, load
+from storage.store import Store
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; its store is opened and migrated when it starts and closed when it stops.
+
+    ``settings`` come from the environment where none are given.
+    """
+    settings = load() if settings is None else settings
+    app = FastAPI(
+        title="fewstep",
+        version=version("fewstep"),
+        summary="Finds, stores and serves the best few-step sampler for a diffusion model",
+        lifespan=_open_store,
+        docs_url=None,  # these pages load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=errors.problems(400, 403, 500, 503),
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.settings = settings
+    errors.install(app)
+    for router in (health.router, models.router, searches.router, schedules.router, dashboard):
+        app.include_router(router)
+    # The last one added is the outermost.
+    app.add_middleware(BodyCap, most=settings.max_body_bytes)
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(RequestLog)
+    app.add_middleware(SecureHeaders)
+    app.openapi = _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _open_store(app: FastAPI) -> AsyncIterator[None]:
+    with Store(app.state.settings.database_url) as store:
+        store.migrate()
+        app.state.store = store
+        yield
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The app's own document, made valid OpenAPI 3.1 and complete: with the error shape, which no route returns."""
+    plain = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = plain()
+            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            error = errors.ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(error.pop("$defs", {}), ProblemDetails=error)
+            stream = made["paths"]["/v1/searches/{id}/events"]["get"]["responses"]["200"]["content"]
+            stream["text/event-stream"] = {"schema": {"type": "string"}}  # 3.1 has no word for a stream's items
+        return plain()
+
+    return document

@@ -1,0 +1,73 @@
+"""Pages from templates: the environment, and the words that numbers and times are written in."""
+
+import math
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from api.dashboard.assets import address, plotly_style_ids
+from api.dashboard.strip import strip
+from fewstep.display import interval, measured, rows, short
+
+__all__ = ["render"]
+
+
+def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page made of ``template``; never kept, since a search moves on."""
+    return HTMLResponse(PAGES.get_template(template).render(values), status, headers={"Cache-Control": "no-store"})
+
+
+def _when(moment: datetime | None) -> Markup:
+    """A time for people and for machines."""
+    if moment is None:
+        return Markup("–")
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), f"{moment:%Y-%m-%d %H:%M} UTC")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _forecast(predicted: float) -> str:
+    """A forecast of log(error) as an error; a wild one is cut to what a float holds."""
+    return short(math.exp(min(predicted, 700.0)))
+
+
+def _count(number: int) -> str:
+    """A whole number with thin spaces between the thousands."""
+    return f"{number:,}".replace(",", "\N{THIN SPACE}")
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"when": _when, "duration": _duration, "count": _count, "forecast": _forecast}
+    made.globals |= {
+        "address": address,
+        "interval": interval,
+        "measured": measured,
+        "plotly_style_ids": plotly_style_ids,
+        "rows": rows,
+        "strip": strip,
+        "version": version("fewstep"),
+    }
+    return made
+
+
+PAGES = _environment()

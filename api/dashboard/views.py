@@ -1,0 +1,153 @@
+"""What the pages show, gathered from the store."""
+
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fewstep.errors import NotFound
+from fewstep.problem import Result
+from fewstep.schedule import Schedule
+from storage.store import MAX_PAGE, Store
+from storage.values import TERMINAL, Event, Model, Search, SearchState
+
+__all__ = ["Line", "Lines", "Point", "SearchPage", "line_page", "search_page"]
+
+SEARCHES = 20  # on a page
+LEADERS = 10
+BY_HAND = "baseline"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A measured trial as its event tells of it; ``predicted`` forecasts log(value)."""
+
+    number: int
+    origin: str
+    value: float
+    standard_error: float
+    predicted: float | None
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it is a hand-made solver's schedule."""
+        return self.origin.startswith(BY_HAND)
+
+    @property
+    def name(self) -> str:
+        """The origin in words."""
+        return self.origin.removeprefix(BY_HAND).strip() or self.origin
+
+
+@dataclass(frozen=True)
+class Line:
+    """A search in the list; ``ratio`` is its error over the best hand-made one, ``final`` on held-out noises."""
+
+    search: Search
+    model: str
+    ratio: float | None
+    final: bool
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A page of the list, the cursor of the next one, and whether anything on it can still change."""
+
+    lines: list[Line]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class SearchPage:
+    """One search: where it stands, its best trials, its best schedule beside the best hand-made one, its result.
+
+    ``last`` is the id of the last event that went into it, ``phase`` that event's data which told of progress last.
+    """
+
+    search: Search
+    model: Model
+    last: int
+    phase: dict[str, Any] | None
+    leaders: list[Point]
+    best: Point | None
+    by_hand: Point | None
+    found: Schedule | None
+    reference: Schedule | None
+    result: Result | None
+
+    @property
+    def live(self) -> bool:
+        """Whether anything can still happen."""
+        return self.search.state not in TERMINAL
+
+    @property
+    def ratio(self) -> float | None:
+        """Best trial over best hand-made one, on the noises that chose them."""
+        return _ratio(self.best, self.by_hand)
+
+
+def line_page(store: Store, cursor: str | None) -> Lines:
+    """A page of the list of searches, newest first; raises `InvalidInput` where the cursor is none."""
+    page, names = store.searches(limit=SEARCHES, cursor=cursor), {model.id: model.name for model in store.models()}
+    lines = []
+    for search in page.items:
+        with suppress(NotFound):  # deleted since the page was read
+            lines.append(_line(store, search, names.get(search.problem.model, search.problem.model)))
+    return Lines(lines, page.next)
+
+
+def search_page(store: Store, id: str) -> SearchPage:
+    """Everything about one search; raises `NotFound`."""
+    events = _events(store, id)  # before the search, whose state is then at least as new
+    search, scored = store.search(id), _scored(events)
+    phases = [event.data for event in events if event.kind == "phase"]
+    best, by_hand = _bests(scored)
+    result = store.result(id).result if search.state is SearchState.SUCCEEDED else None
+    return SearchPage(
+        search=search,
+        model=store.model(search.problem.model),
+        last=events[-1].id if events else 0,
+        phase=phases[-1] if phases else None,
+        leaders=scored[:LEADERS],
+        best=best,
+        by_hand=by_hand,
+        found=result.schedule if result else _schedule(store, id, best),
+        reference=result.baseline_schedule if result else _schedule(store, id, by_hand),
+        result=result,
+    )
+
+
+def _line(store: Store, search: Search, model: str) -> Line:
+    if search.state is SearchState.SUCCEEDED:
+        return Line(search, model, store.result(search.id).result.ratio, True)
+    if search.best is None or search.state in TERMINAL:
+        return Line(search, model, None, False)
+    return Line(search, model, _ratio(*_bests(_scored(_events(store, search.id)))), False)
+
+
+def _events(store: Store, id: str) -> list[Event]:
+    events: list[Event] = []
+    while True:
+        batch = store.events(id, after=events[-1].id if events else 0, limit=MAX_PAGE)
+        events += batch
+        if len(batch) < MAX_PAGE:
+            return events
+
+
+def _scored(events: list[Event]) -> list[Point]:
+    """The trials with a value, best first."""
+    trials = [event.data for event in events if event.kind == "trial" and event.data["value"] is not None]
+    points = [Point(**{field.name: data[field.name] for field in fields(Point)}) for data in trials]
+    return sorted(points, key=lambda point: (point.value, point.number))
+
+
+def _bests(scored: list[Point]) -> tuple[Point | None, Point | None]:
+    """The best of all, and the best made by hand."""
+    return next(iter(scored), None), next((point for point in scored if point.by_hand), None)
+
+
+def _schedule(store: Store, id: str, point: Point | None) -> Schedule | None:
+    return None if point is None else store.trial(id, point.number).schedule
+
+
+def _ratio(best: Point | None, by_hand: Point | None) -> float | None:
+    return best.value / by_hand.value if best and by_hand and by_hand.value else None

@@ -1,0 +1,47 @@
+"""What routes are handed: the store, the settings, and path values that are safe to look up."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from api.settings import Settings
+from storage.jobs import Jobs
+from storage.store import Store
+from storage.values import Search
+
+__all__ = ["Digest", "Identity", "TheJobs", "TheSearch", "TheSettings", "TheStore"]
+
+NAME = r"^[0-9A-Za-z_.-]+$"
+
+Identity = Annotated[str, Path(max_length=100, pattern=NAME, description="The id, as the service gave it")]
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 in hexadecimal")]
+
+
+def the_store(request: Request) -> Store:
+    """The store that the application opened when it started."""
+    store: Store = request.app.state.store
+    return store
+
+
+def the_settings(request: Request) -> Settings:
+    """The settings that the application was made with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+TheStore = Annotated[Store, Depends(the_store)]
+TheSettings = Annotated[Settings, Depends(the_settings)]
+
+
+def the_jobs(store: TheStore) -> Jobs:
+    """The state machine of searches, over the same store."""
+    return Jobs(store)
+
+
+def the_search(id: Identity, store: TheStore) -> Search:
+    """The search in the path; raises `NotFound` before any answer begins."""
+    return store.search(id)
+
+
+TheJobs = Annotated[Jobs, Depends(the_jobs)]
+TheSearch = Annotated[Search, Depends(the_search)]

@@ -1,0 +1,73 @@
+"""What an operator may set: environment variables that begin with FEWSTEP_, checked together, then frozen."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fewstep.errors import InvalidInput
+
+__all__ = ["Settings", "is_loopback", "load"]
+
+
+class Settings(BaseSettings):
+    """The service's settings; ``FEWSTEP_PORT=9000`` in the environment or ``Settings(port=9000)`` set one.
+
+    ``host`` must be a loopback address unless ``allow_public`` says that something else guards the port (a container's
+    network, a proxy that asks for keys). ``slots`` is the number of evaluations at a time, ``lease_seconds`` how long a
+    silent runner keeps its search, ``poll_seconds`` how often an event stream looks for news.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True, extra="forbid")
+
+    data_dir: Path = Path("var")
+    database_url: str = Field(
+        default_factory=lambda given: f"sqlite:///{given['data_dir']}/fewstep.db" if "data_dir" in given else "",
+        repr=False,  # it may hold a password
+    )
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8471, ge=0, le=65_535)
+    allow_public: bool = False
+    slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
+    lease_seconds: float = Field(30.0, gt=0, le=3600)
+    poll_seconds: float = Field(0.25, gt=0, le=60)
+    max_body_bytes: int = Field(2**20, ge=1024)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if not (self.allow_public or is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host!r} can be reached from other machines, and the service asks nobody who they are: "
+                "use 127.0.0.1, or set FEWSTEP_ALLOW_PUBLIC=true where a proxy or a container's network guards the port"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def load(**given: Any) -> Settings:
+    """The settings from ``given`` and the environment; raises `InvalidInput`, which names the setting at fault."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False):
+            name = ".".join(str(part) for part in fault["loc"])
+            message = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{name}: {message}, got {fault['input']!r}" if name else message)
+        raise InvalidInput(f"settings cannot be used: {'; '.join(faults)}") from None

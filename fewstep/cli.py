@@ -1,0 +1,173 @@
+"""The command line: ask the service for a search, follow it, fetch what it found, and run it here."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from fewstep import Schedule, processes
+from fewstep import sample as run
+from fewstep.client import Client, Search
+from fewstep.display import axis, follow, interval, measured, steps_table, table
+from fewstep.errors import FewstepError, InvalidInput, SearchFailed
+from fewstep.models import zoo
+from fewstep.picture import grid, png
+from fewstep.problem import MAX_NFE
+
+__all__ = ["app"]
+
+MAX_SAMPLES = 4096
+
+
+class _Group(TyperGroup):
+    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FewstepError as error:
+            typer.echo(f"fewstep: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Find, fetch and run few-step samplers for diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[str, typer.Option(envvar="FEWSTEP_URL", help="Address of the service.")]
+Nfe = Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=MAX_NFE)]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
+ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedule's JSON file.")]
+URL = "http://127.0.0.1:8471"
+
+
+@app.command()
+def models(url: Url = URL) -> None:
+    """List the zoo's models and the service's."""
+    console, columns, words = (
+        Console(),
+        ("name", "shape", "process", "summary"),
+        ("name", "shape", "process", "summary"),
+    )
+    here = [zoo.describe(name) for name in zoo.names()]
+    console.print("the zoo", style="bold")
+    console.print(table(columns, [(m.name, _size(m.shape), m.process.kind, m.summary) for m in here], words))
+    with Client(url) as client:
+        there = client.models()
+    console.print(f"known at {url}", style="bold", highlight=False)
+    lines = [(m.id, m.name, _size(m.shape), m.process["kind"], m.summary) for m in there]
+    console.print(table(("id", *columns), lines, ("id", *words)) if lines else "none yet: fewstep submit adds one\n")
+
+
+@app.command()
+def submit(
+    model: ModelName,
+    nfe: Nfe,
+    budget: Annotated[int, typer.Option(help="Schedules to evaluate.", min=1)] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the search's noises and choices.", min=0)] = 0,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and follow the search.")] = False,
+    url: Url = URL,
+) -> None:
+    """Queue a search on the service; prints its id."""
+    with Client(url) as client:
+        if model in zoo.names():
+            client.add_model(model)
+        search = client.submit(model, nfe, budget=budget, seed=seed)
+        typer.echo(search.id)
+        typer.echo(f"{url.rstrip('/')}/searches/{search.id} shows it", err=True)
+        if watch:
+            _follow(client, search)
+
+
+@app.command()
+def watch(id: Annotated[str, typer.Argument(metavar="ID", help="The search's id.")], url: Url = URL) -> None:
+    """Follow a search until it ends; fails where it does."""
+    with Client(url) as client:
+        _follow(client, client.search(id))
+
+
+@app.command()
+def fetch(
+    model: ModelName,
+    nfe: Nfe,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; standard output by default.")] = None,
+    url: Url = URL,
+) -> None:
+    """Fetch the best schedule found for a model with at most so many calls."""
+    with Client(url) as client:
+        result = client.best(model, nfe).result
+    text = result.schedule.to_json(indent=2) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        _write(output, text.encode())
+    against = f"{interval(result.ratio, result.ratio_low, result.ratio_high)} times {result.baseline_name}"
+    error = measured(result.score.value, result.score.standard_error)
+    typer.echo(f"{result.schedule.nfe} calls, error {error}, {against}", err=True)
+
+
+@app.command()
+def sample(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo.")],
+    schedule: ScheduleFile,
+    count: Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=MAX_SAMPLES)] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the start noise.", min=0, max=2**63 - 1)] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")] = Path("samples.png"),
+) -> None:
+    """Draw samples with a schedule, in this process, and save them as a picture."""
+    plan, shape = _read(schedule), zoo.describe(model).shape
+    draw = torch.Generator().manual_seed(seed)
+    # one draw per sample: the first ones stay the same however many are asked for
+    noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
+    _write(output, png(grid(run(zoo.load(model), plan, noise))))
+    typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
+
+
+@app.command()
+def show(schedule: ScheduleFile) -> None:
+    """Print a schedule: times, log-SNR, order, prediction and scale of every step."""
+    plan, console = _read(schedule), Console()
+    end = f"{float(plan.process.log_snr(torch.tensor(plan.times[-1], dtype=torch.float64))):+.3f}"
+    console.print(steps_table(plan))
+    console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
+    console.print(axis(plan, min(console.width, 72)), highlight=False)
+    process = processes.to_dict(plan.process)["kind"]
+    fitted = "fitted numbers that overrule these steps" if plan.rows is not None else "the numbers of these steps"
+    console.print(
+        f"\n{plan.nfe} calls on {process}; {fitted}; digest {plan.digest[:16]}", highlight=False, soft_wrap=True
+    )
+
+
+def _follow(client: Client, search: Search) -> None:
+    follow(client.watch(search.id), Console())
+    search = client.search(search.id)
+    if search.state != "succeeded":
+        raise SearchFailed(f"search {search.id} {search.state}: {search.error or 'it has no result'}")
+    asked = search.problem
+    typer.echo(f"fewstep fetch {asked.model} --nfe {asked.nfe} -o schedule.json fetches what was found", err=True)
+
+
+def _read(path: Path) -> Schedule:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    return Schedule.from_json(content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape)

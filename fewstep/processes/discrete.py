@@ -1,0 +1,80 @@
+"""The noise law of a table of ᾱ, as diffusers checkpoints carry it, made continuous in time."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from fewstep.checks import number
+from fewstep.errors import InvalidInput
+from fewstep.processes.base import VariancePreserving
+
+__all__ = ["Discrete"]
+
+
+@dataclass(frozen=True)
+class Discrete(VariancePreserving):
+    """A table ``alphas_cumprod`` (ᾱ_0 > … > ᾱ_{T−1}) made continuous: t in [−1, T−1], log α linear between entries.
+
+    Times are the network's own indices, 0 … T−1 as floats; t = −1 is clean data (α = 1), as in DPM-Solver (Lu et al.
+    2022, appendix D.5).
+
+    >>> process = Discrete((0.9, 0.5, 0.1))
+    >>> process.t_max, round(float(process.alpha(2.0)) ** 2, 6)
+    (2.0, 0.1)
+    """
+
+    kind: ClassVar[str] = "discrete"
+    alphas_cumprod: tuple[float, ...]
+    t_zero: ClassVar[float] = -1.0
+    t_min: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            values = tuple(number(f"alphas_cumprod[{i}]", a) for i, a in enumerate(self.alphas_cumprod))
+        except TypeError as error:
+            raise InvalidInput(f"discrete wants alphas_cumprod as a sequence of numbers: {error}") from error
+        object.__setattr__(self, "alphas_cumprod", values)
+        table = np.asarray((1.0, *self.alphas_cumprod))
+        if len(table) < 3 or not (np.all(np.diff(table) < 0) and table[-1] > 0):
+            raise InvalidInput(
+                "discrete wants at least two alphas_cumprod, strictly falling, all inside (0, 1); "
+                f"got {len(values)} values: {str(values)[:60]}"
+            )
+
+    @classmethod
+    def linear_betas(cls, first: float = 1e-4, last: float = 0.02, count: int = 1000) -> "Discrete":
+        """The table of DDPM (Ho et al. 2020): β rises linearly from ``first`` to ``last`` in ``count`` entries.
+
+        >>> Discrete.linear_betas().t_max
+        999.0
+        """
+        return cls(tuple(np.cumprod(1 - np.linspace(first, last, count))))
+
+    @property
+    def t_max(self) -> float:
+        return len(self.alphas_cumprod) - 1.0
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        table: np.ndarray = 0.5 * np.log(np.asarray((1.0, *self.alphas_cumprod)))
+        return table  # (T+1,), log α at t = −1, 0, …, T−1
+
+    def _log_alpha(self, t: Any) -> Any:
+        if isinstance(t, torch.Tensor):
+            t = t if t.is_floating_point() else t.to(torch.get_default_dtype())
+            table = torch.as_tensor(self._table, device=t.device)
+            low = (t + 1).floor().clamp(0, len(table) - 2)
+            left, right = table[low.long()].to(t.dtype), table[low.long() + 1].to(t.dtype)
+            return left + (t + 1 - low) * (right - left)
+        return np.interp(t, np.arange(len(self._table)) - 1.0, self._table)
+
+    def _time(self, log_alpha: Any) -> Any:
+        if isinstance(log_alpha, torch.Tensor):
+            falling = torch.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
+            low = torch.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
+            left, right = falling[low], falling[low + 1]
+            return low - 1 + (log_alpha - left) / (right - left)
+        return np.interp(-np.float64(log_alpha), -self._table, np.arange(len(self._table)) - 1.0)

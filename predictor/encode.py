@@ -1,0 +1,45 @@
+"""Schedules as rows of numbers: λ-gaps, choices and tableau entries; schedules of equal meaning give equal rows.
+
+| columns | count | meaning |
+|---|---|---|
+| log gap | N | log(λ_{i+1} − λ_i), λ clipped to ±`REACH` where it is infinite |
+| order, noise | 2 N | order of each step; 1 where it extrapolates noise, 0 for data (canonical: 0 at order 1) |
+| c/σ | N | weight of the start state, ``start``/σ(t_{i+1}); 0 where σ = 0 |
+| W/α | N (N+1)/2 | weights of the outputs in state i+1 over α(t_{i+1}), row by row |
+| log Σ\\|W\\|/α | N | how far the row can amplify an error of the outputs |
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fewstep.schedule import Schedule
+from fewstep.tableau import Tableau
+
+__all__ = ["REACH", "encode"]
+
+REACH = 12.0  # in λ; beyond it a state is noise or data to float32
+
+
+def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.ndarray:
+    """Features (M, F) of M schedules of one process and one number of calls, ``tableaus`` being theirs compiled.
+
+    >>> from fewstep import compile, processes, solvers
+    >>> schedule = solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)
+    >>> encode([schedule], [compile(schedule)]).shape
+    (1, 30)
+    """
+    process = schedules[0].process
+    times = np.array([tableau.times for tableau in tableaus])  # (M, N+1)
+    gaps = np.diff(np.clip(process.log_snr(times), -REACH, REACH))
+    steps = [[step.canonical() for step in schedule.steps] for schedule in schedules]
+    orders = np.array([[float(step.order) for step in row] for row in steps])
+    noise = np.array([[float(step.prediction == "noise") for step in row] for row in steps])
+    alpha, sigma = process.alpha(times[:, 1:]), process.sigma(times[:, 1:])  # (M, N)
+    starts = np.array([tableau.start for tableau in tableaus])
+    starts = np.divide(starts, sigma, out=np.zeros_like(starts), where=sigma > 0)
+    weights = np.array([tableau.outputs for tableau in tableaus]) / alpha[:, :, None]  # (M, N, N)
+    lower = weights[:, *np.tril_indices(weights.shape[1])]
+    amplification = np.abs(weights).sum(axis=2)
+    logs = [np.log(np.maximum(part, 1e-12)) for part in (gaps, amplification)]
+    return np.concatenate([logs[0], orders, noise, starts, lower, logs[1]], axis=1)

@@ -1,0 +1,83 @@
+"""What a worker does with a model: teach it, follow it, measure schedules on it.
+
+Every function here takes the `Evaluator` that its pool slot holds and small picklable values, and returns the same.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+import fewstep
+from fewstep import Schedule
+from fewstep.models import Denoiser
+from fewstep.trajectory import Trajectories
+from search import teacher
+from search.metrics import endpoint
+from search.noises import NoiseSet
+
+__all__ = ["Evaluator", "follow", "measure", "teach"]
+
+
+@dataclass
+class Evaluator:
+    """One model on one device with the teacher's ends for the noises seen so far.
+
+    ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only).
+    """
+
+    denoiser: Denoiser
+    shape: tuple[int, ...]
+    identity: str = "in-process"
+    cache: Path | None = None
+    device: str = "cpu"
+    ends: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+
+    def taught(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The noises and the teacher's ends (n, *shape) after ``calls`` calls; computed once, then remembered."""
+        if (noises, calls) not in self.ends:
+            noise = noises.draw(self.shape).to(self.device)
+            self.ends[noises, calls] = (
+                noise,
+                self._cached(
+                    f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}",
+                    lambda: teacher.ends(self.denoiser, noise, calls),
+                ),
+            )
+        return self.ends[noises, calls]
+
+    def _cached(self, key: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if self.cache is None:
+            return make()
+        name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()
+        path = self.cache / f"teacher-{name}.safetensors"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+            save_file({"ends": make().cpu().contiguous()}, partial)
+            partial.replace(path)  # atomic: another worker sees the whole file or none
+        return load_file(path)["ends"].to(self.device)
+
+
+def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
+    """Prepare the teacher's ends and return them (n, *shape), float32."""
+    ends: np.ndarray = evaluator.taught(noises, calls)[1].cpu().numpy()
+    return ends
+
+
+def follow(evaluator: Evaluator, noises: NoiseSet) -> Trajectories:
+    """The teacher's stored trajectories of the noises."""
+    return teacher.follow(evaluator.denoiser, noises.draw(evaluator.shape).to(evaluator.device))
+
+
+def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:
+    """Squared endpoint errors (n,) of a schedule; not finite where it diverges. Costs n·nfe sample-calls."""
+    noise, ends = evaluator.taught(noises, teacher.CALLS)
+    samples = fewstep.sample(evaluator.denoiser, schedule, noise)
+    return endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())

@@ -1,0 +1,41 @@
+"""In-process search: one call from a denoiser to the best schedule for a number of network calls."""
+
+from fewstep.errors import InvalidInput
+from fewstep.models import Denoiser
+from fewstep.problem import Problem, Result
+from search.evaluate import Evaluator
+from search.pool.base import InlinePool
+from search.ranking import RankFactory, by_replay
+from search.run import Progress, run
+
+__all__ = ["find"]
+
+
+def find(
+    denoiser: Denoiser,
+    nfe: int,
+    shape: tuple[int, ...],
+    metric: str = "endpoint",
+    budget: int = 400,
+    seed: int = 0,
+    *,
+    rank: RankFactory = by_replay,
+    device: str = "cpu",
+    progress: Progress = lambda phase, done, total: None,
+) -> Result:
+    """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
+
+    ``budget`` is how many schedules are evaluated. ``rank`` makes the ranker of proposals from teacher trajectories:
+    physics alone by default; ``predictor.ranker`` learns from the trials as well. Scores in the `Result` are measured on
+    held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
+
+    >>> from fewstep import models
+    >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)
+    >>> result.schedule.nfe, result.score.noises
+    (3, 512)
+    """
+    if not shape or not all(type(size) is int and size > 0 for size in shape):
+        raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
+    problem = Problem("in-process", nfe, metric, budget, seed)
+    pool = InlinePool(Evaluator(denoiser, shape, device=device))
+    return run(problem, denoiser.process, pool, rank, progress=progress)

@@ -1,0 +1,1 @@
+"""Ways to score samples; lower is better."""

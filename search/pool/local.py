@@ -1,0 +1,126 @@
+"""Spawned worker processes on this machine, one for each slot; a crash or a timeout costs one task, not the pool."""
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+from fewstep.errors import InvalidInput
+from fewstep.models.reference import ModelReference
+from search.evaluate import Evaluator
+from search.pool.base import WorkerLost
+
+__all__ = ["LocalPool", "ModelPool"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ATTEMPTS = 3  # a task that kills its worker this often is poison
+MODELS_HELD = 4  # per worker, least recently used first out
+
+
+class LocalPool:
+    """``devices`` names a torch device for each slot ("cpu" as often as wanted, "cuda:0", …).
+
+    A CPU slot computes on one thread, whatever the number of slots, so that results are the same on any number of them.
+    ``timeout`` is in seconds for one task. Use as a context manager, or `close` it.
+    """
+
+    def __init__(self, devices: Sequence[str] = ("cpu",), cache: Path | None = None, timeout: float = 600.0) -> None:
+        if not devices:
+            raise InvalidInput("a pool wants at least one device, for instance ('cpu',)")
+        self._cache, self._timeout = cache, timeout
+        self._slots: queue.SimpleQueue[ProcessPool] = queue.SimpleQueue()
+        self._workers = [
+            ProcessPool(max_workers=1, initializer=_start, initargs=(device,), context=get_context("spawn"))
+            for device in devices
+        ]
+        for worker in self._workers:
+            self._slots.put(worker)
+        self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="slot")
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def model(self, reference: ModelReference) -> "ModelPool":
+        """The pool's slots, working on one model."""
+        return ModelPool(self, reference)
+
+    def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run a picklable ``function(*args)`` in a free slot's process."""
+        return self._threads.submit(self._run, function, args)
+
+    def _run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        worker = self._slots.get()
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    result: T = worker.schedule(function, args=args, timeout=self._timeout).result()
+                    return result
+                except ProcessExpired as error:
+                    reason = f"worker {error.pid} died with exit code {error.exitcode}"
+                except TimeoutError:
+                    reason = f"no result within {self._timeout:g} s"
+            raise WorkerLost(f"{reason} (attempt {attempt} of {ATTEMPTS})")
+        finally:
+            self._slots.put(worker)
+
+    def close(self) -> None:
+        """Stop at once: queued tasks are cancelled, workers end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ModelPool:
+    """A `Pool` whose evaluators hold one model; each worker loads it on first use."""
+
+    def __init__(self, pool: LocalPool, reference: ModelReference) -> None:
+        self._pool, self._reference = pool, reference
+
+    def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``function(evaluator, *args)`` in a free slot; see `search.pool.base.Pool`."""
+        return self._pool.run(_work, self._reference, self._pool._cache, function, args, kwargs)
+
+
+_device = "cpu"
+
+
+def _start(device: str) -> None:
+    """First thing in a worker: remember its device; one thread, so that sums are always made in the same order."""
+    global _device
+    _device = device
+    torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=MODELS_HELD)
+def _evaluator(reference: ModelReference, cache: Path | None) -> Evaluator:
+    denoiser, shape = reference.open()
+    return Evaluator(denoiser, shape, reference.digest, cache, _device)
+
+
+def _work(
+    reference: ModelReference,
+    cache: Path | None,
+    function: Callable[..., T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> T:
+    return function(_evaluator(reference, cache), *args, **kwargs)

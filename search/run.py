@@ -1,0 +1,175 @@
+"""The search of one problem: teacher, baselines, guided generations, fit, confirmation on noises it never saw.
+
+A run is a function of the problem and of the outcomes of its trials, so it can be stopped at any time and started again
+with the trials that were recorded: it asks for the same ones and evaluates only those that are missing.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from fewstep.errors import SearchFailed
+from fewstep.problem import Problem, Result, Trial
+from fewstep.processes import Process
+from fewstep.trajectory import Trajectories
+from search import evaluate, teacher
+from search.baselines import baselines
+from search.confirm import confirm
+from search.metrics import endpoint
+from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from search.pool.base import Pool, WorkerLost
+from search.ranking import RankFactory
+from search.refine import placed, refine
+from search.space import Space
+from search.study import Proposal, Study
+
+__all__ = ["BATCH", "NOISES", "Progress", "Record", "Teaching", "run", "teach"]
+
+BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
+CHUNK = 128  # noises of one task
+NOISES = {SEARCH: 128, VALIDATION: 256, HELD_OUT: 512}
+FOLLOWED = 256  # search noises whose whole trajectories are stored, for replay and fit
+RANKED = 24  # of them, those on which the ranker replays candidates
+
+Progress = Callable[[str, int, int], None]
+Record = Callable[[Trial], None]
+
+
+def run(
+    problem: Problem,
+    process: Process,
+    pool: Pool,
+    rank: RankFactory,
+    record: Record = lambda trial: None,
+    recorded: Sequence[Trial] = (),
+    progress: Progress = lambda phase, done, total: None,
+) -> Result:
+    """Search and confirm; returns the `Result`.
+
+    ``record`` is called once for each new trial, as soon as it is known. ``recorded`` are the trials of an earlier,
+    interrupted run of the same problem. ``progress`` gets (phase, done, total). Raises `SearchFailed` where nothing
+    could be evaluated; an exception raised by ``record`` or ``progress`` ends the run.
+    """
+    began = time.monotonic()
+    sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
+    teaching = teach(pool, sets, progress)
+    space = Space(process, problem.nfe)
+    study = Study(space, rank(teaching.followed.first(RANKED)), BATCH, problem.seed)
+    hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
+    named = [(f"baseline {name}", schedule) for name, schedule in hand_made.items()]
+    named += [(f"replay {grid}", schedule) for grid, schedule in placed(space, teaching.followed).items()]
+    seeds = [Proposal(i, s, origin) for i, (origin, s) in enumerate(named)][: problem.budget]
+    known = {trial.number: trial for trial in recorded}
+
+    def evaluated(wanted: Sequence[Proposal]) -> list[Trial]:
+        """The trials of the proposals, in order: from the record where they are there, else measured now."""
+        missing = [p for p in wanted if p.number not in known]
+        pending = {pool.submit(evaluate.measure, sets[SEARCH][0], p.schedule): p for p in missing}
+        done = len(study.trials) + len(wanted) - len(pending)
+        try:
+            for future in as_completed(pending):
+                trial = _trial(pending[future], future, NOISES[SEARCH] * problem.nfe)
+                known[trial.number] = trial
+                record(trial)
+                done += 1
+                progress("search", done, problem.budget)
+        finally:
+            for future in pending:
+                future.cancel()
+        return [known[p.number] for p in wanted]
+
+    for trial in evaluated(seeds):
+        study.add(trial)
+    while len(study.trials) < problem.budget:
+        first = len(study.trials)
+        generation = range(first, min(first + BATCH, problem.budget))
+        if all(number in known for number in generation):
+            for number in generation:
+                study.add(known[number])
+        else:
+            study.tell(evaluated(study.ask(len(generation))))
+
+    trials = study.trials
+    if not any(trial.score and trial.origin.startswith("baseline") for trial in trials):
+        raise SearchFailed(f"none of {len(seeds)} baselines could be evaluated; the last: {trials[-1].reason}")
+    progress("fit", 0, 1)
+    fitted = refine(pool, space, NoiseSet(problem.seed, SEARCH, FOLLOWED), teaching.followed, trials)
+    progress("fit", 1, 1)
+    progress("confirm", 0, 1)
+    last = confirm(problem, trials, fitted, hand_made, pool, sets)
+    progress("confirm", 1, 1)
+    return Result(
+        problem=problem,
+        schedule=last.schedule,
+        score=last.score,
+        baseline_name=last.baseline_name,
+        baseline_schedule=last.baseline_schedule,
+        baseline=last.baseline,
+        ratio=last.ratio,
+        ratio_low=last.ratio_low,
+        ratio_high=last.ratio_high,
+        teacher_error=teaching.error,
+        calls=teaching.calls + (len(trials) * NOISES[SEARCH] + len(fitted) * FOLLOWED) * problem.nfe + last.calls,
+        evaluations=len(trials),
+        seconds=time.monotonic() - began,
+        tau=_unseen_tau(trials),
+    )
+
+
+class Teaching(NamedTuple):
+    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost."""
+
+    followed: Trajectories
+    error: float
+    calls: int
+
+
+def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress) -> Teaching:
+    """Have the teacher's ends made for every noise, and estimate their error by halving its calls on the first set."""
+    first = sets[SEARCH][0]
+    followed = pool.submit(evaluate.follow, replace(first, count=FOLLOWED))
+    halved = pool.submit(evaluate.teach, first, teacher.CALLS // 2)
+    futures = [pool.submit(evaluate.teach, chunk, teacher.CALLS) for chunks in sets.values() for chunk in chunks]
+    for i, _ in enumerate(as_completed(futures)):
+        progress("teacher", i + 1, len(futures))
+    error = endpoint.score(endpoint.squared_errors(halved.result(), futures[0].result()), 0).value
+    noises = sum(chunk.count for chunks in sets.values() for chunk in chunks)
+    calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + FOLLOWED * (teacher.CALLS + 1)
+    return Teaching(followed.result(), error, calls)
+
+
+def _trial(proposal: Proposal, future: Future[np.ndarray], calls: int) -> Trial:
+    """The trial of a finished evaluation; one that could not be made, or that diverged, has no score but a reason."""
+    score, reason = None, None
+    try:
+        errors = future.result()
+        if np.all(np.isfinite(errors)):
+            score = endpoint.score(errors, calls)
+        else:
+            reason = f"diverged on {int((~np.isfinite(errors)).sum())} of {len(errors)} noises"
+    except WorkerLost as error:
+        reason = str(error)
+    return Trial(
+        proposal.number,
+        proposal.schedule,
+        score,
+        proposal.origin,
+        proposal.predicted,
+        proposal.predicted_std,
+        reason,
+    )
+
+
+def _unseen_tau(trials: Sequence[Trial]) -> float | None:
+    """Kendall's τ between the forecasts made before evaluation and what was then measured; None below three."""
+    pairs = [(t.predicted, t.score.value) for t in trials if t.predicted is not None and t.score is not None]
+    if len(pairs) < 3:
+        return None
+    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+    return None if math.isnan(tau) else tau

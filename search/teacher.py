@@ -1,0 +1,54 @@
+"""The converged teacher: where each noise ends under the exact flow, and what happened on the way.
+
+Fourth-order exponential multistep in data prediction, even in λ. On the digits mixture 96 calls end within 2e-4
+of 1000 calls.
+"""
+
+from math import prod
+
+import numpy as np
+import torch
+
+import fewstep
+from fewstep import Schedule, Step, grids
+from fewstep.models import Denoiser
+from fewstep.processes import Process
+from fewstep.trajectory import Trajectories
+
+__all__ = ["CALLS", "ends", "follow", "projection", "schedule"]
+
+CALLS = 96
+ORDER = 4
+PROJECTED = 64  # replay residuals are linear, so wide states are stored as this many random projections
+
+
+def schedule(process: Process, calls: int = CALLS) -> Schedule:
+    """The teacher's own schedule with ``calls`` network calls."""
+    steps = tuple(Step("data", min(ORDER, i + 1)) for i in range(calls))
+    return Schedule(process, grids.logsnr(process, calls), steps)
+
+
+def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.Tensor:
+    """Where the flow takes ``noise`` (n, ...): clean ends of the same shape, for n·calls sample-calls."""
+    return fewstep.sample(denoiser, schedule(denoiser.process, calls), noise)
+
+
+@torch.no_grad()
+def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Trajectories:
+    """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) sample-calls."""
+    path = schedule(denoiser.process, calls)
+    project = projection(prod(noise.shape[1:]))
+    states, outputs = [], []
+    for t, state in zip(path.times, fewstep.states(denoiser, path, noise), strict=True):
+        output = denoiser(state, state.new_full((len(state),), t))
+        for kept, value in ((states, state), (outputs, output)):
+            kept.append(value.flatten(1).double().cpu().numpy() @ project)
+    log_snrs = denoiser.process.log_snr(np.array(path.times))
+    return Trajectories(denoiser.process, log_snrs, np.stack(states), np.stack(outputs))
+
+
+def projection(d: int) -> np.ndarray:
+    """(d, p): the identity for narrow states, else a seeded random projection that keeps root mean squares."""
+    if d <= PROJECTED:
+        return np.eye(d)
+    return np.random.default_rng(0).standard_normal((d, PROJECTED)) / np.sqrt(d)

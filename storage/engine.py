@@ -1,0 +1,116 @@
+"""Connections to SQLite and PostgreSQL, set up so that both keep the same promises.
+
+| promise | SQLite | PostgreSQL |
+|---|---|---|
+| a writer sees nothing stale | BEGIN IMMEDIATE: one writer at a time | row locks (FOR UPDATE) |
+| readers never wait | WAL | MVCC |
+| deleting a model deletes what hangs on it | PRAGMA foreign_keys | always |
+| time is the database's | strftime('now') | clock_timestamp() |
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from fewstep.errors import FewstepError, InvalidInput, ServiceError
+
+__all__ = ["READ_ONLY", "answering", "connect", "insert_once", "lock", "moment"]
+
+BUSY_MILLISECONDS = 30_000
+READ_ONLY = "fewstep_read_only"
+LOCK_KEY = 0x6665_7773_7465_70  # "fewstep": the advisory lock of the schema
+INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+CLOCKS = {"sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')", "postgresql": "SELECT clock_timestamp()"}
+
+
+def connect(url: str, *, foreign_keys: bool = True) -> Engine:
+    """The engine of a database URL; makes the folder of a SQLite file. Raises `InvalidInput`.
+
+    ``foreign_keys`` False is for migrations: SQLite changes a table by copying it, and must not cascade meanwhile.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True)
+    folder = Path(str(parsed.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"the folder {folder} of the database cannot be made: {error}") from error
+    engine = create_engine(parsed)
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # so that the driver leaves BEGIN to us
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _parse(url: str) -> URL:
+    wanted = "use sqlite:///path/to/file.db or postgresql+psycopg://user@host/database"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InvalidInput(f"the database URL cannot be read: {wanted}") from None
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidInput(f"databases of kind {parsed.drivername!r} are not supported: {wanted}")
+    if parsed.database in (None, "", ":memory:"):
+        raise InvalidInput("a database in memory cannot be shared between processes: use sqlite:///path/to/file.db")
+    return parsed
+
+
+def lock(connection: Connection) -> None:
+    """Make every other caller wait until this transaction ends."""
+    if connection.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE has done so already
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+
+
+def moment(session: Session) -> datetime:
+    """The database's own time, so that runners with wrong clocks agree on leases."""
+    now = session.scalar(text(CLOCKS[session.get_bind().dialect.name]))
+    if isinstance(now, datetime):
+        return now.astimezone(UTC)
+    return datetime.fromisoformat(str(now)).replace(tzinfo=UTC)
+
+
+def insert_once(session: Session, table: Any, **values: Any) -> bool:
+    """Insert a row unless a unique key of it is there already; whether a row was made."""
+    insert = INSERTS[session.get_bind().dialect.name](table)
+    key = table.__table__.primary_key.columns
+    return session.execute(insert.values(**values).on_conflict_do_nothing().returning(*key)).first() is not None
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn the driver's errors into ours: `ServiceError`, which callers may retry, where the database does not answer
+    as it should; whatever a column type refused stays as it was raised."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise ServiceError(f"every connection is busy: {error}; retry later") from error
+    except StatementError as error:
+        if isinstance(error.orig, FewstepError):
+            raise error.orig from None
+        if not isinstance(error, DBAPIError) or isinstance(error, (IntegrityError, DataError)):
+            raise
+        raise ServiceError(f"the database did not answer as it should (was it migrated?): {error.orig}") from error

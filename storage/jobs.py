@@ -1,0 +1,205 @@
+"""The state machine of searches: who may work on what, and what becomes of it.
+
+    queued → running → succeeded | failed | cancelled;   queued | running ⇄ paused;   running → queued (lease lost)
+
+Every change holds the search's row and compares (state, lease token) first, so that a runner which lost its lease can
+change nothing any more. Leases use the database's time.
+"""
+
+import math
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fewstep.errors import Conflict, InvalidInput, NotFound
+from fewstep.problem import Result, Trial
+from storage.codec import dump_result, dump_schedule, dump_score, load_score, readable
+from storage.database import Database
+from storage.engine import insert_once, moment
+from storage.log import write_event
+from storage.mapping import to_search
+from storage.queries import search_row
+from storage.tables import PublishedRow, SearchRow, TrialRow
+from storage.values import LIVE, TERMINAL, Claim, Search, SearchState
+
+__all__ = ["MAX_LEASE", "Jobs", "LeaseLost"]
+
+MAX_LEASE = 24 * 3600
+
+
+class LeaseLost(Conflict):
+    """The search is no longer running under this token: stop working on it."""
+
+
+class Jobs:
+    """Verbs of runners (claim, heartbeat, record, …) and of users (pause, resume, cancel) on one store.
+
+    A claim's verbs raise `LeaseLost` when the search was paused, cancelled, requeued or finished meanwhile.
+    """
+
+    def __init__(self, store: Database) -> None:
+        self.store = store
+
+    def claim(self, runner: str, lease: float) -> Claim | None:
+        """Take the queued search of highest priority, oldest first, for ``lease`` seconds; None where none waits.
+
+        ``runner`` names who works on it, for people to read.
+        """
+        query = select(SearchRow).where(SearchRow.state == SearchState.QUEUED)
+        query = query.order_by(SearchRow.priority.desc(), SearchRow.number).limit(1)
+        with self.store.write() as session:
+            row = session.scalars(query.with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            now = moment(session)
+            row.token, row.runner = secrets.token_hex(16), runner
+            row.lease_until = now + _seconds(lease)
+            row.started = row.started or now
+            _move(session, row, SearchState.RUNNING, now)
+            return Claim(to_search(row), row.token)
+
+    def heartbeat(self, claim: Claim, lease: float) -> None:
+        """Extend the lease to ``lease`` seconds from now."""
+        with self.store.write() as session:
+            row = _held(session, claim)
+            row.lease_until = moment(session) + _seconds(lease)
+
+    def phase(self, claim: Claim, phase: str, done: int, total: int) -> None:
+        """Tell how far a phase of the search is."""
+        with self.store.write() as session:
+            row = _held(session, claim)
+            write_event(session, row.id, "phase", {"phase": phase, "done": done, "total": total}, moment(session))
+
+    def record(self, claim: Claim, trial: Trial) -> None:
+        """Keep a trial; one whose number is there already changes nothing."""
+        with self.store.write() as session:
+            row, now = _held(session, claim), moment(session)
+            new = insert_once(
+                session,
+                TrialRow,
+                search_id=row.id,
+                number=trial.number,
+                schedule=dump_schedule(trial.schedule),
+                score=dump_score(trial.score),
+                origin=trial.origin,
+                predicted=None if trial.predicted is None else float(trial.predicted),
+                predicted_std=None if trial.predicted_std is None else float(trial.predicted_std),
+                reason=None if trial.reason is None else readable(trial.reason),
+                created=now,
+            )
+            if not new:
+                return
+            row.evaluations += 1
+            best = load_score(row.best)
+            if trial.score is not None and (best is None or trial.score.value < best.value):
+                best, row.best = trial.score, dump_score(trial.score)
+            data = {
+                "number": trial.number,
+                "origin": trial.origin,
+                "value": trial.score and trial.score.value,
+                "standard_error": trial.score and trial.score.standard_error,
+                "predicted": trial.predicted,
+                "best": best and best.value,
+            }
+            write_event(session, row.id, "trial", data, now)
+
+    def release(self, claim: Claim) -> None:
+        """Give the search back to the queue, as when a runner shuts down."""
+        with self.store.write() as session:
+            _move(session, _held(session, claim), SearchState.QUEUED, moment(session))
+
+    def succeed(self, claim: Claim, result: Result) -> None:
+        """Publish the result and finish. Raises `InvalidInput` where it answers another problem."""
+        if result.problem != claim.search.problem:
+            raise InvalidInput(f"the result answers {result.problem}, the search asked {claim.search.problem}")
+        with self.store.write() as session:
+            row, now, schedule = _held(session, claim), moment(session), result.schedule
+            digest = schedule.digest
+            session.add(
+                PublishedRow(
+                    search_id=row.id,
+                    model_id=row.model_id,
+                    digest=digest,
+                    metric=row.metric,
+                    nfe=schedule.nfe,
+                    value=float(result.score.value),
+                    result=dump_result(result),
+                    created=now,
+                )
+            )
+            data = {"digest": digest, "nfe": schedule.nfe, "ratio": result.ratio}
+            write_event(session, row.id, "published", data, now)
+            _move(session, row, SearchState.SUCCEEDED, now)
+
+    def fail(self, claim: Claim, reason: str) -> None:
+        """Finish without a result."""
+        with self.store.write() as session:
+            _move(session, _held(session, claim), SearchState.FAILED, moment(session), readable(reason))
+
+    def reap(self, max_attempts: int = 3) -> list[Search]:
+        """Requeue running searches whose lease ran out, or fail them after ``max_attempts``; which ones."""
+        with self.store.write() as session:
+            now = moment(session)
+            query = select(SearchRow).where(SearchRow.state == SearchState.RUNNING, SearchRow.lease_until <= now)
+            rows = session.scalars(query.order_by(SearchRow.number).with_for_update(skip_locked=True)).all()
+            for row in rows:
+                reason = f"runner {row.runner} stopped answering in attempt {row.attempt} of {max_attempts}"
+                if row.attempt >= max_attempts:
+                    _move(session, row, SearchState.FAILED, now, reason)
+                else:
+                    row.attempt += 1
+                    _move(session, row, SearchState.QUEUED, now, reason)
+            return [to_search(row) for row in rows]
+
+    def pause(self, id: str) -> Search:
+        """Stop a search until `resume`; what it recorded stays. Raises `NotFound`, or `Conflict` once finished."""
+        return self._order(id, SearchState.PAUSED, (SearchState.QUEUED, SearchState.RUNNING), SearchState.PAUSED)
+
+    def resume(self, id: str) -> Search:
+        """Queue a paused search again. Raises `NotFound`, or `Conflict` once finished."""
+        return self._order(id, SearchState.QUEUED, (SearchState.PAUSED,), SearchState.QUEUED, SearchState.RUNNING)
+
+    def cancel(self, id: str) -> Search:
+        """Finish a search without a result. Raises `NotFound`, or `Conflict` once succeeded or failed."""
+        return self._order(id, SearchState.CANCELLED, LIVE, SearchState.CANCELLED)
+
+    def _order(self, id: str, to: SearchState, sources: tuple[SearchState, ...], *settled: SearchState) -> Search:
+        """Move a search from one of ``sources`` to ``to``; nothing to do where it is in ``settled``."""
+        with self.store.write() as session:
+            row = search_row(session, id, hold=True)
+            if row.state in sources:
+                _move(session, row, to, moment(session))
+            elif row.state not in settled:
+                raise Conflict(f"search {id} has {row.state}: it cannot become {to} any more")
+            return to_search(row)
+
+
+def _held(session: Session, claim: Claim) -> SearchRow:
+    """The claim's row, locked until the transaction ends; raises `LeaseLost`."""
+    try:
+        row = search_row(session, claim.search.id, hold=True)
+    except NotFound:
+        raise LeaseLost(f"search {claim.search.id} was deleted: stop working on it") from None
+    if row.state != SearchState.RUNNING or row.token != claim.token:
+        raise LeaseLost(f"search {row.id} is {row.state}, no longer under this lease: stop working on it")
+    return row
+
+
+def _move(session: Session, row: SearchRow, to: SearchState, now: datetime, reason: str | None = None) -> None:
+    row.state = to
+    if to is not SearchState.RUNNING:
+        row.token = row.runner = row.lease_until = None
+    if to in TERMINAL:
+        row.finished = now
+    if to is SearchState.FAILED:
+        row.error = reason
+    data = {"state": to} if reason is None else {"state": to, "reason": reason}
+    write_event(session, row.id, "state", data, now)
+
+
+def _seconds(lease: float) -> timedelta:
+    if not (math.isfinite(lease) and 0 < lease <= MAX_LEASE):
+        raise InvalidInput(f"a lease lasts more than 0 and at most {MAX_LEASE} seconds, got {lease}")
+    return timedelta(seconds=lease)

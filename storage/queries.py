@@ -1,0 +1,87 @@
+"""What is asked of the tables."""
+
+from typing import Literal
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from fewstep.errors import InvalidInput, NotFound
+from storage.tables import ModelRow, PublishedRow, SearchRow
+from storage.values import SearchState
+
+__all__ = [
+    "MAX_EVENT",
+    "MAX_NUMBER",
+    "best_of",
+    "front_of",
+    "model_row",
+    "search_row",
+    "searches_before",
+    "want_number",
+]
+
+MAX_EVENT = 2**63 - 1  # the largest event id of either database
+MAX_NUMBER = 2**31 - 1  # the largest whole number of the other columns
+
+
+def model_row(session: Session, id: str, *, hold: Literal["", "change", "delete"] = "") -> ModelRow:
+    """The model of that id, held until the transaction ends against "change" or only against "delete";
+    raises `NotFound`."""
+    query = select(ModelRow).where(ModelRow.id == id)
+    if hold:
+        query = query.with_for_update(read=hold == "delete", key_share=hold == "delete")
+    row = session.scalars(query).first()
+    if row is None:
+        raise NotFound(f"there is no model {id[:80]!r}: add it first")
+    return row
+
+
+def search_row(session: Session, id: str, *, hold: bool = False) -> SearchRow:
+    """The search of that id, held until the transaction ends if asked; raises `NotFound`."""
+    query = select(SearchRow).where(SearchRow.id == id)
+    row = session.scalars(query.with_for_update() if hold else query).first()
+    if row is None:
+        raise NotFound(f"there is no search {id[:80]!r}")
+    return row
+
+
+def searches_before(cursor: str | None, state: str | None, model: str | None) -> Select[SearchRow]:
+    """Searches submitted before the cursor, newest first; raises `InvalidInput`."""
+    query = select(SearchRow).order_by(SearchRow.number.desc())
+    if cursor is not None:
+        if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18 or int(cursor) > MAX_NUMBER:
+            raise InvalidInput(f"cursor is the last page's 'next' as it was given, got {cursor[:40]!r}")
+        query = query.where(SearchRow.number < int(cursor))
+    if state is not None:
+        if state not in list(SearchState):
+            raise InvalidInput(f"state is one of {', '.join(SearchState)}, got {state[:40]!r}")
+        query = query.where(SearchRow.state == SearchState(state))
+    if model is not None:
+        query = query.where(SearchRow.model_id == model)
+    return query
+
+
+def best_of(model_id: str, nfe: int, metric: str) -> Select[PublishedRow]:
+    """The lowest score of at most ``nfe`` calls; of equals the one of fewest calls, then the oldest."""
+    query = select(PublishedRow).where(
+        PublishedRow.model_id == model_id, PublishedRow.metric == metric, PublishedRow.nfe <= nfe
+    )
+    return query.order_by(PublishedRow.value, PublishedRow.nfe, PublishedRow.number).limit(1)
+
+
+def front_of(model_id: str, metric: str | None) -> Select[PublishedRow]:
+    """The lowest score of every metric (or the one asked) and number of calls; of equals the oldest."""
+    order = (PublishedRow.value, PublishedRow.number)
+    rank = func.row_number().over(partition_by=(PublishedRow.metric, PublishedRow.nfe), order_by=order)
+    ranked = select(PublishedRow.number, rank.label("rank")).where(PublishedRow.model_id == model_id)
+    if metric is not None:
+        ranked = ranked.where(PublishedRow.metric == metric)
+    firsts = ranked.subquery()
+    query = select(PublishedRow).join(firsts, firsts.c.number == PublishedRow.number).where(firsts.c.rank == 1)
+    return query.order_by(PublishedRow.metric, PublishedRow.nfe)
+
+
+def want_number(name: str, value: int, low: int, high: int = MAX_NUMBER) -> None:
+    """Raise `InvalidInput` unless ``value`` is a whole number from ``low`` to ``high``."""
+    if type(value) is not int or not low <= value <= high:
+        raise InvalidInput(f"{name} is a whole number from {low} to {high}, got {value!r}")

@@ -1,0 +1,178 @@
+"""The store: values in, values out; the only owner of sessions."""
+
+import uuid
+from dataclasses import asdict
+
+from sqlalchemy import delete, select
+
+from fewstep.errors import Conflict, InvalidInput, NotFound
+from fewstep.problem import Problem, Trial
+from storage.codec import dump
+from storage.database import Database
+from storage.engine import insert_once, moment
+from storage.log import write_event
+from storage.mapping import to_event, to_model, to_published, to_search, to_trial
+from storage.queries import MAX_EVENT, best_of, front_of, model_row, search_row, searches_before, want_number
+from storage.tables import EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
+from storage.values import LIVE, Event, Model, Page, Published, Search, SearchState
+
+__all__ = ["MAX_KEY", "MAX_PAGE", "MAX_PRIORITY", "Store"]
+
+MAX_KEY = 255
+MAX_PAGE = 500
+MAX_PRIORITY = 1000
+
+
+class Store(Database):
+    """Models, searches, trials, events and published schedules.
+
+    ``url`` is ``sqlite:///path/to/file.db`` or ``postgresql+psycopg://user@host/database``. Raises `InvalidInput`.
+    """
+
+    def add_model(self, model: Model) -> Model:
+        """Keep a model; where it is there already, the one that was there first. Raises `Conflict` where another
+        model has its id."""
+        with self.write() as session:
+            texts = {"shape": dump(model.shape), "process": dump(model.process)}
+            insert_once(session, ModelRow, **{**vars(model), **texts})
+            kept = to_model(model_row(session, model.id))
+        if kept.digest != model.digest:
+            raise Conflict(f"model {model.id} has digest {kept.digest}, got {model.digest}: the ids collide")
+        return kept
+
+    def models(self) -> list[Model]:
+        """Every model, in order of arrival."""
+        with self.read() as session:
+            return [to_model(row) for row in session.scalars(select(ModelRow).order_by(ModelRow.created, ModelRow.id))]
+
+    def model(self, id: str) -> Model:
+        """The model of that id; raises `NotFound`."""
+        with self.read() as session:
+            return to_model(model_row(session, id))
+
+    def delete_model(self, id: str) -> None:
+        """Forget a model with its searches and schedules. Raises `NotFound`, or `Conflict` while a search of it is
+        queued, running or paused."""
+        with self.write() as session:
+            model_row(session, id, hold="change")
+            live = select(SearchRow.id).where(SearchRow.model_id == id, SearchRow.state.in_(LIVE)).limit(1)
+            search_id = session.scalar(live)
+            if search_id is not None:
+                raise Conflict(f"search {search_id} of model {id} is not finished: cancel it first")
+            session.execute(delete(ModelRow).where(ModelRow.id == id))
+
+    def submit(self, problem: Problem, key: str | None = None, priority: int = 0) -> Search:
+        """Queue a search. The same idempotency ``key`` with the same problem gives the same search again; with
+        another problem it raises `Conflict`. Raises `NotFound` where the model is unknown."""
+        if key is not None and not 1 <= len(key) <= MAX_KEY:
+            raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY} characters, got {len(key)}")
+        want_number("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
+        with self.write() as session:
+            model_row(session, problem.model, hold="delete")
+            fields = asdict(problem)
+            search_id, now = uuid.uuid4().hex, moment(session)
+            made = insert_once(
+                session,
+                SearchRow,
+                id=search_id,
+                key=key,
+                model_id=fields.pop("model"),
+                **fields,
+                priority=priority,
+                state=SearchState.QUEUED,
+                attempt=1,
+                evaluations=0,
+                created=now,
+            )
+            which = SearchRow.id == search_id if made else SearchRow.key == key
+            row = session.scalars(select(SearchRow).where(which)).first()
+            if row is None:
+                raise Conflict(f"the search of idempotency key {key!r} was deleted just now: submit again")
+            search = to_search(row)
+            if made:
+                write_event(session, search_id, "state", {"state": SearchState.QUEUED}, now)
+        if search.problem != problem:
+            raise Conflict(f"the idempotency key {key!r} belongs to search {search.id}, which has another problem")
+        return search
+
+    def search(self, id: str) -> Search:
+        """The search of that id; raises `NotFound`."""
+        with self.read() as session:
+            return to_search(search_row(session, id))
+
+    def searches(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        state: SearchState | str | None = None,
+        model: str | None = None,
+    ) -> Page[Search]:
+        """Searches, newest first; ``cursor`` is the last page's ``next``. A walk over the pages sees every search that
+        was there at its start exactly once. Raises `InvalidInput`."""
+        want_number("limit", limit, 1, MAX_PAGE)
+        query = searches_before(cursor, state, model).limit(limit + 1)
+        with self.read() as session:
+            rows = session.scalars(query).all()
+            more = str(rows[limit - 1].number) if len(rows) > limit else None
+            return Page([to_search(row) for row in rows[:limit]], more)
+
+    def trials(self, search_id: str, after: int = -1, limit: int | None = None) -> list[Trial]:
+        """Trials of a search with numbers above ``after``, by number, at most ``limit``; raises `NotFound`."""
+        want_number("after", after, -1)
+        query = select(TrialRow).where(TrialRow.search_id == search_id, TrialRow.number > after)
+        with self.read() as session:
+            search_row(session, search_id)
+            return [to_trial(row) for row in session.scalars(query.order_by(TrialRow.number).limit(limit))]
+
+    def trial(self, search_id: str, number: int) -> Trial:
+        """One trial of a search; raises `NotFound`."""
+        want_number("number", number, 0)
+        with self.read() as session:
+            row = session.get(TrialRow, (search_id, number))
+            if row is None:
+                raise NotFound(f"search {search_id[:80]!r} has no trial {number}")
+            return to_trial(row)
+
+    def events(self, search_id: str, after: int = 0, limit: int = 500) -> list[Event]:
+        """Events of a search with ids above ``after``, oldest first; raises `NotFound`."""
+        want_number("limit", limit, 1, MAX_PAGE)
+        want_number("after", after, 0, MAX_EVENT)
+        with self.read() as session:
+            search_row(session, search_id)
+            query = select(EventRow).where(EventRow.search_id == search_id, EventRow.id > after)
+            return [to_event(row) for row in session.scalars(query.order_by(EventRow.id).limit(limit))]
+
+    def best(self, model_id: str, nfe: int, metric: str = "endpoint") -> Published:
+        """The schedule with the lowest score among those of at most ``nfe`` calls; raises `NotFound`."""
+        want_number("nfe", nfe, 1)
+        with self.read() as session:
+            row = session.scalars(best_of(model_id, nfe, metric)).first()
+            if row is None:
+                model_row(session, model_id)
+                raise NotFound(f"model {model_id} has no schedule of at most {nfe} calls yet: submit a search")
+            return to_published(row)
+
+    def front(self, model_id: str, metric: str | None = None) -> list[Published]:
+        """The best schedule of every number of calls, fewest first, per metric where none is named. Raises
+        `NotFound` where the model is unknown."""
+        with self.read() as session:
+            model_row(session, model_id)
+            return [to_published(row) for row in session.scalars(front_of(model_id, metric))]
+
+    def schedule(self, digest: str) -> Published:
+        """The first result that published the schedule of that digest; raises `NotFound`."""
+        query = select(PublishedRow).where(PublishedRow.digest == digest).order_by(PublishedRow.number).limit(1)
+        with self.read() as session:
+            row = session.scalars(query).first()
+            if row is None:
+                raise NotFound(f"no schedule {digest[:80]!r} was published")
+            return to_published(row)
+
+    def result(self, search_id: str) -> Published:
+        """What a search published; raises `NotFound` until it has succeeded."""
+        query = select(PublishedRow).where(PublishedRow.search_id == search_id)
+        with self.read() as session:
+            row = session.scalars(query).first()
+            if row is None:
+                raise NotFound(f"search {search_id[:80]!r} has published nothing")
+            return to_published(row)

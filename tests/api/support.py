@@ -1,0 +1,75 @@
+"""A real service on a free port, and stores filled with results of real schedules."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+
+from api.app import create_app
+from api.schemas import ModelIn
+from api.settings import Settings
+from fewstep.problem import Problem
+from storage.jobs import Jobs
+from storage.store import Store
+from storage.values import Claim, Model, Search
+from tests.storage import samples
+
+PROBLEM_JSON = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: where it listens, the store behind it, and a plain connection to it."""
+
+    url: str
+    store: Store
+    http: httpx.Client
+
+
+@contextmanager
+def serving(settings: Settings, port: int = 0) -> Iterator[Service]:
+    """The service in a thread, on a free port unless one is named, until the block ends."""
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=port, ws="none", log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server could not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=30.0) as http:
+            yield Service(url, app.state.store, http)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+def add_model(store: Store, name: str = "digits-mixture") -> Model:
+    """A model of the zoo in the store."""
+    return store.add_model(ModelIn(name=name).value())
+
+
+def claim(store: Store, search: Search) -> Claim:
+    """The lease on ``search``, which must be the next in the queue."""
+    taken = Jobs(store).claim("test runner", lease=600.0)
+    assert taken is not None
+    assert taken.search.id == search.id
+    return taken
+
+
+def publish(store: Store, problem: Problem, **values: float) -> Search:
+    """A search that ran three trials and succeeded."""
+    jobs, search = Jobs(store), store.submit(problem)
+    held = claim(store, search)
+    jobs.phase(held, "baselines", 1, 3)
+    for number, value in enumerate((0.3, None, 0.2)):
+        jobs.record(held, samples.trial(number, value, samples.schedule(problem.nfe)))
+    jobs.succeed(held, samples.result(problem, **values))
+    return store.search(search.id)

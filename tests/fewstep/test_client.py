@@ -1,0 +1,260 @@
+"""The HTTP client against a real service."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+from fewstep import client as client_module
+from fewstep.client import Client, Event, Model
+from fewstep.errors import Conflict, InvalidInput, NotFound, ServiceError
+from fewstep.models import zoo
+from fewstep.problem import Problem
+from fewstep.replies import to_model
+from storage.jobs import Jobs
+from storage.store import Store
+from tests.api.support import Service, claim, publish, serving
+from tests.storage.samples import result, trial
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, poll_seconds=0.02)
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[Service]:
+    with serving(settings) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(service.url) as client:
+        yield client
+
+
+@pytest.fixture
+def model(client: Client) -> Model:
+    return client.add_model("digits-mixture")
+
+
+def until(ready: Callable[[], object]) -> None:
+    """Wait for another thread."""
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_search_is_submitted_awaited_and_its_schedule_fetched(client: Client, service: Service) -> None:
+    """The way of a user: add a model, submit, wait, take the best schedule, which is the one published."""
+    model = client.add_model("digits-mixture")
+    search = client.submit("digits-mixture", nfe=6, budget=3, seed=5)
+    assert search.problem == Problem(model.id, 6, "endpoint", 3, 5)
+    assert (search.state, search.done, search.best) == ("queued", False, None)
+
+    found = result(search.problem)
+    held = claim(service.store, service.store.search(search.id))
+    worker = threading.Thread(target=lambda: Jobs(service.store).succeed(held, found))
+    worker.start()
+    ended = client.wait(search.id)
+    worker.join()
+
+    assert (ended.state, ended.done, ended.error) == ("succeeded", True, None)
+    best = client.best("digits-mixture", nfe=8)
+    assert best.result == found
+    assert best.schedule == found.schedule
+    assert (best.digest, best.model, best.search) == (found.schedule.digest, model.id, search.id)
+    assert client.schedules("digits-mixture") == [best]
+    assert client.schedule(best.digest) == found.schedule
+
+
+def test_models_are_values_with_identity(client: Client, model: Model) -> None:
+    """A model is added once, listed, and described as the zoo has it."""
+    assert client.add_model("digits-mixture") == model
+    assert client.models() == [model]
+    assert (model.digest, model.shape) == (zoo.describe("digits-mixture").digest, (1, 8, 8))
+    assert model.created.tzinfo is not None
+
+
+def test_models_are_named_by_name_or_id(client: Client, service: Service, model: Model) -> None:
+    """Both ways lead to the same model; an unknown name is told the known ones, an unknown id is not found."""
+    publish(service.store, Problem(model.id, 4))
+    assert client.best(model.id, 4) == client.best("digits-mixture", 4)
+    with pytest.raises(NotFound, match=r"'nonesuch'.*digits-mixture.*add_model"):
+        client.submit("nonesuch", 4)
+    with pytest.raises(NotFound, match="0123456789abcdef"):
+        client.submit("0123456789abcdef", 4)
+
+
+def test_a_key_makes_submitting_repeatable(client: Client, model: Model) -> None:
+    """The same key gives the same search; with another problem it conflicts; a key must fit a header."""
+    first = client.submit(model.id, 8, key="mine")
+    assert client.submit(model.id, 8, key="mine") == first
+    assert client.submit(model.id, 8).id != first.id
+    with pytest.raises(Conflict, match="'mine'"):
+        client.submit(model.id, 9, key="mine")
+    for key in ("schlüssel", "two\nlines"):
+        with pytest.raises(InvalidInput, match="ASCII"):
+            client.submit(model.id, 8, key=key)
+
+
+def test_errors_are_those_of_the_tree_with_the_services_words(client: Client, service: Service, model: Model) -> None:
+    """404, 409 and 422 become NotFound, Conflict and InvalidInput, and say what the service said."""
+    done = publish(service.store, Problem(model.id, 4))
+    with pytest.raises(NotFound, match="'nonesuch'"):
+        client.search("nonesuch")
+    with pytest.raises(NotFound, match="at most 3 calls"):
+        client.best(model.id, 3)
+    with pytest.raises(Conflict, match="succeeded"):
+        client.cancel(done.id)
+    with pytest.raises(InvalidInput, match=r"'nonesuch'.*known: .*digits-mixture"):
+        client.add_model("nonesuch")
+    with pytest.raises(InvalidInput, match=r"path\.digest"):
+        client.schedule("not a digest")
+    with pytest.raises(InvalidInput, match="nfe is a whole number"):
+        client.submit(model.id, 10_000)
+    with pytest.raises(NotFound):
+        client.search("../models")
+    with pytest.raises(NotFound):
+        next(client.watch("nonesuch"))
+
+
+def test_a_service_that_is_not_there_is_named(client: Client) -> None:
+    """Where nothing listens the error says where it looked; an address that is none is bad input."""
+    with serving_junk() as url:
+        pass
+    with Client(url) as nowhere, pytest.raises(ServiceError, match=f"{url}.*running") as failure:
+        nowhere.models()
+    assert failure.value.status is None
+    for url in ("127.0.0.1:8471", "ftp://127.0.0.1", "http://", "http://[::1", "http://127.0.0.1:port"):
+        with pytest.raises(InvalidInput, match="address"):
+            Client(url)
+
+
+def test_another_kind_of_server_is_noticed() -> None:
+    """Answers that are not the service's are ServiceErrors that quote them, not tracebacks of a parser."""
+    with serving_junk() as url, Client(url) as client:
+        with pytest.raises(ServiceError, match="cannot read"):
+            client.models()
+        with pytest.raises(ServiceError, match="teapot") as failure:
+            client.add_model("digits-mixture")
+        assert failure.value.status == 418
+
+
+def test_searches_are_listed_newest_first_over_pages(
+    client: Client, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are joined up to the limit; filters keep what they name."""
+    monkeypatch.setattr(client_module, "PAGE", 2)
+    ids = [client.submit(model.id, nfe).id for nfe in range(1, 8)][::-1]
+    client.cancel(ids[3])
+    assert [search.id for search in client.searches()] == ids
+    assert [search.id for search in client.searches(limit=5)] == ids[:5]
+    assert [search.id for search in client.searches(state="cancelled", model="digits-mixture")] == [ids[3]]
+
+
+def test_a_search_is_steered(client: Client, model: Model) -> None:
+    """Each verb gives the search in its new state."""
+    search = client.submit(model.id, 8)
+    assert [verb(search.id).state for verb in (client.pause, client.resume, client.cancel)] == [
+        "paused",
+        "queued",
+        "cancelled",
+    ]
+    assert client.wait(search.id).state == "cancelled"
+
+
+def test_watch_gives_every_event_to_the_end(client: Client, service: Service, model: Model) -> None:
+    """Events are those of the store; from any id onwards too; after the last one there is nothing."""
+    search = publish(service.store, Problem(model.id, 4))
+    stored = [Event(e.id, search.id, e.kind, e.data) for e in service.store.events(search.id)]
+    assert list(client.watch(search.id)) == stored
+    assert stored[-1].final
+    assert not any(event.final for event in stored[:-1])
+    assert list(client.watch(search.id, after=stored[2].id)) == stored[3:]
+    assert list(client.watch(search.id, after=stored[-1].id)) == []
+
+
+def test_progress_is_seen_through_the_client(client: Client, service: Service, model: Model) -> None:
+    """A running search shows its evaluations and the best score so far."""
+    search = client.submit(model.id, 5)
+    held = claim(service.store, service.store.search(search.id))
+    Jobs(service.store).record(held, trial(0, 0.25))
+    shown = client.search(search.id)
+    assert (shown.state, shown.evaluations, shown.best) == ("running", 1, trial(0, 0.25).score)
+    assert shown.started is not None
+
+
+def test_watch_survives_a_restart_of_the_service(settings: Settings) -> None:
+    """The service goes away and comes back: no event is lost or repeated, those written meanwhile included."""
+    seen: list[Event] = []
+    with Store(settings.database_url) as store:
+        with serving(settings) as service, Client(service.url) as client:
+            search = client.submit(client.add_model("digits-mixture").id, 5)
+            port = int(service.url.rpartition(":")[2])
+            url = service.url
+
+            def follow() -> None:
+                with Client(url) as watching:
+                    for event in watching.watch(search.id):
+                        seen.append(event)
+
+            watcher = threading.Thread(target=follow)
+            watcher.start()
+            until(lambda: seen)
+        held = claim(store, store.search(search.id))
+        Jobs(store).record(held, trial(0))
+        with serving(settings, port):
+            Jobs(store).succeed(held, result(search.problem))
+            watcher.join(timeout=60)
+        assert not watcher.is_alive()
+        assert [event.id for event in seen] == [event.id for event in store.events(search.id)]
+    assert seen[-1].data == {"state": "succeeded"}
+
+
+def test_fields_of_a_newer_service_are_passed_over(model: Model) -> None:
+    """A client of this version reads answers that say more than it knows."""
+    plain = {
+        **vars(model),
+        "created": model.created.isoformat(),
+        "shape": list(model.shape),
+        "owner": "somebody",
+    }
+    assert to_model(plain) == model
+
+
+class Junk(BaseHTTPRequestHandler):
+    """A server of something else."""
+
+    def do_GET(self) -> None:
+        self.answer(200, b"<h1>It works!</h1>")
+
+    def do_POST(self) -> None:
+        self.answer(418, b"I am a teapot")
+
+    def answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving_junk() -> Iterator[str]:
+    """The server of something else, while the block runs; gives its address."""
+    with HTTPServer(("127.0.0.1", 0), Junk) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()

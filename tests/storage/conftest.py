@@ -1,0 +1,133 @@
+"""Fresh databases of both kinds, a store on them, and a hand on the database's clock."""
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+import pytest
+from sqlalchemy import delete, event
+from sqlalchemy.engine import make_url
+
+from storage import Jobs, Store
+from storage.tables import ModelRow
+
+POSTGRES = os.environ.get("FEWSTEP_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test")
+
+
+def _admin() -> psycopg.Connection:
+    url = make_url(POSTGRES).set(drivername="postgresql")
+    try:
+        return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say(f"no PostgreSQL answers at {url!r}: start one or set FEWSTEP_TEST_POSTGRES ({error})")
+
+
+@contextmanager
+def _postgresql() -> Iterator[str]:
+    schema = f"fewstep_{uuid.uuid4().hex}"
+    with _admin() as admin:
+        admin.execute(f"CREATE SCHEMA {schema}")
+        try:
+            # naming pg_catalog last lets a test put its own clock in front
+            path = {"options": f"-csearch_path={schema},pg_catalog"}
+            yield make_url(POSTGRES).update_query_dict(path).render_as_string(hide_password=False)
+        finally:
+            admin.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    """Context manager of the URL of an empty database; every test runs on both kinds."""
+
+    @contextmanager
+    def _sqlite() -> Iterator[str]:
+        yield f"sqlite:///{tmp_path_factory.mktemp('database')}/fewstep.db"
+
+    if request.param == "postgresql":
+        _admin().close()
+        return _postgresql
+    return _sqlite
+
+
+@pytest.fixture
+def empty(fresh: Callable) -> Iterator[str]:
+    """URL of a database without tables."""
+    with fresh() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def migrated(fresh: Callable) -> Iterator[Store]:
+    """A store with tables, shared by a module."""
+    with fresh() as url, Store(url) as store:
+        store.migrate()
+        yield store
+
+
+@pytest.fixture
+def store(migrated: Store) -> Store:
+    """A store that holds nothing."""
+    with migrated.write() as session:
+        session.execute(delete(ModelRow))
+    return migrated
+
+
+@pytest.fixture
+def jobs(store: Store) -> Jobs:
+    """The verbs of the job state machine on `store`."""
+    return Jobs(store)
+
+
+@pytest.fixture
+def shift_clock(store: Store) -> Iterator[Callable[[float], None]]:
+    """Call it with seconds to set the database's own clock that far ahead of the true time."""
+    store.engine.dispose()  # connections made before would keep the true clock, in prepared statements
+    clock = _SqliteClock() if store.engine.dialect.name == "sqlite" else _PostgresClock()
+    with clock.on(store):
+        yield lambda seconds: clock.shift(store, seconds)
+    store.engine.dispose()
+
+
+class _SqliteClock:
+    """Every new connection gets our ``strftime``."""
+
+    seconds = 0.0
+
+    @contextmanager
+    def on(self, store: Store) -> Iterator[None]:
+        event.listen(store.engine, "connect", self._connected)
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as self.truth:
+            yield
+        event.remove(store.engine, "connect", self._connected)
+
+    def shift(self, store: Store, seconds: float) -> None:
+        self.seconds = seconds
+
+    def _connected(self, connection: sqlite3.Connection, _: object) -> None:
+        connection.create_function("strftime", 2, self._strftime)
+
+    def _strftime(self, style: str, when: str) -> str:
+        query = "SELECT strftime(?, ?, ?)"
+        return self.truth.execute(query, (style, when, f"{self.seconds} seconds")).fetchone()[0]
+
+
+class _PostgresClock:
+    """Our ``clock_timestamp`` lies in front of the true one in the search path."""
+
+    @contextmanager
+    def on(self, store: Store) -> Iterator[None]:
+        self.shift(store, 0.0)
+        yield
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DROP FUNCTION clock_timestamp()")
+
+    def shift(self, store: Store, seconds: float) -> None:
+        body = f"SELECT pg_catalog.clock_timestamp() + interval ''{seconds} seconds''"
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql(
+                f"CREATE OR REPLACE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS '{body}'"
+            )

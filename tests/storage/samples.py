@@ -1,0 +1,71 @@
+"""Values to store, valid and easy to tell apart."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+import fewstep
+from fewstep import Schedule, processes, solvers
+from fewstep.problem import Problem, Result, Score, Trial
+from storage import Model
+
+PROCESS = processes.VPLinear()
+
+
+def model(letter: str = "a") -> Model:
+    """A model whose digest repeats ``letter``."""
+    created = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    digest = letter * 64
+    return Model(digest[:16], f"m-{letter}", "zoo", "Ωmega", (1, 8, 8), processes.to_dict(PROCESS), digest, created)
+
+
+def problem(letter: str = "a", nfe: int = 4, seed: int = 0) -> Problem:
+    """A problem on `model`."""
+    return Problem(letter * 16, nfe, budget=20, seed=seed)
+
+
+def schedule(nfe: int = 4, grid: str = "logsnr") -> Schedule:
+    """A hand-made schedule."""
+    return solvers.named("dpmpp-2m").schedule(PROCESS, nfe=nfe, grid=grid)
+
+
+def fitted(nfe: int = 4) -> Schedule:
+    """A schedule whose numbers are its own, with digits that no short decimal holds."""
+    plain = schedule(nfe)
+    rows = fewstep.compile(plain)
+    noisy = rows.outputs * (1 + np.tril(np.random.default_rng(0).normal(size=rows.outputs.shape)) / 3)
+    return replace(plain, rows=replace(rows, outputs=noisy))
+
+
+def score(value: float = 0.1) -> Score:
+    """A score."""
+    return Score(value, value / 7, noises=64, calls=256)
+
+
+def trial(number: int, value: float | None = 0.1, plan: Schedule | None = None) -> Trial:
+    """A trial; a failed one where ``value`` is None."""
+    plan = plan or schedule()
+    if value is None:
+        return Trial(number, plan, None, "mutation", reason="out of memory")
+    return Trial(number, plan, score(value), "mutation", predicted=-1 / 3, predicted_std=0.1)
+
+
+def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) -> Result:
+    """A result that answers ``asked``."""
+    return Result(
+        problem=asked,
+        schedule=plan or schedule(asked.nfe),
+        score=score(value),
+        baseline_name="dpmpp-2m logsnr",
+        baseline_schedule=schedule(asked.nfe, "quadratic"),
+        baseline=score(0.2),
+        ratio=value / 0.2,
+        ratio_low=value / 0.3,
+        ratio_high=value / 0.1,
+        teacher_error=1e-7,
+        calls=12345,
+        evaluations=20,
+        seconds=1.5,
+        tau=None,
+    )

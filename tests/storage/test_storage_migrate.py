@@ -1,0 +1,106 @@
+"""Tables from nothing, back to nothing, and by several processes at once."""
+
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import inspect, text
+
+from fewstep.errors import InvalidInput, ServiceError
+from storage import Store, migrate
+from tests.storage import children, samples
+from tests.storage.test_storage_processes import CHILDREN, child, hear
+
+TABLES = {"models", "searches", "trials", "events", "published"}
+
+
+def tables(store: Store) -> set[str]:
+    """Names of the tables that are there."""
+    with store.engine.connect() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def test_up_and_down(empty: str) -> None:
+    """An upgrade makes the tables, a downgrade drops them, and both can be done again."""
+    with Store(empty) as store:
+        for _ in range(2):
+            store.migrate()
+            assert tables(store) == TABLES | {migrate.VERSION_TABLE}
+            store.migrate()
+            migrate.downgrade(empty, "base")
+            assert tables(store) == {migrate.VERSION_TABLE}
+
+
+def test_migrations_make_the_tables(empty: str) -> None:
+    """The migrations make exactly what the code declares; a difference would be seen."""
+    with Store(empty) as store:
+        store.migrate()
+        with store.engine.connect() as connection:
+            assert migrate.differences(connection) == []
+        with store.engine.begin() as connection:
+            connection.execute(text("DROP INDEX ix_events_search_id_id"))
+            connection.execute(text("ALTER TABLE models ADD COLUMN colour VARCHAR"))
+            connection.execute(text("ALTER TABLE trials DROP COLUMN origin"))
+        with store.engine.connect() as connection:
+            found = {difference[0] for difference in migrate.differences(connection)}
+        assert found == {"add_index", "remove_column", "add_column"}
+
+
+def test_states_are_checked(empty: str) -> None:
+    """The database itself refuses a state that does not exist."""
+    with Store(empty) as store:
+        store.migrate()
+        store.add_model(samples.model())
+        store.submit(samples.problem())
+        with pytest.raises(Exception, match="ck_searches_state"), store.engine.begin() as connection:
+            connection.execute(text("UPDATE searches SET state = 'asleep'"))
+
+
+def test_version_table_of_others(empty: str) -> None:
+    """Another program's Alembic table in the same database (Optuna's) is neither read nor written."""
+    with Store(empty) as store:
+        with store.engine.begin() as connection:
+            connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+            connection.execute(text("INSERT INTO alembic_version VALUES ('v3.0.0.d')"))
+        store.migrate()
+        store.ping()
+        with store.engine.connect() as connection:
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "v3.0.0.d"
+
+
+def test_ping(empty: str) -> None:
+    """A database is ready once its tables are up to date; before, the message says what to do."""
+    with Store(empty) as store:
+        with pytest.raises(ServiceError, match="migrate it"):
+            store.ping()
+        with pytest.raises(ServiceError, match="was it migrated"):
+            store.models()
+        store.migrate()
+        store.ping()
+
+
+def test_failed_migration_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that fails half-way leaves the database as it was."""
+    from alembic.operations import Operations
+
+    def refuse(*_: object, **__: object) -> None:
+        raise InvalidInput("no index today")
+
+    with Store(empty) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Operations, "create_index", refuse)
+            with pytest.raises(InvalidInput, match="no index"):
+                store.migrate()
+        assert tables(store) == set()
+        store.migrate()
+        store.ping()
+
+
+def test_many_processes_migrate(empty: str) -> None:
+    """Processes that start at once on an empty database all find it ready."""
+    start = CHILDREN.Barrier(4)
+    with ExitStack() as stack:
+        pipes = [stack.enter_context(child(children.migrate, empty, start))[1] for _ in range(4)]
+        assert [hear(said) for said in pipes] == ["up to date"] * 4
+    with Store(empty) as store, store.engine.connect() as connection:
+        assert migrate.differences(connection) == []
+        assert connection.execute(text(f"SELECT count(*) FROM {migrate.VERSION_TABLE}")).scalar() == 1
