@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from fewstep import Schedule, processes
 from fewstep import sample as run
 from fewstep.client import Client, Search
-from fewstep.display import axis, follow, interval, measured, steps_table, table
+from fewstep.display import axis, follow, measured, steps_table, table
 from fewstep.errors import FewstepError, InvalidInput, SearchFailed
 from fewstep.models import zoo
 from fewstep.picture import grid, png
@@ -108,9 +108,9 @@ def fetch(
         typer.echo(text, nl=False)
     else:
         _write(output, text.encode())
-    against = f"{interval(result.ratio, result.ratio_low, result.ratio_high)} times {result.baseline_name}"
+    ratio = f"{result.ratio:.3f} times {result.baseline_name} (95 % {result.ratio_low:.3f}–{result.ratio_high:.3f})"
     error = measured(result.score.value, result.score.standard_error)
-    typer.echo(f"{result.schedule.nfe} calls, error {error}, {against}", err=True)
+    typer.echo(f"{result.schedule.nfe} calls, error {error}, {ratio}", err=True)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from rich.table import Table
 from fewstep.replies import Event
 from fewstep.schedule import Schedule, Step
 
-__all__ = ["Row", "axis", "follow", "interval", "measured", "rows", "short", "steps_table", "table"]
+__all__ = ["Row", "axis", "follow", "measured", "rows", "short", "steps_table", "table"]
 
 
 class Row(NamedTuple):
@@ -80,17 +80,17 @@ def axis(schedule: Schedule, width: int = 72) -> str:
 def short(value: float) -> str:
     """A number to three digits, for reading.
 
-    >>> short(0.0412345), short(0.00000123), short(12.0)
-    ('0.0412', '1.23e-06', '12')
+    >>> short(0.026), short(0.00000123), short(123.4)
+    ('0.0260', '1.23e-06', '123')
     """
-    return f"{value:.3g}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def measured(value: float, standard_error: float) -> str:
     """A value with its standard error, to the digits that mean something.
 
     >>> measured(0.0412345, 0.00101), measured(1.234e-7, 2e-9), measured(0.5, 0.0)
-    ('0.0412 ± 0.0010', '1.23e-07 ± 2.0e-09', '0.5 ± 0')
+    ('0.0412 ± 0.0010', '1.23e-07 ± 2.0e-09', '0.500 ± 0')
     """
     if standard_error <= 0:
         return f"{short(value)} ± 0"
@@ -98,15 +98,6 @@ def measured(value: float, standard_error: float) -> str:
         return f"{value:.2e} ± {standard_error:.1e}"
     digits = max(0, 1 - math.floor(math.log10(standard_error)))
     return f"{value:.{digits}f} ± {standard_error:.{digits}f}"
-
-
-def interval(value: float, low: float, high: float) -> str:
-    """A ratio with its 95 % interval.
-
-    >>> interval(0.613, 0.5802, 0.644)
-    '0.613 (95 % 0.580–0.644)'
-    """
-    return f"{value:.3f} (95 % {low:.3f}–{high:.3f})"
 
 
 def table(columns: Iterable[str], lines: Iterable[Iterable[object]], words: Iterable[str] = ()) -> Table:

@@ -85,14 +85,15 @@ class Published:
 
 def to_events(search: str, lines: Iterable[str]) -> Iterator[Event]:
     """Server-sent events from lines of text; comments and events without an id are passed over."""
-    fields: dict[str, str] = {}
+    said: dict[str, str] = {}
     for line in lines:
         if line:
             name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif "id" in fields:
-            yield Event(int(fields["id"]), search, fields["event"], json.loads(fields["data"]))
-            fields = {}
+            said[name] = value.removeprefix(" ")
+            continue
+        if "id" in said:
+            yield Event(int(said["id"]), search, said["event"], json.loads(said["data"]))
+        said = {}
 
 
 def _plain(kind: type[Value], data: dict[str, Any], **made: Any) -> Value:

@@ -35,7 +35,8 @@ class Step:
     """The strategy of one step: what is extrapolated, how many outputs it uses, and its derivative factors.
 
     ``prediction`` "data" or "noise" · ``order`` 1–4 · ``scale`` of the first derivative ("none", "bh1", "bh2", or
-    "linear": 1 + ``slope``·h with h the λ-gap) · ``second`` factor of the second derivative (0.5 in DPM-Solver-3M as published).
+    "linear": 1 + ``slope``·h with h the λ-gap) · ``second`` factor of the second derivative (0.5 in DPM-Solver-3M as
+    published).
 
     >>> Step("noise", order=1).canonical()  # one output: all predictions and factors mean the same
     Step(prediction='data', order=1, scale='none', slope=0.0, second=1.0)

@@ -73,7 +73,8 @@ class Physics:
         factors = _feed_back(weights, jacobian[:, :-1], kept, first=1.0)  # state over start state
         wrong = factors - np.sqrt(spread[:, 1:] / spread[:, :1])
         channels.append(np.sqrt(np.sum(self._shares * wrong**2 * spread[:, :1], axis=2)))
-        return np.log(np.clip(np.stack(channels, axis=1), FLOOR, 1 / FLOOR))
+        logs: np.ndarray = np.log(np.clip(np.stack(channels, axis=1), FLOOR, 1 / FLOOR))
+        return logs
 
 
 def _compress(rows: np.ndarray, rank: int) -> np.ndarray:
@@ -84,7 +85,7 @@ def _compress(rows: np.ndarray, rank: int) -> np.ndarray:
 
 
 def _feed_back(weights: np.ndarray, slopes: np.ndarray, added: np.ndarray, first: float = 0.0) -> np.ndarray:
-    """x_{i+1} = added_i + Σ_{j≤i} W_ij slopes_j x_j from x_0 = ``first``; ``added`` (M, N, ...) -> x_1 … x_N, same shape."""
+    """x_{i+1} = added_i + Σ_{j≤i} W_ij slopes_j x_j from x_0 = ``first``; ``added`` (M, N, ...) -> x_1 … x_N."""
     result = np.empty_like(added)
     fed = np.zeros_like(added)
     state = np.full_like(added[:, 0], first)

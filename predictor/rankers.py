@@ -24,6 +24,7 @@ TREES = 80
 LENGTHS = (0.5, 1.0, 2.0, 4.0)
 NOISES = (0.003, 0.03, 0.3)  # variance, relative to that of the correction
 COMPARED = 128  # rows that choose ℓ and the noise: enough, and the choice costs n³
+TINY = 1e-9
 OUTLIER = 4.0  # in standard deviations: features of diverging schedules would swamp the kernel
 
 
@@ -42,11 +43,13 @@ def trees(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
 def gaussian_process(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
     """The Gaussian process above; ``seed`` is not used, nothing is random."""
     count, width = x.shape
-    centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    middle, unit = y.mean(axis=0), y.std(axis=0) + 1e-9
+    centre, scale = x.mean(axis=0), x.std(axis=0)
+    scale[scale < TINY] = 1.0  # a feature that never varied says nothing about how far it may
+    middle, unit = y.mean(axis=0), y.std(axis=0) + TINY
 
     def standard(rows: np.ndarray) -> np.ndarray:
-        return np.clip((rows - centre) / scale, -OUTLIER, OUTLIER) / np.sqrt(width)
+        result: np.ndarray = np.clip((rows - centre) / scale, -OUTLIER, OUTLIER) / np.sqrt(width)
+        return result
 
     known, targets = standard(x), (y - middle) / unit
     some = np.unique(np.linspace(0, count - 1, COMPARED).astype(int))

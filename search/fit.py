@@ -1,8 +1,8 @@
 """Closed-form fit: for given times, the rows that best lead the student's own path onto the teacher's states.
 
 Walk the calls; at each, solve one ridge regression for the row (c, W_0 … W_i) of the teacher's state y*(t_{i+1}) on the
-student's own (y_0, D_0, …, D_i), pulled towards the compiled row; then take the fitted state and call the network there.
-No gradients; N calls per noise; works for any denoiser.
+student's own (y_0, D_0, …, D_i), pulled towards the compiled row; then take the fitted state and call the network
+there. No gradients; N calls per noise; works for any denoiser.
 
     min_w  mean ‖F w − y*‖² + ρ·s·‖w − w_compiled‖²,   F = (y_0, D_0, …, D_i),   s = mean diagonal of FᵀF
 """
@@ -28,7 +28,7 @@ def fit(
 ) -> Schedule:
     """The schedule with fitted rows. ``trajectories`` are the teacher's for the same ``noises``; ``ridge`` is ρ.
 
-    Costs n·nfe sample-calls.
+    Costs n·nfe sample-calls. Raises `InvalidSchedule` where the path diverges.
     """
     compiled = fewstep.compile(schedule)
     noise = noises.draw(evaluator.shape).to(evaluator.device)

@@ -1,6 +1,7 @@
 """Ways to make a new schedule of the space from old ones: mutation, crossover, uniform."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +19,10 @@ WIDTH = 0.7  # standard deviation of the log λ-gaps of a uniform proposal
 
 def uniform(space: Space, rng: np.random.Generator) -> Schedule:
     """A schedule whose genes are uniform and whose log λ-gaps are normal round an even grid in λ."""
-    steps = [
-        Step(
-            **{gene: values[rng.integers(len(values))] for gene, values in GENES.items()},
-            **{gene: rng.uniform(*bounds) for gene, bounds in FACTORS.items()},
-        )
-        for _ in range(space.nfe)
-    ]
+    steps = []
+    for _ in range(space.nfe):
+        genes: dict[str, Any] = {gene: values[rng.integers(len(values))] for gene, values in GENES.items()}
+        steps.append(Step(**genes, **{gene: rng.uniform(*bounds) for gene, bounds in FACTORS.items()}))
     return space.build(np.clip(rng.normal(0, WIDTH, space.nfe), -GAP_RANGE, GAP_RANGE), steps)
 
 

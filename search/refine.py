@@ -1,14 +1,18 @@
 """From choices to numbers: times placed by replay, rows fitted in closed form, from named grids and the best trials."""
 
+import contextlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from fewstep import Schedule, Step, grids
+from fewstep.errors import InvalidSchedule
 from fewstep.problem import Trial
 from fewstep.trajectory import Trajectories
 from search import replay
 from search.fit import fit
 from search.noises import NoiseSet
-from search.pool.base import Pool
+from search.pool.base import Pool, WorkerLost
 from search.space import Space
 
 __all__ = ["placed", "refine"]
@@ -21,11 +25,11 @@ RIDGE = 1e-6  # weak: the rows of replayed times lie far from any compiled row
 def placed(space: Space, trajectories: Trajectories) -> dict[str, Schedule]:
     """Named grid -> its times moved by replay, with third-order steps in data prediction. No network call."""
     steps = [Step("data", min(ORDER, i + 1)) for i in range(space.nfe)]
-    found = {}
-    for name in grids.names():
-        start = Schedule(space.process, grids.named(name)(space.process, space.nfe), tuple(steps))
-        found[name] = space.build(replay.place(trajectories, space.logits(start)), steps)
-    return found
+    starts = [
+        Schedule(space.process, grids.named(name)(space.process, space.nfe), tuple(steps)) for name in grids.names()
+    ]
+    logits = replay.place(trajectories, np.stack([space.logits(start) for start in starts]))
+    return {name: space.build(row, steps) for name, row in zip(grids.names(), logits, strict=True)}
 
 
 def refine(
@@ -37,7 +41,12 @@ def refine(
     """
     scored = sorted((t.score.value, t.number, t.schedule) for t in trials if t.score is not None)
     best = [schedule for _, _, schedule in scored[:BEST]]
-    moved = [space.build(replay.place(trajectories, space.logits(s)), list(s.steps)) for s in best]
+    logits = replay.place(trajectories, np.stack([space.logits(s) for s in best]))
+    moved = [space.build(row, list(s.steps)) for s, row in zip(best, logits, strict=True)]
     starts = list(dict.fromkeys([*placed(space, trajectories).values(), *best, *moved]))
     futures = [pool.submit(fit, noises, trajectories, start, RIDGE) for start in starts]
-    return [future.result() for future in futures]
+    fitted = []
+    for future in futures:
+        with contextlib.suppress(InvalidSchedule, WorkerLost):  # a path that diverges has no fit; others may
+            fitted.append(future.result())
+    return fitted

@@ -25,26 +25,27 @@ RIDGE = 1e-9  # of the mean diagonal; keeps nearly equal outputs from being told
 
 
 def place(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
-    """Log λ-gaps (N,) of the times with the lowest replay loss that descent finds from ``logits`` (N,)."""
+    """Log λ-gaps (M, N) of the times with the lowest replay loss that descent finds from each start in ``logits``."""
     knots, gram = _prepare(trajectories)
-    free = torch.tensor(logits - logits.mean(), dtype=torch.float64, requires_grad=True)
+    free = torch.tensor(logits - logits.mean(axis=1, keepdims=True), dtype=torch.float64, requires_grad=True)
     descent = torch.optim.Adam([free], lr=RATE)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(descent, ITERATIONS)
-    best, found = np.inf, logits
+    lowest, found = torch.full((len(free),), torch.inf, dtype=torch.float64), free.detach().clone()
     for _ in range(ITERATIONS):
         value = _loss(free, knots, gram)
-        if value.item() < best:
-            best, found = value.item(), free.detach().numpy().copy()
+        better = value.detach() < lowest
+        lowest = torch.where(better, value.detach(), lowest)
+        found = torch.where(better[:, None], free.detach(), found)
         descent.zero_grad()
-        value.log().backward()  # type: ignore[no-untyped-call]
+        value.log().sum().backward()  # type: ignore[no-untyped-call]
         descent.step()
         decay.step()
-    return found
+    return found.numpy()  # type: ignore[no-any-return]
 
 
-def loss(trajectories: Trajectories, logits: np.ndarray) -> float:
-    """The replay loss of the times with log λ-gaps ``logits`` (N,): mean squared residual, summed over the rows."""
-    return float(_loss(torch.from_numpy(logits), *_prepare(trajectories)))
+def loss(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
+    """The replay losses (M,) of times with log λ-gaps ``logits`` (M, N): mean squared residual, summed over rows."""
+    return _loss(torch.from_numpy(logits), *_prepare(trajectories)).numpy()  # type: ignore[no-any-return]
 
 
 def _prepare(trajectories: Trajectories) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,32 +54,34 @@ def _prepare(trajectories: Trajectories) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _loss(free: torch.Tensor, knots: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
-    count = len(free)
-    lam = knots[0] + (knots[-1] - knots[0]) * torch.cat([free.new_zeros(1), free.softmax(0).cumsum(0)])  # (N+1,)
-    weights = _lagrange(knots, lam)  # (N+1, K)
+    starts, count = free.shape
+    shares = torch.cat([free.new_zeros(starts, 1), free.softmax(1).cumsum(1)], 1)
+    weights = _lagrange(knots, knots[0] + (knots[-1] - knots[0]) * shares)  # (M, N+1, K)
     nothing = torch.zeros_like(weights)
-    states, outputs = torch.cat([weights, nothing], 1), torch.cat([nothing, weights], 1)  # (N+1, 2K)
-    basis = torch.cat([states[:1], outputs[:-1]])  # (N+1, 2K): y_0, D*(λ_0), …, D*(λ_{N−1})
-    inner = basis @ gram @ basis.T
-    inner = inner + RIDGE * inner.diagonal().mean() * torch.eye(count + 1, dtype=inner.dtype)
-    cross = basis @ gram @ states[1:].T  # (N+1, N)
-    energy = ((states[1:] @ gram) * states[1:]).sum(1)  # (N,)
-    rows = [
-        energy[i] - cross[: i + 2, i] @ torch.linalg.solve(inner[: i + 2, : i + 2], cross[: i + 2, i])
-        for i in range(count)
-    ]
-    return torch.stack(rows).clamp_min(1e-16).sum()
+    states, outputs = torch.cat([weights, nothing], 2), torch.cat([nothing, weights], 2)  # (M, N+1, 2K)
+    basis = torch.cat([states[:, :1], outputs[:, :-1]], 1)  # (M, N+1, 2K): y_0, D*(λ_0), …, D*(λ_{N−1})
+    inner = basis @ gram @ basis.mT
+    scale = inner.diagonal(dim1=1, dim2=2).mean(1)
+    inner = inner + RIDGE * scale[:, None, None] * torch.eye(count + 1, dtype=inner.dtype)
+    cross = basis @ gram @ states[:, 1:].mT  # (M, N+1, N)
+    energy = ((states[:, 1:] @ gram) * states[:, 1:]).sum(2)  # (M, N)
+    total = free.new_zeros(starts)
+    for i in range(count):
+        side = cross[:, : i + 2, i]
+        row = torch.linalg.solve(inner[:, : i + 2, : i + 2], side)
+        total = total + (energy[:, i] - (side * row).sum(1)).clamp_min(1e-16)
+    return total
 
 
 def _lagrange(knots: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
-    """ℓ (M, K) at ``lam`` (M,): four non-zero weights in each row, differentiable in λ."""
+    """ℓ (M, L, K) at ``lam`` (M, L): four non-zero weights in each row, differentiable in λ."""
     lam = lam.clamp(knots[0].item(), knots[-1].item())
     first = (torch.searchsorted(knots, lam.detach()) - 2).clamp(0, len(knots) - 4)
-    near = knots[first[:, None] + torch.arange(4)]  # (M, 4)
-    away = lam[:, None] - near
+    index = first[..., None] + torch.arange(4)
+    near = knots[index]  # (M, L, 4)
+    away = lam[..., None] - near
     columns = []
     for a in range(4):
         others = [b for b in range(4) if b != a]
-        columns.append((away[:, others] / (near[:, [a]] - near[:, others])).prod(1))
-    index = first[:, None] + torch.arange(4)
-    return lam.new_zeros(len(lam), len(knots)).scatter(1, index, torch.stack(columns, 1))
+        columns.append((away[..., others] / (near[..., [a]] - near[..., others])).prod(-1))
+    return lam.new_zeros(*lam.shape, len(knots)).scatter(-1, index, torch.stack(columns, -1))

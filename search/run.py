@@ -93,7 +93,10 @@ def run(
             for number in generation:
                 study.add(known[number])
         else:
-            study.tell(evaluated(study.ask(len(generation))))
+            asked = study.ask(len(generation))
+            if not asked:
+                break
+            study.tell(evaluated(asked))
 
     trials = study.trials
     if not any(trial.score and trial.origin.startswith("baseline") for trial in trials):
@@ -138,6 +141,8 @@ def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress
     futures = [pool.submit(evaluate.teach, chunk, teacher.CALLS) for chunks in sets.values() for chunk in chunks]
     for i, _ in enumerate(as_completed(futures)):
         progress("teacher", i + 1, len(futures))
+    if not np.all(np.isfinite(futures[0].result())):
+        raise SearchFailed(f"the model's own samples after {teacher.CALLS} calls are not finite: check its weights")
     error = endpoint.score(endpoint.squared_errors(halved.result(), futures[0].result()), 0).value
     noises = sum(chunk.count for chunks in sets.values() for chunk in chunks)
     calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + FOLLOWED * (teacher.CALLS + 1)

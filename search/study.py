@@ -5,6 +5,7 @@ the best forecasts are mutated and forecast once more; then a batch is taken by 
 random pick. Everything is a function of the seed and of the trials told so far, so a study can be rebuilt at any time.
 """
 
+import contextlib
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -41,6 +42,10 @@ class Proposal(NamedTuple):
     origin: str
     predicted: float | None = None
     predicted_std: float | None = None
+
+
+class Exhausted(Exception):
+    """Every schedule that the generators make was tried; only tiny spaces, such as that of one call, come to this."""
 
 
 class GuidedSampler(BaseSampler):
@@ -80,13 +85,15 @@ class GuidedSampler(BaseSampler):
         rng = np.random.default_rng([self._seed, len(self._trials)])
         tried = {t.schedule for t in self._trials}
         pool = {s: origin for s, origin in reversed(self._first_round(study, trial, rng)) if s not in tried}
+        if not pool:
+            raise Exhausted
         forecast = self._forecast(pool)
         leaders = sorted(forecast, key=lambda s: forecast[s][0])[:ELITE]
         second = [proposals.mutate(self._space, leaders[i % len(leaders)], rng) for i in range(SECOND_ROUND)]
         fresh = {s: "guided" for s in second if s not in tried and s not in pool}
         pool, forecast = pool | fresh, forecast | self._forecast(fresh)
         chosen = []
-        for i in range(self._batch):
+        for i in range(min(self._batch, len(forecast))):
             left = list(forecast)
             if rng.random() < EXPLORE:
                 pick = left[rng.integers(len(left))]
@@ -151,8 +158,11 @@ class Study:
         self.trials.append(trial)
 
     def ask(self, count: int) -> list[Proposal]:
-        """The next ``count`` proposals, numbered on from the trials so far."""
-        numbers = [self._study.ask(self._sampler.distributions).number for _ in range(count)]
+        """The next ``count`` proposals, numbered on from the trials so far; fewer where the space is used up."""
+        numbers = []
+        with contextlib.suppress(Exhausted):
+            for _ in range(count):
+                numbers.append(self._study.ask(self._sampler.distributions).number)
         return [self._sampler.drawn.pop(number) for number in numbers]
 
     def tell(self, trials: Sequence[Trial]) -> None:

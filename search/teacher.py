@@ -11,7 +11,7 @@ import torch
 
 import fewstep
 from fewstep import Schedule, Step, grids
-from fewstep.models import Denoiser
+from fewstep.models import Denoiser, from_callable
 from fewstep.processes import Process
 from fewstep.trajectory import Trajectories
 
@@ -37,18 +37,28 @@ def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.T
 def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Trajectories:
     """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) sample-calls."""
     path = schedule(denoiser.process, calls)
-    project = projection(prod(noise.shape[1:]))
-    states, outputs = [], []
-    for t, state in zip(path.times, fewstep.states(denoiser, path, noise), strict=True):
-        output = denoiser(state, state.new_full((len(state),), t))
-        for kept, value in ((states, state), (outputs, output)):
-            kept.append(value.flatten(1).double().cpu().numpy() @ project)
-    log_snrs = denoiser.process.log_snr(np.array(path.times))
-    return Trajectories(denoiser.process, log_snrs, np.stack(states), np.stack(outputs))
+    project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
+    outputs: list[np.ndarray] = []
+
+    def seen(values: torch.Tensor) -> np.ndarray:
+        flat: np.ndarray = values.flatten(1).double().cpu().numpy() @ project
+        return flat
+
+    def recorded(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        output = denoiser(x, t)
+        outputs.append(seen(output))
+        return output
+
+    states, last = [], noise
+    for last in fewstep.states(from_callable(recorded, process, prediction="data"), path, noise):
+        states.append(seen(last))
+    recorded(last, last.new_full((len(last),), path.times[-1]))
+    return Trajectories(process, process.log_snr(np.array(path.times)), np.stack(states), np.stack(outputs))
 
 
 def projection(d: int) -> np.ndarray:
     """(d, p): the identity for narrow states, else a seeded random projection that keeps root mean squares."""
     if d <= PROJECTED:
         return np.eye(d)
-    return np.random.default_rng(0).standard_normal((d, PROJECTED)) / np.sqrt(d)
+    scaled: np.ndarray = np.random.default_rng(0).standard_normal((d, PROJECTED)) / np.sqrt(d)
+    return scaled

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def dump_schedule(schedule: Schedule) -> str:
     return dump(schedule.to_dict())
 
 
+@lru_cache(maxsize=1024)  # people look at the same few searches again and again
 def load_schedule(text: str) -> Schedule:
     """Inverse of `dump_schedule`."""
     return Schedule.from_json(text)

@@ -18,4 +18,3 @@ def write_event(session: Session, search_id: str, kind: str, data: dict[str, Any
     of their ids.
     """
     session.add(EventRow(search_id=search_id, kind=kind, data=dump(data), created=now))
-    session.flush()

@@ -119,6 +119,8 @@ class Store(Database):
     def trials(self, search_id: str, after: int = -1, limit: int | None = None) -> list[Trial]:
         """Trials of a search with numbers above ``after``, by number, at most ``limit``; raises `NotFound`."""
         want_number("after", after, -1)
+        if limit is not None:
+            want_number("limit", limit, 1)
         query = select(TrialRow).where(TrialRow.search_id == search_id, TrialRow.number > after)
         with self.read() as session:
             search_row(session, search_id)

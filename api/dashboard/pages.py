@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from api.dashboard.assets import address, plotly_style_ids
 from api.dashboard.strip import strip
-from fewstep.display import interval, measured, rows, short
+from fewstep.display import measured, rows, short
 
 __all__ = ["render"]
 
@@ -60,7 +60,6 @@ def _environment() -> Environment:
     made.filters |= {"when": _when, "duration": _duration, "count": _count, "forecast": _forecast}
     made.globals |= {
         "address": address,
-        "interval": interval,
         "measured": measured,
         "plotly_style_ids": plotly_style_ids,
         "rows": rows,

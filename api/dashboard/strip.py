@@ -12,12 +12,12 @@ import numpy as np
 from markupsafe import Markup
 
 from fewstep.display import rows
-from fewstep.schedule import MAX_ORDER, Schedule
+from fewstep.schedule import Schedule
 
 __all__ = ["strip"]
 
 WIDTH, SIDE = 760, 14
-UNIT = 17  # height of one order
+UNIT = 20  # height of one order
 AXIS = 26  # between the two rows, for the numbers of the axis
 TOP = 6
 READABLE = 13  # a bar narrower than this has no room for its order
@@ -47,9 +47,9 @@ class Scale:
 
 def strip(found: Schedule, reference: Schedule | None = None) -> Markup:
     """The drawing as inline SVG; ``reference`` is the schedule to compare with, if there is one."""
-    height = TOP + UNIT * MAX_ORDER + AXIS + (0 if reference is None else UNIT * MAX_ORDER + TOP)
-    scale = _scale([found] if reference is None else [found, reference])
-    floor = TOP + UNIT * MAX_ORDER
+    schedules = [found] if reference is None else [found, reference]
+    tallest = [UNIT * max(step.order for step in schedule.steps) for schedule in schedules]
+    scale, floor, height = _scale(schedules), TOP + tallest[0], 2 * TOP + AXIS + sum(tallest)
     parts = [f'<svg class="strip" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{_words(found, reference)}">']
     parts += _axis(scale, floor)
     parts += _bars(found, scale, floor, up=True)
@@ -74,7 +74,7 @@ def _axis(scale: Scale, floor: int) -> list[str]:
     ends = f'x1="{SIDE}" x2="{WIDTH - SIDE}"'
     parts = [f'<line class="rule" {ends} y1="{y}" y2="{y}"/>' for y in (floor, floor + AXIS)]
     for tick in scale.ticks():
-        parts.append(f'<text class="tick" x="{scale(tick):.1f}" y="{floor + AXIS / 2 + 4}">{tick:g}</text>')
+        parts.append(f'<text class="tick" x="{scale(tick):.1f}" y="{floor + AXIS / 2 + 4}">{_signed(tick)}</text>')
     return parts
 
 
@@ -95,6 +95,10 @@ def _bars(schedule: Schedule, scale: Scale, floor: int, up: bool) -> list[str]:
             parts.append(f'<text class="order" x="{(left + right) / 2:.1f}" y="{middle}">{row.order}</text>')
         parts.append("</g>")
     return parts
+
+
+def _signed(tick: float) -> str:
+    return f"{tick:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _words(found: Schedule, reference: Schedule | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from fewstep.errors import NotFound
-from fewstep.problem import Result
+from fewstep.problem import Result, Score
 from fewstep.schedule import Schedule
 from storage.store import MAX_PAGE, Store
 from storage.values import TERMINAL, Event, Model, Search, SearchState
@@ -40,17 +40,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A search in the list; ``ratio`` is its error over the best hand-made one, ``final`` on held-out noises."""
+    """A search in the list; ``ratio`` is its ``score`` over the best hand-made one, ``final`` on held-out noises."""
 
     search: Search
     model: str
+    score: Score | None
     ratio: float | None
     final: bool
 
 
 @dataclass(frozen=True)
 class Lines:
-    """A page of the list, the cursor of the next one, and whether anything on it can still change."""
+    """A page of the list, and the cursor of the one after it, if there is one."""
 
     lines: list[Line]
     next: str | None
@@ -60,7 +61,8 @@ class Lines:
 class SearchPage:
     """One search: where it stands, its best trials, its best schedule beside the best hand-made one, its result.
 
-    ``last`` is the id of the last event that went into it, ``phase`` that event's data which told of progress last.
+    ``last`` is the id of the last event that went into it, ``phase`` the data of the last one that told of progress;
+    ``reference`` is the hand-made schedule to compare ``found`` with, unless they are one.
     """
 
     search: Search
@@ -102,6 +104,8 @@ def search_page(store: Store, id: str) -> SearchPage:
     phases = [event.data for event in events if event.kind == "phase"]
     best, by_hand = _bests(scored)
     result = store.result(id).result if search.state is SearchState.SUCCEEDED else None
+    found = result.schedule if result else _schedule(store, id, best)
+    reference = result.baseline_schedule if result else _schedule(store, id, by_hand)
     return SearchPage(
         search=search,
         model=store.model(search.problem.model),
@@ -110,18 +114,19 @@ def search_page(store: Store, id: str) -> SearchPage:
         leaders=scored[:LEADERS],
         best=best,
         by_hand=by_hand,
-        found=result.schedule if result else _schedule(store, id, best),
-        reference=result.baseline_schedule if result else _schedule(store, id, by_hand),
+        found=found,
+        reference=None if reference == found else reference,
         result=result,
     )
 
 
 def _line(store: Store, search: Search, model: str) -> Line:
     if search.state is SearchState.SUCCEEDED:
-        return Line(search, model, store.result(search.id).result.ratio, True)
+        result = store.result(search.id).result
+        return Line(search, model, result.score, result.ratio, True)
     if search.best is None or search.state in TERMINAL:
-        return Line(search, model, None, False)
-    return Line(search, model, _ratio(*_bests(_scored(_events(store, search.id)))), False)
+        return Line(search, model, search.best, None, False)
+    return Line(search, model, search.best, _ratio(*_bests(_scored(_events(store, search.id)))), False)
 
 
 def _events(store: Store, id: str) -> list[Event]:

@@ -55,6 +55,7 @@ class Discrete(VariancePreserving):
 
     @property
     def t_max(self) -> float:
+        """Index of the table's last entry."""
         return len(self.alphas_cumprod) - 1.0
 
     @cached_property

@@ -12,6 +12,7 @@ Source: DPM-Solver (Lu et al. 2022, eq. 3.4–3.7), DPM-Solver++ (Lu et al. 2022
 | Δ_p | λ_p − λ_s of the older outputs, nearest first | (m,) |
 | D_0 | f(s) | |
 | D_k | k-th λ-derivative at s of the polynomial through f(s) and the m older outputs | |
+| ℓ_p | x Π_q (x − Δ_q) / (Δ_p Π_q (Δ_p − Δ_q)), q ≠ p: its Lagrange basis; x = λ − λ_s | |
 | z | −h in data form, h in noise form | |
 """
 
@@ -25,19 +26,11 @@ from fewstep.phi import phi
 __all__ = ["SCALES", "first_factor", "output_weights"]
 
 
-def _bh1(z: float) -> float:
-    return 0.5 * z * z / (math.expm1(z) - z)
-
-
-def _bh2(z: float) -> float:
-    return 0.5 * z * math.expm1(z) / (math.expm1(z) - z)
-
-
 # How the first derivative is scaled, from (z, c·h) with c the step's slope; each tends to 1 with h.
 SCALES: dict[str, Callable[[float, float], float]] = {
     "none": lambda z, rise: 1.0,
-    "bh1": lambda z, rise: _bh1(z),  # UniPC's B(h) = h (Zhao et al. 2023, section 3.4)
-    "bh2": lambda z, rise: _bh2(z),  # UniPC's B(h) = e^h − 1; also DPM-Solver's own second-order coefficient
+    "bh1": lambda z, rise: 0.5 / phi(2, z),  # UniPC's B(h) = h (Zhao et al. 2023, section 3.4)
+    "bh2": lambda z, rise: 0.5 * phi(1, z) / phi(2, z),  # UniPC's B(h) = e^h − 1; DPM-Solver's own second order
     "linear": lambda z, rise: 1.0 + rise,  # USF's relaxation 1 + c·h (Liu et al. 2024)
 }
 
@@ -57,12 +50,18 @@ def output_weights(
     """
     count = len(older)
     z = -gap if prediction == "data" else gap
-    terms = np.array([gap ** (k + 1) * phi(k + 1, z) for k in range(count + 1)])
+    terms = [gap ** (k + 1) * phi(k + 1, z) for k in range(count + 1)]
     if count >= 1:
         terms[1] *= first_factor(gap, prediction, scale, slope)
     if count >= 2:
         terms[2] *= second
-    powers = np.arange(1, count + 1)[:, None]
-    taylor = older[None, :] ** powers / np.array([math.factorial(k) for k in range(1, count + 1)])[:, None]  # (m, m)
-    weights = np.linalg.solve(taylor, np.eye(count)) @ terms[1:] if count else np.zeros(0)
-    return np.concatenate([[terms[0] - weights.sum()], weights])
+    moments = [math.factorial(k) * term for k, term in enumerate(terms)]  # of x^k, where terms are of x^k/k!
+    points, weights = older.tolist(), []
+    for p, point in enumerate(points):
+        basis, size = [1.0], point
+        for q, other in enumerate(points):
+            if q != p:  # multiply by (x − Δ_q), lowest power first; all Δ_q < 0, so that nothing cancels
+                basis = [left - other * right for left, right in zip([0.0, *basis], [*basis, 0.0], strict=True)]
+                size *= point - other
+        weights.append(sum(b * moment for b, moment in zip(basis, moments[1:], strict=True)) / size)
+    return np.array([terms[0] - sum(weights), *weights])

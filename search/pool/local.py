@@ -60,7 +60,7 @@ class LocalPool:
     def _run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
         worker = self._slots.get()
         try:
-            for attempt in range(1, ATTEMPTS + 1):
+            for _ in range(ATTEMPTS):
                 try:
                     result: T = worker.schedule(function, args=args, timeout=self._timeout).result()
                     return result
@@ -68,7 +68,7 @@ class LocalPool:
                     reason = f"worker {error.pid} died with exit code {error.exitcode}"
                 except TimeoutError:
                     reason = f"no result within {self._timeout:g} s"
-            raise WorkerLost(f"{reason} (attempt {attempt} of {ATTEMPTS})")
+            raise WorkerLost(f"{reason}, the last of {ATTEMPTS} attempts")
         finally:
             self._slots.put(worker)
 
@@ -76,7 +76,7 @@ class LocalPool:
         """Stop at once: queued tasks are cancelled, workers end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
-            worker.stop()
+            worker.stop()  # type: ignore[no-untyped-call]
         for worker in self._workers:
             worker.join()
 

@@ -38,3 +38,12 @@ def store(client: TestClient, app: FastAPI) -> Store:
 @pytest.fixture
 def model(store: Store) -> Model:
     return add_model(store)
+
+
+@pytest.fixture
+def untouched(client: TestClient, store: Store, model: Model) -> Iterator[None]:
+    """Nothing was queued, and the service still works when the test is over."""
+    yield
+    assert store.searches().items == []
+    assert client.get("/readyz").json() == {"status": "ok"}
+    assert client.post("/v1/searches", json={"model": model.id, "nfe": 8}).status_code == 202

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import uvicorn
@@ -19,6 +20,7 @@ from storage.values import Claim, Model, Search
 from tests.storage import samples
 
 PROBLEM_JSON = "application/problem+json"
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,13 @@ def publish(store: Store, problem: Problem, **values: float) -> Search:
         jobs.record(held, samples.trial(number, value, samples.schedule(problem.nfe)))
     jobs.succeed(held, samples.result(problem, **values))
     return store.search(search.id)
+
+
+def check(answer: Any, status: int, *words: str) -> None:
+    """The answer is a problem of that status whose detail holds the words."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM_JSON), answer.text
+    content = answer.json()
+    assert content["status"] == status
+    assert content["title"]
+    for word in words:
+        assert word in content["detail"]

@@ -1,39 +1,16 @@
 """Bad input gets a clear 4xx as problem+json; the service stays up and the database as it was."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import structlog
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings, strategies
 
 from fewstep.problem import MAX_NFE
 from storage.store import Store
 from storage.values import Model
-from tests.api.support import PROBLEM_JSON
-
-JSON = {"Content-Type": "application/json"}
-
-
-def check(answer, status: int, *words: str) -> None:
-    """The answer is a problem of that status whose detail holds the words."""
-    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM_JSON), answer.text
-    content = answer.json()
-    assert content["status"] == status
-    assert content["title"]
-    for word in words:
-        assert word in content["detail"]
-
-
-@pytest.fixture
-def untouched(client: TestClient, store: Store, model: Model) -> Iterator[None]:
-    """Nothing was queued, and the service still works when the test is over."""
-    yield
-    assert store.searches().items == []
-    assert client.get("/readyz").json() == {"status": "ok"}
-    assert client.post("/v1/searches", json={"model": model.id, "nfe": 8}).status_code == 202
+from tests.api.support import JSON, check
 
 
 @pytest.mark.usefixtures("untouched")
@@ -122,28 +99,6 @@ def test_json_must_be_declared_as_json(client: TestClient, model: Model, kind: s
     check(client.post("/v1/searches", content=body, headers=headers), 415, "application/json")
 
 
-@pytest.mark.usefixtures("untouched")
-def test_too_large_a_body_is_refused_by_its_length(client: TestClient, model: Model) -> None:
-    """A megabyte is the most; the answer says both numbers, on routes that want no body too."""
-    body = json.dumps({"model": model.id, "nfe": 8, "note": "x" * 2**20})
-    for path in ("/v1/searches", "/v1/models", "/v1/searches/nonesuch/cancel"):
-        check(client.post(path, content=body, headers=JSON), 413, "1048576", str(len(body)))
-
-
-@pytest.mark.usefixtures("untouched")
-def test_too_large_a_body_is_refused_as_it_streams(client: TestClient) -> None:
-    """A body that declares no length is counted as it comes."""
-    pieces = (b" " * 2**17 for _ in range(64))
-    check(client.post("/v1/searches", content=pieces, headers=JSON), 413, "1048576")
-
-
-def test_one_byte_below_the_limit_is_taken(client: TestClient, model: Model) -> None:
-    """White space up to exactly the limit does not hurt."""
-    body = json.dumps({"model": model.id, "nfe": 8})
-    assert client.post("/v1/searches", content=body.ljust(2**20), headers=JSON).status_code == 202
-    check(client.post("/v1/searches", content=body.ljust(2**20 + 1), headers=JSON), 413)
-
-
 def test_thousands_of_faults_get_a_short_answer(client: TestClient) -> None:
     """A body full of unknown fields is not answered in kind."""
     answer = client.post("/v1/searches", json={f"field{n}": "x" * 50 for n in range(10_000)})
@@ -152,7 +107,7 @@ def test_thousands_of_faults_get_a_short_answer(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/v1/nonesuch"), ("POST", "/"), ("GET", "/v1/models/"), ("GET", "/docs")]
+    ("method", "path"), [("GET", "/v1/nonesuch"), ("POST", "/v2/searches"), ("GET", "/v1/models/"), ("GET", "/docs")]
 )
 def test_unknown_paths_are_problems_too(client: TestClient, method: str, path: str) -> None:
     """A path that is not there is answered with 404 that quotes it."""
@@ -167,12 +122,31 @@ def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
     assert client.post("/v1/models/nonesuch").headers["Allow"] == "GET, DELETE"
 
 
-@pytest.mark.parametrize("id", ["a%00b", "..%2f..", "x" * 101, "%ff", "a b", "'; drop table"])
+@pytest.mark.parametrize("id", ["a%00b", "x" * 101, "%ff", "a b", "'; drop table"])
 def test_ids_that_cannot_be_are_refused(client: TestClient, id: str) -> None:
     """Ids with other characters than ours never reach the database."""
-    assert client.get(f"/v1/searches/{id}").status_code in (404, 422)
-    assert client.get(f"/v1/models/{id}/schedules").status_code in (404, 422)
-    assert client.get(f"/v1/schedules/{id}").status_code in (404, 422)
+    for path in (
+        f"searches/{id}",
+        f"searches/{id}/events",
+        f"models/{id}",
+        f"models/{id}/schedules",
+        f"schedules/{id}",
+    ):
+        check(client.get(f"/v1/{path}"), 422, "path.")
+
+
+@pytest.mark.parametrize("value", ["[" * 500 + "]" * 500, json.dumps("x" * 500_000), "[" + "1," * 100_000 + "1]"])
+def test_a_monstrous_value_is_quoted_briefly(client: TestClient, model: Model, value: str) -> None:
+    """Deep, long and wide values are answered with 422 and not sent back whole."""
+    answer = client.post("/v1/searches", content=f'{{"model": "{model.id}", "nfe": {value}}}', headers=JSON)
+    check(answer, 422, "body.nfe")
+    assert len(answer.content) < 1000
+
+
+def test_text_that_is_no_text_is_quoted_too(client: TestClient) -> None:
+    """Half a surrogate pair, which UTF-8 cannot carry, is refused in a readable answer wherever it stands."""
+    for body in (r'{"\ud800": 1}', r'{"name": "\ud800"}', r'{"source": "\udfff", "name": "x"}'):
+        check(client.post("/v1/models", content=body, headers=JSON), 422, "body", "\\ud")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 300])
@@ -205,45 +179,3 @@ def test_a_fault_of_ours_is_500_without_its_inside(app: FastAPI, client: TestCli
     check(answer, 500, answer.headers["X-Request-ID"])
     assert "secret" not in answer.text
     assert "Content-Security-Policy" in answer.headers
-
-
-values = strategies.recursive(
-    strategies.none()
-    | strategies.booleans()
-    | strategies.integers()
-    | strategies.floats()
-    | strategies.text(strategies.characters())  # lone surrogates too
-    | strategies.sampled_from(["", "digits-mixture", "zoo", "endpoint", "\x00", "../../etc/passwd"]),
-    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(), inner, max_size=3),
-    max_leaves=5,
-)
-names = strategies.sampled_from(["model", "nfe", "metric", "budget", "seed", "priority", "source", "name"])
-bodies = strategies.dictionaries(names | strategies.text(max_size=5), values, max_size=6).map(json.dumps)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(path=strategies.sampled_from(["/v1/models", "/v1/searches"]), body=bodies | strategies.binary(max_size=40))
-def test_no_body_brings_the_service_down(client: TestClient, model: Model, path: str, body: str | bytes) -> None:
-    """Whatever is posted, the answer is a 2xx or a 4xx problem, never a 5xx."""
-    if isinstance(body, str):
-        body = body.replace('"digits-mixture"', f'"{model.id}"', 1) if path == "/v1/searches" else body
-    answer = client.post(path, content=body, headers=JSON)
-    assert answer.is_success or 400 <= answer.status_code < 500, answer.text
-    if answer.is_error:
-        assert answer.headers["content-type"] == PROBLEM_JSON
-        assert answer.json()["detail"]
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    fields=strategies.fixed_dictionaries(
-        {"nfe": strategies.integers(-1, MAX_NFE + 2) | values},
-        optional={name: strategies.integers() | values for name in ("budget", "seed", "priority", "metric")},
-    )
-)
-def test_a_body_is_queued_as_it_was_or_refused(client: TestClient, model: Model, fields: dict) -> None:
-    """What is accepted has exactly the values that were sent; the rest gets a 4xx."""
-    answer = client.post("/v1/searches", content=json.dumps(fields | {"model": model.id}), headers=JSON)
-    assert answer.status_code in (202, 422)
-    if answer.is_success:
-        assert fields.items() <= answer.json().items()

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from api.settings import Settings
 from fewstep import client as client_module
 from fewstep.client import Client, Event, Model
-from fewstep.errors import Conflict, InvalidInput, NotFound, ServiceError
+from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.models import zoo
 from fewstep.problem import Problem
 from fewstep.replies import to_model
@@ -93,6 +93,16 @@ def test_models_are_named_by_name_or_id(client: Client, service: Service, model:
         client.submit("0123456789abcdef", 4)
 
 
+def test_a_name_means_the_model_added_last(client: Client, service: Service, model: Model) -> None:
+    """Where two models share a name, as after new weights, the name stands for the newer one."""
+    old = service.store.model(model.id)
+    digest = "f" * 64
+    newer = replace(old, id=digest[:16], digest=digest, created=old.created + timedelta(days=1))
+    service.store.add_model(newer)
+    assert client.submit("digits-mixture", 4).problem.model == newer.id
+    assert client.submit(model.id, 4).problem.model == model.id
+
+
 def test_a_key_makes_submitting_repeatable(client: Client, model: Model) -> None:
     """The same key gives the same search; with another problem it conflicts; a key must fit a header."""
     first = client.submit(model.id, 8, key="mine")
@@ -124,28 +134,6 @@ def test_errors_are_those_of_the_tree_with_the_services_words(client: Client, se
         client.search("../models")
     with pytest.raises(NotFound):
         next(client.watch("nonesuch"))
-
-
-def test_a_service_that_is_not_there_is_named(client: Client) -> None:
-    """Where nothing listens the error says where it looked; an address that is none is bad input."""
-    with serving_junk() as url:
-        pass
-    with Client(url) as nowhere, pytest.raises(ServiceError, match=f"{url}.*running") as failure:
-        nowhere.models()
-    assert failure.value.status is None
-    for url in ("127.0.0.1:8471", "ftp://127.0.0.1", "http://", "http://[::1", "http://127.0.0.1:port"):
-        with pytest.raises(InvalidInput, match="address"):
-            Client(url)
-
-
-def test_another_kind_of_server_is_noticed() -> None:
-    """Answers that are not the service's are ServiceErrors that quote them, not tracebacks of a parser."""
-    with serving_junk() as url, Client(url) as client:
-        with pytest.raises(ServiceError, match="cannot read"):
-            client.models()
-        with pytest.raises(ServiceError, match="teapot") as failure:
-            client.add_model("digits-mixture")
-        assert failure.value.status == 418
 
 
 def test_searches_are_listed_newest_first_over_pages(
@@ -228,33 +216,3 @@ def test_fields_of_a_newer_service_are_passed_over(model: Model) -> None:
         "owner": "somebody",
     }
     assert to_model(plain) == model
-
-
-class Junk(BaseHTTPRequestHandler):
-    """A server of something else."""
-
-    def do_GET(self) -> None:
-        self.answer(200, b"<h1>It works!</h1>")
-
-    def do_POST(self) -> None:
-        self.answer(418, b"I am a teapot")
-
-    def answer(self, status: int, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving_junk() -> Iterator[str]:
-    """The server of something else, while the block runs; gives its address."""
-    with HTTPServer(("127.0.0.1", 0), Junk) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()

@@ -154,9 +154,9 @@ def test_heun_type_is_the_plain_taylor_step(digits_on, name: str) -> None:
 def test_placed_sigmas(digits_on, name: str, spacing: str) -> None:
     """With σ placed by Karras, Lu or exponentially, states lie at those σ but the network is told another time.
 
-    The told times are rounded or interpolated; the schedule has the times t(λ) of the σ, its rows the told ones. The network predicts data here: diffusers
-    converts a noise prediction with the state's σ, our wrappers with the σ of the time that the network is told. Only
-    ends at zero: at "sigma_min" diffusers appends the smallest σ a second time and makes a step of length zero.
+    The told times are rounded or interpolated; the schedule has the times t(λ) of the σ, its rows the told ones. The
+    network predicts data here: diffusers converts a noise prediction with the state's σ, our wrappers with the σ of the
+    told time. Only ends at zero: at "sigma_min" diffusers repeats the smallest σ and makes a step of length zero.
     """
     scheduler = multistep(name, prediction_type="sample", final_sigmas_type="zero", **{spacing: True})
     denoiser = digits_on(process_of(scheduler))

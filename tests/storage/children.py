@@ -1,12 +1,12 @@
 """What the processes do that the tests start, and kill."""
 
 import time
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
 from sqlalchemy import event
 
-from fewstep.problem import Trial
 from storage import Claim, Jobs, Store
 from tests.storage import samples
 
@@ -43,9 +43,8 @@ def hang_before_commit(url: str, verb: str, arguments: tuple[Any, ...], said: Co
 
 
 def record_until_killed(url: str, claim: Claim, said: Connection) -> None:
-    """Record trials without end, saying the number of each once it is recorded."""
+    """Record trials from the first missing one on, saying the number of each once it is recorded."""
     jobs, plan = Jobs(Store(url)), samples.schedule()
-    for number in range(10**6):
-        trial: Trial = samples.trial(number, 1 / (number + 1), plan)
-        jobs.record(claim, trial)
+    for number in count(claim.search.evaluations):
+        jobs.record(claim, samples.trial(number, 1 / (number + 1), plan))
         said.send(number)

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import delete, event
 from sqlalchemy.engine import make_url
 
-from storage import Jobs, Store
+from storage import Claim, Jobs, Search, Store
 from storage.tables import ModelRow
+from tests.storage import samples
 
 POSTGRES = os.environ.get("FEWSTEP_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test")
 
@@ -80,6 +81,21 @@ def store(migrated: Store) -> Store:
 def jobs(store: Store) -> Jobs:
     """The verbs of the job state machine on `store`."""
     return Jobs(store)
+
+
+@pytest.fixture
+def search(store: Store) -> Search:
+    """A queued search."""
+    store.add_model(samples.model())
+    return store.submit(samples.problem())
+
+
+@pytest.fixture
+def claim(jobs: Jobs, search: Search) -> Claim:
+    """A lease on it."""
+    claim = jobs.claim("runner-1", 60)
+    assert claim is not None
+    return claim
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""Values to store, valid and easy to tell apart."""
+"""Values to store, valid and easy to tell apart, and the moves that tests make again and again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ import numpy as np
 import fewstep
 from fewstep import Schedule, processes, solvers
 from fewstep.problem import Problem, Result, Score, Trial
-from storage import Model
+from storage import Claim, Jobs, Model, Store
 
 PROCESS = processes.VPLinear()
 
@@ -69,3 +70,38 @@ def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) ->
         seconds=1.5,
         tau=None,
     )
+
+
+def states(store: Store, id: str) -> list[str]:
+    """Every state the log tells of."""
+    return [event.data["state"] for event in store.events(id) if event.kind == "state"]
+
+
+def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
+    """Every verb of a claim, ready to call."""
+    return {
+        "heartbeat": lambda: jobs.heartbeat(claim, 60),
+        "record": lambda: jobs.record(claim, trial(0)),
+        "phase": lambda: jobs.phase(claim, "baselines", 1, 2),
+        "release": lambda: jobs.release(claim),
+        "fail": lambda: jobs.fail(claim, "no"),
+        "succeed": lambda: jobs.succeed(claim, result(claim.search.problem)),
+    }
+
+
+def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0) -> Claim:
+    """A search that a runner has claimed."""
+    store.add_model(model(letter))
+    store.submit(problem(letter, nfe, seed))
+    claim = Jobs(store).claim("runner", 60)
+    assert claim is not None
+    return claim
+
+
+def publish(
+    store: Store, nfe: int, value: float, seed: int = 0, plan: Schedule | None = None, letter: str = "a"
+) -> str:
+    """A search that succeeded with that score; its id."""
+    claim = running(store, letter, nfe, seed)
+    Jobs(store).succeed(claim, result(claim.search.problem, value, plan))
+    return claim.search.id

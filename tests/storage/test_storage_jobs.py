@@ -1,48 +1,13 @@
-"""The job state machine: leases, fencing, orders and the log, on both databases."""
+"""The verbs of runners and of users on searches."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
-from sqlalchemy import update
 
-from fewstep.errors import Conflict, FewstepError, InvalidInput, NotFound
-from storage import Claim, Jobs, LeaseLost, Search, SearchState, Store
-from storage.tables import SearchRow
+from fewstep.errors import Conflict, InvalidInput, NotFound
+from storage import Claim, Jobs, Search, SearchState, Store
 from tests.storage import samples
-
-
-@pytest.fixture
-def search(store: Store) -> Search:
-    """A queued search."""
-    store.add_model(samples.model())
-    return store.submit(samples.problem())
-
-
-@pytest.fixture
-def claim(jobs: Jobs, search: Search) -> Claim:
-    """A lease on it."""
-    claim = jobs.claim("runner-1", 60)
-    assert claim is not None
-    return claim
-
-
-def states(store: Store, id: str) -> list[str]:
-    """Every state the log tells of."""
-    return [event.data["state"] for event in store.events(id) if event.kind == "state"]
-
-
-def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
-    """Every verb of a claim, ready to call."""
-    return {
-        "heartbeat": lambda: jobs.heartbeat(claim, 60),
-        "record": lambda: jobs.record(claim, samples.trial(0)),
-        "phase": lambda: jobs.phase(claim, "baselines", 1, 2),
-        "release": lambda: jobs.release(claim),
-        "fail": lambda: jobs.fail(claim, "no"),
-        "succeed": lambda: jobs.succeed(claim, samples.result(claim.search.problem)),
-    }
+from tests.storage.samples import report, states
 
 
 def test_claim(store: Store, jobs: Jobs, search: Search) -> None:
@@ -68,53 +33,6 @@ def test_order_of_claims(store: Store, jobs: Jobs) -> None:
     ids = [store.submit(samples.problem(seed=i), priority=p).id for i, p in enumerate(priorities)]
     claimed = [jobs.claim("runner", 60).search.id for _ in ids]
     assert [ids.index(id) for id in claimed] == [1, 3, 0, 4, 2]
-
-
-@pytest.mark.parametrize("lease", [0, -1, float("nan"), float("inf"), 1e9])
-def test_unusable_leases(jobs: Jobs, claim: Claim, lease: float) -> None:
-    """A lease that is no length of time is refused, and changes nothing."""
-    with pytest.raises(InvalidInput, match="lease"):
-        jobs.heartbeat(claim, lease)
-    jobs.release(claim)
-    with pytest.raises(InvalidInput, match="lease"):
-        jobs.claim("runner", lease)
-    assert jobs.claim("runner", 60) is not None
-
-
-@pytest.mark.parametrize("verb", ["heartbeat", "record", "phase", "release", "fail", "succeed"])
-@pytest.mark.parametrize("how", ["pause", "cancel", "release", "succeed", "fail", "reclaim", "delete"])
-def test_stale_claims(store: Store, jobs: Jobs, claim: Claim, verb: str, how: str) -> None:
-    """Once the lease is lost, whatever the way, no verb of the old claim changes anything any more."""
-    id = claim.search.id
-    losses: dict[str, Callable[[], object]] = {
-        "pause": lambda: jobs.pause(id),
-        "cancel": lambda: jobs.cancel(id),
-        "reclaim": lambda: (jobs.release(claim), jobs.claim("runner-2", 60)),
-        "delete": lambda: (jobs.cancel(id), store.delete_model(samples.model().id)),
-    }
-    {**report(jobs, claim), **losses}[how]()
-    before = None if how == "delete" else (store.search(id), store.events(id), store.trials(id))
-    with pytest.raises(LeaseLost, match="stop working on it"):
-        report(jobs, claim)[verb]()
-    if before is None:
-        assert store.searches().items == []
-    else:
-        assert (store.search(id), store.events(id), store.trials(id)) == before
-
-
-def test_forged_token(store: Store, jobs: Jobs, claim: Claim) -> None:
-    """A running search obeys its own token only."""
-    with pytest.raises(LeaseLost):
-        jobs.fail(Claim(claim.search, "0" * 32), "no")
-    jobs.heartbeat(claim, 60)
-
-
-def test_token_without_running(store: Store, jobs: Jobs, claim: Claim) -> None:
-    """The right token does not help where the search is not running, even if somebody's SQL left it there."""
-    with store.write() as session:
-        session.execute(update(SearchRow).values(state=SearchState.PAUSED))
-    with pytest.raises(LeaseLost, match="is paused"):
-        jobs.heartbeat(claim, 60)
 
 
 def test_record(store: Store, jobs: Jobs, claim: Claim) -> None:
@@ -163,12 +81,6 @@ def test_record_after_restart(store: Store, jobs: Jobs, claim: Claim) -> None:
     assert store.search(claim.search.id).evaluations == len(store.trials(claim.search.id)) == 2
 
 
-def test_phase(store: Store, jobs: Jobs, claim: Claim) -> None:
-    """A phase is told in the log."""
-    jobs.phase(claim, "teacher", 3, 10)
-    assert store.events(claim.search.id)[-1].data == {"phase": "teacher", "done": 3, "total": 10}
-
-
 def test_succeed(store: Store, jobs: Jobs, claim: Claim) -> None:
     """Success publishes the schedule, finishes the search and tells both."""
     result = samples.result(claim.search.problem)
@@ -198,15 +110,6 @@ def test_fail(store: Store, jobs: Jobs, claim: Claim) -> None:
     assert (found.state, found.error) == (SearchState.FAILED, "bad? ? end")
     assert found.finished is not None
     assert store.events(found.id)[-1].data == {"state": "failed", "reason": "bad? ? end"}
-
-
-def test_release(store: Store, jobs: Jobs, claim: Claim) -> None:
-    """A released search waits again, in the same attempt, and keeps its start time."""
-    jobs.release(claim)
-    assert store.search(claim.search.id).state is SearchState.QUEUED
-    again = jobs.claim("runner-2", 60)
-    assert (again.search.attempt, again.search.started) == (1, claim.search.started)
-    assert again.token != claim.token
 
 
 def test_pause_and_resume(store: Store, jobs: Jobs, search: Search) -> None:
@@ -255,122 +158,3 @@ def test_orders_for_unknown(jobs: Jobs) -> None:
     for verb in (jobs.pause, jobs.resume, jobs.cancel):
         with pytest.raises(NotFound):
             verb("nothing")
-
-
-def test_reap_leaves_live_leases(store: Store, jobs: Jobs, claim: Claim, shift_clock: Callable) -> None:
-    """A lease that has not run out is left alone, up to its last second."""
-    shift_clock(30)
-    assert jobs.reap() == []
-    jobs.heartbeat(claim, 60)
-    shift_clock(80)
-    assert jobs.reap() == []
-    assert store.search(claim.search.id).state is SearchState.RUNNING
-
-
-def test_reap_requeues(store: Store, jobs: Jobs, claim: Claim, shift_clock: Callable) -> None:
-    """When the database's clock has passed the lease, the search is queued for the next attempt; trials stay."""
-    jobs.record(claim, samples.trial(0))
-    shift_clock(61)
-    (reaped,) = jobs.reap()
-    assert reaped == store.search(claim.search.id)
-    assert (reaped.state, reaped.attempt, reaped.evaluations, reaped.error) == (SearchState.QUEUED, 2, 1, None)
-    data = store.events(reaped.id)[-1].data
-    assert data["state"] == "queued"
-    assert "runner-1 stopped answering in attempt 1 of 3" in data["reason"]
-    assert jobs.reap() == []
-    with pytest.raises(LeaseLost):
-        jobs.heartbeat(claim, 60)
-
-
-def test_reap_gives_up(store: Store, jobs: Jobs, search: Search, shift_clock: Callable) -> None:
-    """After the last attempt the search fails, and says why."""
-    for attempt in (1, 2):
-        assert jobs.claim("runner-1", 60).search.attempt == attempt
-        shift_clock(attempt * 100)
-        (reaped,) = jobs.reap(max_attempts=2)
-    assert (reaped.state, reaped.attempt) == (SearchState.FAILED, 2)
-    assert reaped.error == "runner runner-1 stopped answering in attempt 2 of 2"
-    assert reaped.finished is not None
-    assert jobs.claim("runner-1", 60) is None
-
-
-def test_heartbeat_after_the_lease(jobs: Jobs, claim: Claim, shift_clock: Callable) -> None:
-    """A late heartbeat still counts as long as nobody took the search away."""
-    shift_clock(61)
-    jobs.heartbeat(claim, 60)
-    assert jobs.reap() == []
-
-
-def test_reap_skips_the_rest(store: Store, jobs: Jobs, claim: Claim, shift_clock: Callable) -> None:
-    """Only running searches are reaped."""
-    store.submit(samples.problem(seed=1))
-    jobs.pause(claim.search.id)
-    shift_clock(3600)
-    assert jobs.reap() == []
-
-
-def test_times_are_the_databases(store: Store, jobs: Jobs, search: Search, shift_clock: Callable) -> None:
-    """Every time that is stored comes from the database's clock, in UTC."""
-    shift_clock(7200)
-    jobs.claim("runner", 60)
-    found = jobs.cancel(search.id)
-    for later in (found.started, found.finished, store.events(search.id)[-1].created):
-        assert 7000 < (later - found.created).total_seconds() < 10_000
-        assert later.utcoffset().total_seconds() == 0
-
-
-def test_log_is_monotonic(store: Store, jobs: Jobs) -> None:
-    """Ids rise over all searches, times never fall, and every change of state is told once."""
-    store.add_model(samples.model())
-    ids = [store.submit(samples.problem(seed=seed)).id for seed in range(2)]
-    for _ in ids:
-        claim = jobs.claim("runner", 60)
-        jobs.record(claim, samples.trial(0))
-        jobs.succeed(claim, samples.result(claim.search.problem))
-    events = [event for id in ids for event in store.events(id)]
-    first, second = store.events(ids[0]), store.events(ids[1])
-    assert {event.search_id for event in first} == {ids[0]}
-    for log in (first, second, sorted(events, key=lambda event: event.id)):
-        assert all(a.id < b.id and a.created <= b.created for a, b in pairwise(log))
-    assert len({event.id for event in events}) == len(events)
-    for id in ids:
-        assert states(store, id) == ["queued", "running", "succeeded"]
-
-
-def test_ids_are_never_used_again(store: Store, jobs: Jobs) -> None:
-    """Deleting the newest events does not give their ids to later ones: a reader would miss those."""
-    store.add_model(samples.model())
-    last = store.events(store.submit(samples.problem()).id)[-1].id
-    jobs.cancel(store.searches().items[0].id)
-    store.delete_model(samples.model().id)
-    store.add_model(samples.model())
-    assert store.events(store.submit(samples.problem()).id)[0].id > last + 1
-
-
-@pytest.mark.parametrize("verb", ["record", "phase", "release", "fail", "succeed", "pause", "cancel", "claim", "reap"])
-def test_no_change_without_its_event(
-    store: Store, jobs: Jobs, claim: Claim, verb: str, monkeypatch: pytest.MonkeyPatch, shift_clock: Callable
-) -> None:
-    """Where the event cannot be written, the change does not happen either."""
-    id = claim.search.id
-    verbs = report(jobs, claim) | {
-        "pause": lambda: jobs.pause(id),
-        "cancel": lambda: jobs.cancel(id),
-        "reap": jobs.reap,
-    }
-    verbs["claim"] = lambda: jobs.claim("runner-2", 60)
-    if verb == "claim":
-        jobs.release(claim)
-    if verb == "reap":
-        shift_clock(61)
-    before = (store.search(id), store.trials(id), store.events(id))
-
-    def refuse(*_: object) -> None:
-        raise FewstepError("no room for the event")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("storage.jobs.write_event", refuse)
-        with pytest.raises(FewstepError, match="no room"):
-            verbs[verb]()
-    assert (store.search(id), store.trials(id), store.events(id)) == before
-    assert store.front(samples.model().id) == []

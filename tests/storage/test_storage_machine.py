@@ -149,7 +149,7 @@ def test_state_machine(store: Store, shift_clock: Callable[[float], None]) -> No
     run_state_machine_as_test(
         Bound,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -1,14 +1,15 @@
 """Tables from nothing, back to nothing, and by several processes at once."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
 
-from fewstep.errors import InvalidInput, ServiceError
+from fewstep.errors import Conflict, InvalidInput, ServiceError
 from storage import Store, migrate
 from tests.storage import children, samples
-from tests.storage.test_storage_processes import CHILDREN, child, hear
+from tests.storage.parent import CHILDREN, child, hear
 
 TABLES = {"models", "searches", "trials", "events", "published"}
 
@@ -78,6 +79,19 @@ def test_ping(empty: str) -> None:
         store.ping()
 
 
+def test_newer_database(empty: str) -> None:
+    """A database that a newer version has migrated is left alone, and both verbs say at which revision it is."""
+    with Store(empty) as store:
+        store.migrate()
+        with store.engine.begin() as connection:
+            connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'"))
+        with pytest.raises(Conflict, match="9999"):
+            store.migrate()
+        with pytest.raises(ServiceError, match="9999"):
+            store.ping()
+        assert tables(store) == TABLES | {migrate.VERSION_TABLE}
+
+
 def test_failed_migration_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A migration that fails half-way leaves the database as it was."""
     from alembic.operations import Operations
@@ -92,6 +106,23 @@ def test_failed_migration_leaves_nothing(empty: str, monkeypatch: pytest.MonkeyP
                 store.migrate()
         assert tables(store) == set()
         store.migrate()
+        store.ping()
+
+
+def test_draft(empty: str, tmp_path: Path) -> None:
+    """A drafted migration follows the last one, holds what the tables lack and changes tables in SQLite's way."""
+    with Store(empty) as store:
+        store.migrate()
+        with store.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE trials DROP COLUMN origin"))
+        path = migrate.draft(empty, "bring origin back", tmp_path)
+        assert path.parent == tmp_path
+        script = path.read_text()
+        compile(script, str(path), "exec")
+        assert script.startswith('"""Bring origin back."""')
+        assert 'down_revision = "0001"' in script
+        assert "with op.batch_alter_table('trials', schema=None) as batch_op:" in script
+        assert "batch_op.add_column(sa.Column('origin', sa.String(), nullable=False))" in script
         store.ping()
 
 

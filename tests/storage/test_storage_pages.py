@@ -105,3 +105,20 @@ def test_events_refuse(store: Store, arguments: dict) -> None:
     search = store.submit(samples.problem())
     with pytest.raises(InvalidInput, match="got"):
         store.events(search.id, **arguments)
+
+
+def test_trials_after(store: Store) -> None:
+    """Reading trials in small pages after the last one seen shows every trial once, in order."""
+    store.add_model(samples.model())
+    search = store.submit(samples.problem())
+    claim = Jobs(store).claim("runner", 60)
+    for number in (3, 0, 2, 1, 4):
+        Jobs(store).record(claim, samples.trial(number))
+    seen = []
+    while page := store.trials(search.id, after=seen[-1].number if seen else -1, limit=2):
+        seen += page
+    assert seen == store.trials(search.id)
+    assert [trial.number for trial in seen] == [0, 1, 2, 3, 4]
+    for arguments in ({"after": -2}, {"limit": 0}):
+        with pytest.raises(InvalidInput, match="got"):
+            store.trials(search.id, **arguments)

@@ -1,53 +1,16 @@
 """Several runners at once, and runners that die at the worst moment: real processes, killed with SIGKILL."""
 
-import multiprocessing
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from threading import Barrier
-from typing import Any
 
 import pytest
 
 from fewstep.errors import Conflict, NotFound
 from storage import Claim, Jobs, SearchState, Store
 from tests.storage import children, samples
-
-CHILDREN = multiprocessing.get_context("forkserver")  # imports once, then forks a process without threads
-CHILDREN.set_forkserver_preload(["tests.storage.children"])
-WAIT = 120
-
-
-@contextmanager
-def child(work: Callable, *arguments: Any) -> Iterator[tuple[Any, Connection]]:
-    """A process that does ``work``, and the pipe on which it speaks; killed at the end if it still lives."""
-    said, tell = CHILDREN.Pipe(duplex=False)
-    process = CHILDREN.Process(target=work, args=(*arguments, tell), daemon=True)
-    process.start()
-    tell.close()
-    try:
-        yield process, said
-    finally:
-        process.kill()
-        process.join()
-        process.close()
-        said.close()
-
-
-def hear(said: Connection) -> Any:
-    """The next thing the child says."""
-    assert said.poll(WAIT), f"the child said nothing in {WAIT} s"
-    return said.recv()
-
-
-def kill(process: Any) -> None:
-    """SIGKILL, as from the out-of-memory killer."""
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+from tests.storage.parent import CHILDREN, WAIT, child, hear, kill
 
 
 def test_threads_never_share_a_claim(store: Store, jobs: Jobs) -> None:
@@ -186,11 +149,10 @@ def test_killed_at_any_moment(store: Store, jobs: Jobs) -> None:
     next one goes on from there."""
     store.add_model(samples.model())
     id = store.submit(samples.problem()).id
-    for after in (0, 7):
+    for wanted in (1, 8):
         claim = jobs.claim("runner", 60)
         with child(children.record_until_killed, store.url, claim) as (process, said):
-            told = -1
-            while told < after:
+            for _ in range(wanted):
                 told = hear(said)
             kill(process)
             while said.poll():

@@ -1,37 +1,19 @@
 """The store gives back what it was given, on both databases."""
 
-import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewstep import Schedule, processes
+from fewstep import processes
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.problem import Score
-from storage import Claim, Jobs, Model, SearchState, Store
+from storage import Jobs, Model, SearchState, Store
 from tests.storage import samples
+from tests.storage.samples import running
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-
-
-def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0) -> Claim:
-    """A search that a runner has claimed."""
-    store.add_model(samples.model(letter))
-    store.submit(samples.problem(letter, nfe, seed))
-    claim = Jobs(store).claim("runner", 60)
-    assert claim is not None
-    return claim
-
-
-def publish(
-    store: Store, nfe: int, value: float, seed: int = 0, plan: Schedule | None = None, letter: str = "a"
-) -> str:
-    """A search that succeeded with that score; its id."""
-    claim = running(store, letter, nfe, seed)
-    Jobs(store).succeed(claim, samples.result(claim.search.problem, value, plan))
-    return claim.search.id
 
 
 def test_model_round_trip(store: Store) -> None:
@@ -77,58 +59,6 @@ def test_unstorable_text(store: Store) -> None:
     assert store.searches().items == []
 
 
-def test_submit(store: Store) -> None:
-    """A submitted search is queued, holds the problem and can be read back."""
-    store.add_model(samples.model())
-    search = store.submit(samples.problem(), priority=3)
-    assert (search.problem, search.state, search.attempt) == (samples.problem(), SearchState.QUEUED, 1)
-    assert (search.priority, search.evaluations, search.best, search.error) == (3, 0, None, None)
-    assert (search.started, search.finished) == (None, None)
-    assert re.fullmatch("[0-9a-f]{32}", search.id)
-    assert store.search(search.id) == search
-
-
-def test_submit_for_unknown_model(store: Store) -> None:
-    """A search of a model that is not there is NotFound, and leaves nothing behind."""
-    with pytest.raises(NotFound, match="add it first"):
-        store.submit(samples.problem())
-    assert store.searches().items == []
-
-
-def test_submit_without_key_twice(store: Store) -> None:
-    """Without an idempotency key, every submission is a search of its own."""
-    store.add_model(samples.model())
-    assert store.submit(samples.problem()).id != store.submit(samples.problem()).id
-
-
-def test_submit_with_key_twice(store: Store) -> None:
-    """The same key with the same problem is the same search, however far that is by now."""
-    store.add_model(samples.model())
-    first = store.submit(samples.problem(), key="k")
-    claim = Jobs(store).claim("runner", 60)
-    assert claim is not None
-    assert store.submit(samples.problem(), key="k", priority=9) == claim.search
-    assert [search.id for search in store.searches().items] == [first.id]
-    assert [event.data["state"] for event in store.events(first.id)] == ["queued", "running"]
-
-
-def test_submit_with_key_of_another_problem(store: Store) -> None:
-    """The same key with another problem is a conflict that names the search."""
-    store.add_model(samples.model())
-    first = store.submit(samples.problem(), key="k")
-    with pytest.raises(Conflict, match=first.id):
-        store.submit(samples.problem(nfe=5), key="k")
-    assert store.searches().items == [first]
-
-
-@pytest.mark.parametrize("arguments", [{"key": ""}, {"key": "k" * 256}, {"priority": 1001}, {"priority": True}])
-def test_submit_refuses(store: Store, arguments: dict) -> None:
-    """Keys and priorities out of range are InvalidInput."""
-    store.add_model(samples.model())
-    with pytest.raises(InvalidInput, match="got"):
-        store.submit(samples.problem(), **arguments)
-
-
 def test_trial_round_trip(store: Store, jobs: Jobs) -> None:
     """Trials come back equal and in order of number: hand-made, fitted and failed ones."""
     claim = running(store)
@@ -136,6 +66,17 @@ def test_trial_round_trip(store: Store, jobs: Jobs) -> None:
     for trial in (trials[2], trials[0], trials[1]):
         jobs.record(claim, trial)
     assert store.trials(claim.search.id) == trials
+
+
+def test_one_trial(store: Store, jobs: Jobs) -> None:
+    """A trial is found by its number in its search, and nothing is found elsewhere."""
+    claim = running(store)
+    for number in (0, 1):
+        jobs.record(claim, samples.trial(number, 0.1 + number))
+    assert [store.trial(claim.search.id, number) for number in (0, 1)] == store.trials(claim.search.id)
+    for id, number in ((claim.search.id, 2), ("nonesuch", 0)):
+        with pytest.raises(NotFound, match=str(number)):
+            store.trial(id, number)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -175,74 +116,6 @@ def test_result_with_infinity(store: Store, jobs: Jobs) -> None:
         jobs.succeed(claim, replace(samples.result(claim.search.problem), ratio=float("inf")))
     assert store.search(claim.search.id).state is SearchState.RUNNING
     assert [event.kind for event in store.events(claim.search.id)] == ["state", "state"]
-
-
-def test_best(store: Store) -> None:
-    """The best is the lowest score of at most that many calls, even if it has fewer."""
-    for nfe, value in ((4, 0.5), (6, 0.2), (8, 0.3), (8, 0.4)):
-        publish(store, nfe, value)
-    assert [store.best("a" * 16, nfe).result.score.value for nfe in (4, 5, 6, 8, 50)] == [0.5, 0.5, 0.2, 0.2, 0.2]
-    assert store.best("a" * 16, 8).result.schedule.nfe == 6
-    with pytest.raises(NotFound, match="at most 3 calls"):
-        store.best("a" * 16, 3)
-    with pytest.raises(NotFound):
-        store.best("a" * 16, 8, metric="another")
-
-
-def test_best_of_equals(store: Store) -> None:
-    """Of equal scores the one of fewest calls is the best, then the oldest."""
-    publish(store, 8, 0.5)
-    first = publish(store, 4, 0.5, seed=0)
-    publish(store, 4, 0.5, seed=1)
-    assert store.best("a" * 16, 8).search_id == first
-
-
-def test_front(store: Store) -> None:
-    """The front is the best of every number of calls, fewest first, of this model only."""
-    assert store.front(store.add_model(samples.model()).id) == []
-    for nfe, value in ((8, 0.3), (4, 0.5), (8, 0.2), (6, 0.9)):
-        publish(store, nfe, value)
-    publish(store, 4, 0.01, letter="b")
-    front = [(item.result.schedule.nfe, item.result.score.value) for item in store.front("a" * 16)]
-    assert front == [(4, 0.5), (6, 0.9), (8, 0.2)]
-    assert store.front("a" * 16, metric="endpoint") == store.front("a" * 16)
-    assert store.front("a" * 16, metric="another") == []
-
-
-def test_schedule_published_twice(store: Store) -> None:
-    """A schedule that two searches found is served as the first published it."""
-    plan = samples.schedule(4)
-    first = publish(store, 4, 0.5, plan=plan)
-    publish(store, 4, 0.4, seed=1, plan=plan)
-    assert store.schedule(plan.digest).search_id == first
-
-
-def test_delete_model(store: Store) -> None:
-    """Deleting a model deletes what hangs on it and nothing else."""
-    kept, gone = publish(store, 4, 0.5, letter="b"), publish(store, 8, 0.5)
-    store.delete_model("a" * 16)
-    assert store.models() == [samples.model("b")]
-    assert [search.id for search in store.searches().items] == [kept]
-    assert store.events(kept)
-    for ask in (store.events, store.trials):
-        with pytest.raises(NotFound):
-            ask(gone)
-    with pytest.raises(NotFound):
-        store.schedule(samples.schedule(8).digest)
-
-
-def test_delete_model_in_use(store: Store, jobs: Jobs) -> None:
-    """A model cannot be deleted while a search of it is queued, running or paused; the message names the search."""
-    store.add_model(samples.model())
-    search = store.submit(samples.problem())
-    moves = [lambda: None, lambda: jobs.claim("runner", 60), lambda: jobs.pause(search.id)]
-    for move in moves:
-        move()
-        with pytest.raises(Conflict, match=search.id):
-            store.delete_model(samples.model().id)
-    jobs.cancel(search.id)
-    store.delete_model(samples.model().id)
-    assert store.models() == []
 
 
 def test_model_values() -> None:

@@ -70,11 +70,13 @@ document.addEventListener("click", async ({ target }) => {
 
 const ORIGINS = {
   baseline: ["by hand", "diamond-open"],
+  replay: ["replay", "hexagon"],
   uniform: ["uniform", "x-thin-open"],
   tpe: ["tpe", "triangle-up"],
   crossover: ["crossover", "square"],
   mutation: ["mutation", "circle"],
   guided: ["guided", "star"],
+  other: ["other", "cross"],
 };
 const trials = new Map();
 let waiting = false;
@@ -85,7 +87,7 @@ function color(name) {
 
 function groupOf(origin) {
   const word = origin.split(" ")[0];
-  return word in ORIGINS ? word : "guided";
+  return word in ORIGINS ? word : "other";
 }
 
 function traces(points) {
@@ -130,8 +132,8 @@ function layout() {
     plot_bgcolor: "transparent",
     margin: { l: 52, r: 10, t: 8, b: 40 },
     xaxis: { ...axis, title: { text: "trial" }, showgrid: false, rangemode: "tozero" },
-    yaxis: { ...axis, title: { text: "error" }, type: "log", minexponent: 2, nticks: 8, exponentformat: "power" },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant" },
+    yaxis: { ...axis, title: { text: "error", standoff: 10 }, type: "log", tickformat: "~g", dtick: "D2" },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "trace" },
     hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink") } },
     hovermode: "closest",
   };
@@ -142,6 +144,7 @@ function draw() {
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
+    document.getElementById("nothing")?.remove();
     const points = [...trials.values()].sort((a, b) => a.number - b.number);
     window.Plotly.react("curve", traces(points), layout(), { displayModeBar: false, responsive: true });
   });

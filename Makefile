@@ -1,0 +1,38 @@
+# Everything a newcomer needs: make demo, make serve, make test, make lint, make bench.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo serve test lint bench clean
+
+# Two stamps: what running needs, and what developing needs on top.
+.venv/service: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("fewstep wants Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[service]'
+	touch $@
+
+.venv/dev: .venv/service
+	$(PIP) -e '.[dev]'
+	touch $@
+
+demo: .venv/service  ## the whole path: service, search, fetch, sample, compare
+	$(BIN)/python -m benchmarks.demo
+
+serve: .venv/service  ## the service and its dashboard on http://127.0.0.1:8471
+	$(BIN)/python -m api serve
+
+test: .venv/dev  ## the whole suite
+	$(BIN)/python -m pytest
+
+lint: .venv/dev  ## style, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev  ## the numbers that the docs quote
+	$(BIN)/python -m benchmarks.predictor
+
+clean:
+	rm -rf .venv demo var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,186 @@
+"""``make demo``: start the service, have it search, fetch the schedules over HTTP, sample with them, compare.
+
+The comparison is made in this process, the client's, with `fewstep` alone, on noises that the search never saw: every
+hand-made solver on every grid, and the found schedules. Writes ``demo/report.json`` and ``demo/samples.png``.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import torch
+from matplotlib import pyplot
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fewstep import Schedule, Step, grids, models, sample, solvers
+from fewstep.client import Client, Published
+from fewstep.errors import ServiceError
+from fewstep.models import Denoiser
+
+MODEL = "digits-mixture"
+NFES = (5, 8, 10)
+BUDGET = 160  # evaluations of each search: enough for the table, short enough for a demo
+NOISES, NOISE_SEED = 512, 20_000
+TEACHER_CALLS = 200
+SHOWN = 12
+OUT = Path("demo")
+
+
+@contextmanager
+def service() -> Iterator[str]:
+    """The service on a free loopback port with an empty SQLite database in ``demo/service``; gives its address."""
+    data = OUT / "service"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"FEWSTEP_DATA_DIR": str(data), "FEWSTEP_DATABASE_URL": f"sqlite:///{data}/fewstep.db"}
+    command = [sys.executable, "-m", "api", "serve", "--port", str(port)]
+    with (data / "service.log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def connect(url: str, patience: float = 60.0) -> Client:
+    """A client, once the service answers."""
+    client, deadline = Client(url), time.monotonic() + patience
+    while True:
+        try:
+            client.models()
+            return client
+        except ServiceError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def follow(client: Client, search: str, bars: Progress, bar: TaskID) -> None:
+    """Show one search's events as a progress bar until it ends; raises `ServiceError` where it did not succeed."""
+    best = ""
+    for event in client.watch(search):
+        if event.kind == "trial" and event.data["best"] is not None:
+            best = f"best trial {event.data['best']:.4f}"
+            bars.update(bar, note=best)
+        elif event.kind == "phase":
+            bars.update(bar, phase=event.data["phase"], completed=event.data["done"], total=event.data["total"])
+        elif event.kind == "published":
+            bars.update(bar, phase="done", note=f"{event.data['ratio']:.2f} × the best hand-made solver")
+    ended = client.search(search)
+    if ended.state != "succeeded":
+        raise ServiceError(f"search {search} has {ended.state}: {ended.error}")
+
+
+def search_all(url: str, console: Console) -> dict[int, Published]:
+    """Submit a search for every number of calls, follow them live, fetch what they published."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[phase]:8}"),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with connect(url) as client, Progress(*columns, console=console) as bars:
+        client.add_model(MODEL)
+        searches = {nfe: client.submit(MODEL, nfe, budget=BUDGET).id for nfe in NFES}
+        threads = []
+        for nfe, search in searches.items():
+            bar = bars.add_task(f"{MODEL}, {nfe} calls", total=BUDGET, phase="queued", note="")
+            threads.append(threading.Thread(target=follow, args=(client, search, bars, bar), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        return {nfe: client.best(MODEL, nfe) for nfe in NFES}
+
+
+def error(samples: torch.Tensor, targets: torch.Tensor) -> float:
+    """Root mean square distance to the teacher."""
+    return float((samples - targets).pow(2).mean().sqrt())
+
+
+def hand_made(denoiser: Denoiser, nfe: int) -> dict[str, Schedule]:
+    """Every named solver on every grid, with and without lowering the last orders."""
+    return {
+        f"{solver} {grid}{'' if lower else ' full-order'}": solvers.named(solver).schedule(
+            denoiser.process, nfe, grid, lower
+        )
+        for solver in solvers.names()
+        for grid in grids.names()
+        for lower in (True, False)
+    }
+
+
+def picture(path: Path, rows: dict[str, torch.Tensor]) -> None:
+    """Rows of samples from the same noises, one title each."""
+    matplotlib.use("Agg")
+    figure, axes = pyplot.subplots(len(rows), SHOWN, figsize=(SHOWN * 0.62, len(rows) * 0.66), squeeze=False)
+    for line, (title, samples) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, samples[:SHOWN], strict=True):
+            axis.imshow(image[0], cmap="gray", vmin=-1, vmax=1)
+            axis.set_axis_off()
+        line[0].text(-0.15, 0.5, title, transform=line[0].transAxes, ha="right", va="center", fontsize=8)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Run the whole path and print the table."""
+    console, began = Console(), time.monotonic()
+    OUT.mkdir(exist_ok=True)
+    with service() as url:
+        console.print(f"The service runs at {url} (log: {OUT}/service/service.log). Searching, then comparing:")
+        found = search_all(url, console)
+
+    denoiser = models.zoo.load(MODEL)
+    noise = torch.randn(NOISES, *models.zoo.describe(MODEL).shape, generator=torch.Generator().manual_seed(NOISE_SEED))
+    path = grids.logsnr(denoiser.process, TEACHER_CALLS)
+    teacher = Schedule(denoiser.process, path, tuple(Step("data", min(4, i + 1)) for i in range(TEACHER_CALLS)))
+    targets = sample(denoiser, teacher, noise)
+
+    report, rows = [], {f"teacher, {TEACHER_CALLS} calls": targets}
+    table = Table(title=f"{MODEL}: error on {NOISES} noises that the search never saw (RMSE to the teacher)")
+    for column in ("calls", "best hand-made solver", "its error", "found", "ratio", "calls spent", "seconds"):
+        table.add_column(column, justify="left" if "solver" in column else "right")
+    for nfe, published in found.items():
+        samples = {name: sample(denoiser, s, noise) for name, s in hand_made(denoiser, nfe).items()}
+        errors = {name: error(values, targets) for name, values in samples.items()}
+        baseline = min(errors, key=errors.__getitem__)
+        ours = sample(denoiser, published.schedule, noise)
+        row = {
+            "nfe": nfe,
+            "baseline": baseline,
+            "baseline_error": errors[baseline],
+            "found": published.digest,
+            "found_error": error(ours, targets),
+            "ratio": error(ours, targets) / errors[baseline],
+            "calls": published.result.calls,
+            "seconds": published.result.seconds,
+        }
+        report.append(row)
+        rows[f"{baseline}, {nfe} calls"], rows[f"found, {nfe} calls"] = samples[baseline], ours
+        numbers = (f"{row['baseline_error']:.4f}", f"{row['found_error']:.4f}", f"{row['ratio']:.2f}")
+        table.add_row(str(nfe), baseline, *numbers, f"{row['calls']:,}", f"{row['seconds']:.0f}")
+    picture(OUT / "samples.png", rows)
+    (OUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    console.print(table)
+    console.print(f"Wrote {OUT}/report.json and {OUT}/samples.png after {time.monotonic() - began:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

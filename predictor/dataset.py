@@ -1,0 +1,80 @@
+"""Feature tables of schedules, worked out once for each schedule: a search asks for the same trials again and again.
+
+| knowledge | features | prior: forecast with nothing evaluated |
+|---|---|---|
+| ``tableau`` | λ-gaps, choices and tableau entries (`predictor.encode`) | none: all schedules alike |
+| ``replay`` | open-loop residuals: each row, their maximum and mean | the worst row's residual |
+| ``all`` | every forecast of `predictor.physics`, their maxima, the open loop's mean | the closed loop's end |
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fewstep.errors import InvalidInput, UnknownName
+from fewstep.schedule import Schedule
+from fewstep.tableau import Tableau, compile
+from fewstep.trajectory import Trajectories
+from predictor.encode import encode
+from predictor.physics import Physics
+
+__all__ = ["KNOWLEDGE", "Dataset", "Table"]
+
+KEPT = 20_000  # schedules; about 20 MB
+
+
+class Table(NamedTuple):
+    """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) with nothing evaluated."""
+
+    features: np.ndarray
+    prior: np.ndarray
+
+
+def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
+    return Table(encode(schedules, tableaus), np.zeros(len(schedules)))
+
+
+def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
+    rows = physics(tableaus)[:, 0]  # (M, N)
+    worst = rows.max(axis=1)
+    return Table(np.column_stack([rows, worst, rows.mean(axis=1)]), worst)
+
+
+def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
+    logs = physics(tableaus)  # (M, C, N)
+    features = np.column_stack([logs.reshape(len(logs), -1), logs.max(axis=2), logs[:, 0].mean(axis=1)])
+    return Table(features, logs[:, 1:-1, -1].mean(axis=1))
+
+
+KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {
+    "tableau": _tableau,
+    "replay": _replay,
+    "all": _all,
+}
+
+
+class Dataset:
+    """Tables of schedules of the trajectories' process; ``knowledge`` is one of `KNOWLEDGE`."""
+
+    def __init__(self, trajectories: Trajectories, knowledge: str = "all") -> None:
+        if knowledge not in KNOWLEDGE:
+            raise UnknownName("knowledge", knowledge, KNOWLEDGE)
+        self._process, self._physics, self._make = trajectories.process, Physics(trajectories), KNOWLEDGE[knowledge]
+        self._known: dict[Schedule, tuple[np.ndarray, float]] = {}
+
+    def __call__(self, schedules: Sequence[Schedule]) -> Table:
+        """The table of at least one schedule, all with the same number of calls; raises `InvalidInput`."""
+        missing = [schedule for schedule in dict.fromkeys(schedules) if schedule not in self._known]
+        for schedule in missing:
+            if schedule.process != self._process:
+                raise InvalidInput(
+                    f"a schedule was made for {schedule.process}, but the trajectories for {self._process}"
+                )
+        if missing:
+            table = self._make(self._physics, missing, [compile(schedule) for schedule in missing])
+            self._known |= zip(missing, zip(table.features, table.prior.tolist(), strict=True), strict=True)
+        rows = [self._known[schedule] for schedule in schedules]
+        for old in list(self._known)[: max(len(self._known) - KEPT, 0)]:
+            del self._known[old]
+        return Table(np.array([features for features, _ in rows]), np.array([prior for _, prior in rows]))

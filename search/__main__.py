@@ -1,0 +1,52 @@
+"""``python -m search MODEL --nfe N``: search in this process, with a progress bar, and write the schedule."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fewstep.errors import FewstepError
+from fewstep.models import zoo
+from search.find import find
+
+
+def main(
+    model: Annotated[str, typer.Argument(help="A model of the zoo.")] = "digits-mixture",
+    nfe: Annotated[int, typer.Option(help="Network calls per sample.")] = 8,
+    budget: Annotated[int, typer.Option(help="Schedules to evaluate.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the noises and of the search.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to write the schedule as JSON.")] = None,
+) -> None:
+    """Search in this process and print what was found."""
+    console = Console()
+    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        entry = zoo.describe(model)
+        with Progress(*columns, console=console) as bars:
+            bar = bars.add_task("teacher", total=None)
+            result = find(
+                zoo.load(model),
+                nfe,
+                entry.shape,
+                budget=budget,
+                seed=seed,
+                progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
+            )
+        if out is not None:
+            out.write_text(result.schedule.to_json(indent=2) + "\n")
+    except (FewstepError, OSError) as error:
+        typer.secho(f"fewstep: {error}", err=True, fg="red")
+        raise typer.Exit(1) from None
+    score, baseline = result.score, result.baseline
+    console.print(f"found     {score.value:.4f} ± {score.standard_error:.4f}  {result.schedule.digest[:16]}")
+    console.print(f"baseline  {baseline.value:.4f} ± {baseline.standard_error:.4f}  {result.baseline_name}")
+    console.print(f"ratio     {result.ratio:.2f} [{result.ratio_low:.2f}, {result.ratio_high:.2f}]", highlight=False)
+    console.print(f"on {score.noises} held-out noises; {result.calls:,} network calls, {result.seconds:.0f} s")
+    if out is not None:
+        console.print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

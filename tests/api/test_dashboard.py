@@ -1,0 +1,237 @@
+"""The dashboard's pages as the server makes them: content, safety and what they load."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib import resources
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.dashboard import views
+from fewstep import Schedule
+from fewstep.display import measured
+from fewstep.problem import Problem, Score, Trial
+from storage.jobs import Jobs
+from storage.store import Store
+from storage.values import Claim, Model
+from tests.api.support import PROBLEM_JSON, claim
+from tests.storage import samples
+
+VOID = {"link", "meta", "img", "input", "br", "hr"}
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes and the text inside."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self.stack: list[int] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs), []))
+        if tag not in VOID:
+            self.stack.append(len(self.found) - 1)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.found[self.stack.pop()][0] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        for place in self.stack:
+            self.found[place][2].append(data)
+
+    def text(self, tag: str, **attributes: str) -> list[str]:
+        """Texts of the elements with these attributes, white space collapsed."""
+        return [
+            " ".join("".join(words).split())
+            for name, given, words in self.found
+            if name == tag and attributes.items() <= given.items()
+        ]
+
+
+def page(client: TestClient, path: str, status: int = 200) -> Elements:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    elements = Elements(answer.text)
+    assert elements.stack == []
+    return elements
+
+
+@pytest.fixture
+def held(store: Store, model: Model) -> Claim:
+    """A running search in 4 calls with a budget of 20."""
+    return claim(store, store.submit(Problem(model.id, 4, budget=20, seed=7)))
+
+
+def record(store: Store, held: Claim, number: int, value: float | None, origin: str = "mutation") -> Trial:
+    plan = samples.schedule(4, "quadratic" if origin.startswith("baseline") else "logsnr")
+    score = None if value is None else Score(value, value / 10, 128, 512)
+    trial = Trial(number, plan, score, origin, None if origin.startswith("baseline") else -2.0, 0.1, None)
+    Jobs(store).record(held, trial)
+    return trial
+
+
+def every_page(store: Store, held: Claim) -> Iterator[str]:
+    """A page of each kind, of a search in each stage."""
+    yield from ("/", f"/searches/{held.search.id}")
+    record(store, held, 0, 0.2, "baseline dpmpp-2m quadratic")
+    record(store, held, 1, 0.1)
+    yield from ("/", f"/searches/{held.search.id}")
+    Jobs(store).succeed(held, samples.result(held.search.problem))
+    yield from ("/", f"/searches/{held.search.id}")
+
+
+def test_an_empty_list_says_how_to_begin(client: TestClient) -> None:
+    """Without a search the list shows the command that submits one."""
+    assert "fewstep submit" in page(client, "/").text("code")[0]
+
+
+def test_the_list_shows_where_every_search_stands(client: TestClient, store: Store, held: Claim) -> None:
+    """Newest first: state, trials of the budget, best error, and the ratio as far as it is known."""
+    record(store, held, 0, 0.2, "baseline dpmpp-2m quadratic")
+    record(store, held, 1, 0.1)
+    store.submit(Problem(held.search.problem.model, 6, budget=30))
+    rows = page(client, "/").text("tr")[1:]
+    assert [re.search("queued|running", row).group() for row in rows] == ["queued", "running"]
+    assert "0/30" in rows[0]
+    assert "2/20" in rows[1]
+    assert "0.100 ± 0.010 0.50 so far" in rows[1]
+
+    Jobs(store).succeed(held, samples.result(held.search.problem, value=0.05))
+    row = page(client, "/").text("tr")[2]
+    assert "so far" not in row
+    assert "0.0500 ± 0.0071 0.25" in row
+
+
+def test_the_list_goes_on_over_pages(
+    client: TestClient, store: Store, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older searches follow on the next page, each on one page only."""
+    monkeypatch.setattr(views, "SEARCHES", 2)
+    ids = [store.submit(Problem(model.id, 4, seed=seed)).id for seed in range(5)]
+    seen, path = [], "/"
+    while path:
+        elements = page(client, path)
+        links = [given["href"] for tag, given, _ in elements.found if tag == "a" and given["href"]]
+        seen += [link.removeprefix("/searches/") for link in links if link.startswith("/searches/")]
+        path = next((link for link in links if link.startswith("/?cursor=")), "")
+    assert seen == ids[::-1]
+
+
+def test_a_search_that_waits(client: TestClient, store: Store, model: Model) -> None:
+    """A queued search shows its problem, no numbers, and offers no schedule."""
+    search = store.submit(Problem(model.id, 9))
+    elements = page(client, f"/searches/{search.id}")
+    assert elements.text("h1") == ["digits-mixture in 9 calls queued"]
+    assert elements.text("dd") == ["–", "–", "–"]
+    assert elements.text("svg") == []
+    refused = client.get(f"/searches/{search.id}/schedule.json")
+    assert (refused.status_code, refused.headers["content-type"]) == (404, PROBLEM_JSON)
+
+
+def test_a_running_search(client: TestClient, store: Store, held: Claim) -> None:
+    """A running search shows its phase, the best trials in order without failed ones, and the ratio so far."""
+    Jobs(store).phase(held, "teacher", 3, 7)
+    assert "teacher 3 of 7" in page(client, f"/searches/{held.search.id}").text("section", id="standing")[0]
+    record(store, held, 0, 0.2, "baseline dpmpp-2m quadratic")
+    record(store, held, 1, None)
+    best = record(store, held, 2, 0.05)
+    record(store, held, 3, 0.3, "crossover")
+
+    elements = page(client, f"/searches/{held.search.id}")
+    assert [row.split()[0] for row in elements.text("tr") if "±" in row] == ["2", "0", "3"]
+    figures = elements.text("dd")
+    assert figures[0] == "0.0500 ± 0.0050trial 2, mutation"
+    assert figures[1] == "0.200 ± 0.020dpmpp-2m quadratic"
+    assert figures[2].startswith("0.250")
+    assert best.schedule.digest[:16] in elements.text("code")
+    assert len(elements.text("svg")) == 1
+
+
+def test_a_search_that_succeeded(client: TestClient, store: Store, held: Claim) -> None:
+    """Its figures are the result's: held-out error, interval, tau; its schedule is the published one."""
+    record(store, held, 0, 0.01)
+    result = samples.result(held.search.problem, 0.05, samples.fitted(4))
+    Jobs(store).succeed(held, result)
+    elements = page(client, f"/searches/{held.search.id}")
+    figures = " ".join(elements.text("dd"))
+    for wanted in (measured(0.05, result.score.standard_error), "64 noises", "0.250", "0.167 to 0.500"):
+        assert wanted in figures
+    assert result.baseline_name in figures
+    assert "Fitted numbers" in " ".join(elements.text("details"))
+    assert "were fitted after these trials" in elements.text("section", id="trials")[0]
+    assert not elements.text("meta", **{"http-equiv": "refresh"})
+    assert "--nfe 4" in elements.text("code")[-1]
+
+
+def test_a_failed_search_says_why_and_cannot_inject(client: TestClient, store: Store, held: Claim) -> None:
+    """The reason is shown as text, whatever it holds."""
+    record(store, held, 0, 0.1, "<b>mutation</b>")
+    Jobs(store).fail(held, "<script>alert(1)</script>")
+    elements = page(client, f"/searches/{held.search.id}")
+    assert elements.text("p", **{"class": "error"}) == ["<script>alert(1)</script>"]
+    assert "<b>mutation</b>" in " ".join(elements.text("td"))
+    assert elements.text("b") == []
+
+
+def test_events_are_read_to_the_last(
+    client: TestClient, store: Store, held: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More events than the store gives at a time lose nothing."""
+    monkeypatch.setattr(views, "MAX_PAGE", 3)
+    for number in range(8):
+        record(store, held, number, 1.0 - number / 10)
+    assert views.search_page(store, held.search.id).best.number == 7
+    assert views.search_page(store, held.search.id).last == store.events(held.search.id)[-1].id
+
+
+def test_the_schedule_is_a_file(client: TestClient, store: Store, held: Claim) -> None:
+    """The file is the best trial's schedule while the search runs, and the published one after."""
+    best = record(store, held, 0, 0.1)
+    answer = client.get(f"/searches/{held.search.id}/schedule.json")
+    assert Schedule.from_json(answer.text) == best.schedule
+    assert re.fullmatch(
+        r'attachment; filename="digits-mixture-4-calls-\w{8}\.json"', answer.headers["content-disposition"]
+    )
+    Jobs(store).succeed(held, samples.result(held.search.problem, plan=samples.fitted(4)))
+    assert Schedule.from_json(client.get(f"/searches/{held.search.id}/schedule.json").text) == samples.fitted(4)
+
+
+def test_what_does_not_exist(client: TestClient) -> None:
+    """An unknown search has a page that says so; an unknown file is a problem document."""
+    assert "nonesuch" in " ".join(page(client, "/searches/nonesuch", 404).text("p"))
+    for path in ("/searches/nonesuch/schedule.json", "/static/nonesuch.js", "/static/..%2froutes.py"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM_JSON)
+
+
+def test_pages_keep_to_the_strict_policy(client: TestClient, store: Store, held: Claim) -> None:
+    """No inline script, style or handler, nothing from elsewhere; every address on a page answers."""
+    addresses = set()
+    for path in every_page(store, held):
+        policy = client.get(path).headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "script-src 'self'" in policy
+        for tag, given, words in page(client, path).found:
+            assert "style" not in given
+            assert not [name for name in given if name.startswith("on")]
+            assert tag != "style"
+            if tag == "script":
+                assert given["src"]
+                assert not "".join(words).strip()
+            addresses |= {given[name] for name in ("href", "src") if given.get(name)}
+    for address in addresses:
+        assert address.startswith("/")
+        assert not address.startswith("//")
+        assert client.get(address).status_code == 200
+
+
+def test_plotly_is_the_installed_one(client: TestClient) -> None:
+    """Plotly is served byte for byte from its package, and may be kept."""
+    answer = client.get("/static/plotly.min.js")
+    assert answer.content == (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-type"].startswith("text/javascript")

@@ -1,0 +1,34 @@
+"""A small exact model on which a whole search takes a second, and smaller noise sets for it."""
+
+import pytest
+import torch
+
+from fewstep import models, processes
+from search import run as search_run
+from search.evaluate import Evaluator
+from search.noises import HELD_OUT, SEARCH, VALIDATION
+from search.pool.base import InlinePool
+
+
+@pytest.fixture(scope="session")
+def blobs() -> models.GaussianMixture:
+    """Three unequal blobs in four dimensions."""
+    draw = torch.Generator().manual_seed(7)
+    means = torch.randn(3, 4, generator=draw, dtype=torch.float64)
+    roots = 0.3 * torch.randn(3, 4, 4, generator=draw, dtype=torch.float64)
+    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    return models.GaussianMixture(processes.VPLinear(), weights, means, roots @ roots.mT + 0.01 * torch.eye(4))
+
+
+@pytest.fixture
+def small_noises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few noises for everything, so that a search is quick."""
+    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 32, VALIDATION: 32, HELD_OUT: 64})
+    monkeypatch.setattr(search_run, "FOLLOWED", 48)
+    monkeypatch.setattr(search_run, "RANKED", 8)
+
+
+@pytest.fixture
+def inline(blobs: models.GaussianMixture) -> InlinePool:
+    """The blobs in this process."""
+    return InlinePool(Evaluator(blobs, (4,)))

@@ -1,0 +1,178 @@
+"""Whole searches on a small model: the same with any history, honest about failures and costs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fewstep import models
+from fewstep.errors import FewstepError, SearchFailed
+from fewstep.problem import Problem, Result, Trial
+from search import evaluate, teacher
+from search.baselines import baselines
+from search.evaluate import Evaluator
+from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from search.pool.base import InlinePool
+from search.ranking import by_replay
+from search.run import run
+
+pytestmark = pytest.mark.usefixtures("small_noises")
+PROBLEM = Problem("blobs", nfe=4, budget=70)
+
+
+class Interrupted(Exception):
+    """Stands for a crash."""
+
+
+def search(pool: InlinePool, blobs: models.GaussianMixture, **options: object) -> tuple[Result, list[Trial]]:
+    trials: list[Trial] = []
+    result = run(PROBLEM, blobs.process, pool, by_replay, record=trials.append, **options)  # type: ignore[arg-type]
+    return result, trials
+
+
+def number(trial: Trial) -> int:
+    return trial.number
+
+
+def same(first: Result, second: Result) -> bool:
+    return replace(first, seconds=0.0) == replace(second, seconds=0.0)
+
+
+def test_a_search_is_reproducible(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """Two runs of one problem record the same trials and publish the same result."""
+    (first, trials), (second, again) = search(inline, blobs), search(inline, blobs)
+    assert sorted(trials, key=number) == sorted(again, key=number)
+    assert same(first, second)
+
+
+@pytest.mark.parametrize("stop_after", [30, 43])
+def test_an_interrupted_search_goes_on_from_its_trials(
+    inline: InlinePool, blobs: models.GaussianMixture, stop_after: int
+) -> None:
+    """Broken off after any number of trials and started again with them, a search ends as it would have, evaluating
+    nothing twice."""
+    straight, trials = search(inline, blobs)
+    seen: list[Trial] = []
+
+    def record(trial: Trial) -> None:
+        if len(seen) == stop_after:
+            raise Interrupted
+        seen.append(trial)
+
+    with pytest.raises(Interrupted):
+        run(PROBLEM, blobs.process, inline, by_replay, record=record)
+    resumed, rest = search(inline, blobs, recorded=seen)
+    assert same(resumed, straight)
+    assert sorted(t.number for t in seen + rest) == list(range(PROBLEM.budget))
+    assert {t.number: t for t in seen + rest} == {t.number: t for t in trials}
+
+
+def test_the_result_is_measured_on_held_out_noises(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """The published scores are those of the published schedules on noises of the held-out role, paired."""
+    result, _ = search(inline, blobs)
+    evaluator, noises = Evaluator(blobs, (4,)), NoiseSet(PROBLEM.seed, HELD_OUT, 64)
+    found, baseline = (
+        np.sqrt(evaluate.measure(evaluator, noises, s).mean()) for s in (result.schedule, result.baseline_schedule)
+    )
+    assert (result.score.value, result.baseline.value) == pytest.approx((found, baseline))
+    assert result.ratio == pytest.approx(found / baseline)
+    assert result.ratio_low <= result.ratio <= result.ratio_high
+    assert result.ratio < 0.75
+    assert baselines(blobs.process, 4)[result.baseline_name].canonical() == result.baseline_schedule
+
+
+def test_every_network_call_is_counted(blobs: models.GaussianMixture) -> None:
+    """``calls`` is what a counting denoiser saw."""
+    seen = 0
+
+    def count(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        nonlocal seen
+        seen += len(x)
+        return blobs(x, t)
+
+    counted = models.from_callable(count, blobs.process, prediction="data")
+    result, _ = search(InlinePool(Evaluator(counted, (4,))), blobs)
+    assert result.calls == seen
+
+
+def test_no_call_is_spent_on_noises_of_another_role(blobs: models.GaussianMixture) -> None:
+    """Trials are measured on search noises only; validation and held-out noises wait for the end."""
+    asked: list[tuple[str, str]] = []
+
+    class Watching(InlinePool):
+        def submit(self, function, *args, **kwargs):  # type: ignore[no-untyped-def]
+            if function is evaluate.measure:
+                asked.append((args[0].role, phases[-1]))
+            return super().submit(function, *args, **kwargs)
+
+    phases = [""]
+    run(PROBLEM, blobs.process, Watching(Evaluator(blobs, (4,))), by_replay, progress=lambda p, *_: phases.append(p))
+    roles = [role for role, _ in asked]
+    first = roles.index(VALIDATION)
+    assert set(roles[:first]) == {SEARCH}
+    assert set(roles[first:]) == {VALIDATION, HELD_OUT}
+    assert all(phase == "confirm" for _, phase in asked[first:])
+
+
+def test_diverging_trials_are_recorded_with_their_reason(blobs: models.GaussianMixture) -> None:
+    """A trial whose samples are not finite has no score but says so; the search goes on."""
+
+    def fragile(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return blobs(x, t) if len(x) != 32 or float(t[0]) not in poisoned else torch.full_like(x, torch.nan)
+
+    poisoned = {float(np.float32(t)) for t in baselines(blobs.process, 4)["ddim time"].times[1:-1]}
+    pool = InlinePool(Evaluator(models.from_callable(fragile, blobs.process, prediction="data"), (4,)))
+    _, trials = search(pool, blobs)
+    failed = [trial for trial in trials if trial.score is None]
+    assert failed
+    assert all("diverged on 32 of 32 noises" in (trial.reason or "") for trial in failed)
+
+
+def test_a_search_without_a_single_score_fails(blobs: models.GaussianMixture) -> None:
+    """Where every trial diverges at times that the teacher does not visit, the search says so and publishes nothing."""
+
+    def broken(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return blobs(x, t) if float(t[0]) in taught else torch.full_like(x, torch.nan)
+
+    paths = (teacher.schedule(blobs.process, calls) for calls in (teacher.CALLS, teacher.CALLS // 2))
+    taught = {float(np.float32(time)) for path in paths for time in path.times}
+    pool = InlinePool(Evaluator(models.from_callable(broken, blobs.process, prediction="data"), (4,)))
+    with pytest.raises(SearchFailed, match=r"none of .* could be evaluated.*diverged"):
+        run(replace(PROBLEM, nfe=5), blobs.process, pool, by_replay)
+
+
+def test_a_model_that_gives_nothing_finite_is_refused(blobs: models.GaussianMixture) -> None:
+    """Where even the teacher's samples are not finite, the search says so."""
+    nan = models.from_callable(lambda x, t: torch.full_like(x, torch.nan), blobs.process)
+    with pytest.raises(SearchFailed, match="not finite: check its weights"):
+        search(InlinePool(Evaluator(nan, (4,))), blobs)
+
+
+def test_a_model_that_raises_ends_the_search_with_its_error(blobs: models.GaussianMixture) -> None:
+    """The model's own error reaches the caller."""
+
+    def refuse(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        raise FewstepError("out of order")
+
+    pool = InlinePool(Evaluator(models.from_callable(refuse, blobs.process), (4,)))
+    with pytest.raises(FewstepError, match="out of order"):
+        search(pool, blobs)
+
+
+@pytest.mark.parametrize("nfe", [1, 2])
+def test_the_fewest_calls_can_be_searched(inline: InlinePool, blobs: models.GaussianMixture, nfe: int) -> None:
+    """One and two calls are legal problems, and no worse than the best hand-made solver."""
+    result = run(Problem("blobs", nfe, budget=40), blobs.process, inline, by_replay)
+    assert result.schedule.nfe == nfe
+    assert result.ratio <= 1.0
+
+
+def test_progress_names_every_phase_and_ends_full(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """Phases come in order and each ends with done = total."""
+    told: list[tuple[str, int, int]] = []
+    run(PROBLEM, blobs.process, inline, by_replay, progress=lambda *p: told.append(p))
+    assert list(dict.fromkeys(phase for phase, _, _ in told)) == ["teacher", "search", "fit", "confirm"]
+    for name in ("teacher", "search", "fit", "confirm"):
+        *_, (_, done, total) = (item for item in told if item[0] == name)
+        assert done == total

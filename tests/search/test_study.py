@@ -1,0 +1,98 @@
+"""The study: deterministic, rebuilt from its trials, led by the ranker, robust to failures."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from fewstep import Schedule, processes
+from fewstep.problem import Prediction, Score, Trial
+from search.baselines import baselines
+from search.space import Space
+from search.study import Proposal, Study
+
+SPACE = Space(processes.VPLinear(), 4)
+Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Prediction]
+
+
+def cost(schedule: Schedule) -> float:
+    """A stand-in for an evaluation: how far the first time is from 0.6."""
+    return abs(schedule.times[1] - 0.6) + 1e-4
+
+
+def oracle(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+    return Prediction(np.log([cost(s) for s in candidates]), np.full(len(candidates), 0.1))
+
+
+def blind(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+    noise = np.random.default_rng(len(trials)).normal(size=len(candidates))
+    return Prediction(noise, np.ones(len(candidates)))
+
+
+def outcome(proposal: Proposal) -> Trial:
+    number, schedule, origin, mean, std = proposal
+    score = None if number % 7 == 3 else Score(cost(schedule), 0.0, 1, 4)
+    return Trial(number, schedule, score, origin, mean, std, None if score else "made to fail")
+
+
+def seeded(rank: Rank, seed: int = 0) -> Study:
+    study = Study(SPACE, rank, batch=4, seed=seed)
+    for i, schedule in enumerate(list(baselines(SPACE.process, SPACE.nfe).values())[:10]):
+        study.add(outcome(Proposal(i, schedule.canonical(), "baseline")))
+    return study
+
+
+def advance(study: Study, generations: int) -> Study:
+    for _ in range(generations):
+        study.tell([outcome(p) for p in study.ask(4)])
+    return study
+
+
+def test_same_seed_same_trials_other_seed_other_trials() -> None:
+    """Two studies with one seed propose the same schedules; another seed proposes others."""
+    first, second, other = (advance(seeded(oracle, seed), 3).trials for seed in (5, 5, 6))
+    assert first == second
+    assert [t.schedule for t in first] != [t.schedule for t in other]
+
+
+def test_a_study_rebuilt_from_its_trials_goes_on_as_it_would_have() -> None:
+    """Adding the recorded trials to a new study gives the same next generation."""
+    straight = advance(seeded(oracle), 4).trials
+    rebuilt = Study(SPACE, oracle, batch=4, seed=0)
+    for trial in straight[:-4]:
+        rebuilt.add(trial)
+    assert advance(rebuilt, 1).trials == straight
+
+
+def test_no_schedule_is_proposed_twice() -> None:
+    """All trials of a study differ."""
+    trials = advance(seeded(blind), 5).trials
+    assert len({trial.schedule for trial in trials}) == len(trials) == 30
+
+
+def test_proposals_come_from_every_generator() -> None:
+    """Over a few generations of a blind ranker mutation, crossover, TPE and uniform proposals all get their turn."""
+    origins = {trial.origin for trial in advance(seeded(blind), 16).trials}
+    assert origins == {"baseline", "mutation", "crossover", "uniform", "guided", "tpe"}
+
+
+def test_a_good_ranker_is_followed() -> None:
+    """With the truth as ranker the best trial is far better than with a blind one, at equal evaluations."""
+    guided, unguided = (
+        min(t.score.value for t in advance(seeded(rank), 2).trials if t.score) for rank in (oracle, blind)
+    )
+    assert guided < 0.5 * unguided
+
+
+def test_forecasts_travel_with_their_trials() -> None:
+    """Every asked trial carries the forecast made before it was evaluated."""
+    asked = advance(seeded(oracle), 2).trials[10:]
+    for trial in asked:
+        assert trial.predicted == pytest.approx(np.log(cost(trial.schedule)))
+
+
+def test_a_study_of_failures_still_proposes() -> None:
+    """Where nothing has a score yet, proposals are drawn from the whole space."""
+    study = Study(SPACE, blind, batch=4, seed=0)
+    study.add(Trial(0, baselines(SPACE.process, 4)["ddim logsnr"], None, "baseline", reason="made to fail"))
+    assert len(study.ask(4)) == 4

@@ -1,0 +1,88 @@
+"""The best schedules, and forgetting a model with all of its own."""
+
+import pytest
+
+from fewstep.errors import Conflict, NotFound
+from storage import Jobs, Store
+from tests.storage import samples
+from tests.storage.samples import publish, running
+
+
+def test_result_of_search(store: Store, jobs: Jobs) -> None:
+    """A search's own result is found, also where another search published the same schedule first."""
+    publish(store, 4, 0.1, seed=1)
+    claim = running(store, seed=2)
+    with pytest.raises(NotFound, match=claim.search.id):
+        store.result(claim.search.id)
+    jobs.succeed(claim, samples.result(claim.search.problem, 0.2))
+    published = store.result(claim.search.id)
+    assert published.result == samples.result(claim.search.problem, 0.2)
+    assert published.search_id == claim.search.id
+
+
+def test_best(store: Store) -> None:
+    """The best is the lowest score of at most that many calls, even if it has fewer."""
+    for nfe, value in ((4, 0.5), (6, 0.2), (8, 0.3), (8, 0.4)):
+        publish(store, nfe, value)
+    assert [store.best("a" * 16, nfe).result.score.value for nfe in (4, 5, 6, 8, 50)] == [0.5, 0.5, 0.2, 0.2, 0.2]
+    assert store.best("a" * 16, 8).result.schedule.nfe == 6
+    with pytest.raises(NotFound, match="at most 3 calls"):
+        store.best("a" * 16, 3)
+    with pytest.raises(NotFound):
+        store.best("a" * 16, 8, metric="another")
+
+
+def test_best_of_equals(store: Store) -> None:
+    """Of equal scores the one of fewest calls is the best, then the oldest."""
+    publish(store, 8, 0.5)
+    first = publish(store, 4, 0.5, seed=0)
+    publish(store, 4, 0.5, seed=1)
+    assert store.best("a" * 16, 8).search_id == first
+
+
+def test_front(store: Store) -> None:
+    """The front is the best of every number of calls, fewest first, of this model only."""
+    assert store.front(store.add_model(samples.model()).id) == []
+    for nfe, value in ((8, 0.3), (4, 0.5), (8, 0.2), (6, 0.9)):
+        publish(store, nfe, value)
+    publish(store, 4, 0.01, letter="b")
+    front = [(item.result.schedule.nfe, item.result.score.value) for item in store.front("a" * 16)]
+    assert front == [(4, 0.5), (6, 0.9), (8, 0.2)]
+    assert store.front("a" * 16, metric="endpoint") == store.front("a" * 16)
+    assert store.front("a" * 16, metric="another") == []
+
+
+def test_schedule_published_twice(store: Store) -> None:
+    """A schedule that two searches found is served as the first published it."""
+    plan = samples.schedule(4)
+    first = publish(store, 4, 0.5, plan=plan)
+    publish(store, 4, 0.4, seed=1, plan=plan)
+    assert store.schedule(plan.digest).search_id == first
+
+
+def test_delete_model(store: Store) -> None:
+    """Deleting a model deletes what hangs on it and nothing else."""
+    kept, gone = publish(store, 4, 0.5, letter="b"), publish(store, 8, 0.5)
+    store.delete_model("a" * 16)
+    assert store.models() == [samples.model("b")]
+    assert [search.id for search in store.searches().items] == [kept]
+    assert store.events(kept)
+    for ask in (store.events, store.trials):
+        with pytest.raises(NotFound):
+            ask(gone)
+    with pytest.raises(NotFound):
+        store.schedule(samples.schedule(8).digest)
+
+
+def test_delete_model_in_use(store: Store, jobs: Jobs) -> None:
+    """A model cannot be deleted while a search of it is queued, running or paused; the message names the search."""
+    store.add_model(samples.model())
+    search = store.submit(samples.problem())
+    moves = [lambda: None, lambda: jobs.claim("runner", 60), lambda: jobs.pause(search.id)]
+    for move in moves:
+        move()
+        with pytest.raises(Conflict, match=search.id):
+            store.delete_model(samples.model().id)
+    jobs.cancel(search.id)
+    store.delete_model(samples.model().id)
+    assert store.models() == []

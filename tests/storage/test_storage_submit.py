@@ -1,0 +1,61 @@
+"""Submitting searches, with and without an idempotency key."""
+
+import re
+
+import pytest
+
+from fewstep.errors import Conflict, InvalidInput, NotFound
+from storage import Jobs, SearchState, Store
+from tests.storage import samples
+
+
+def test_submit(store: Store) -> None:
+    """A submitted search is queued, holds the problem and can be read back."""
+    store.add_model(samples.model())
+    search = store.submit(samples.problem(), priority=3)
+    assert (search.problem, search.state, search.attempt) == (samples.problem(), SearchState.QUEUED, 1)
+    assert (search.priority, search.evaluations, search.best, search.error) == (3, 0, None, None)
+    assert (search.started, search.finished) == (None, None)
+    assert re.fullmatch("[0-9a-f]{32}", search.id)
+    assert store.search(search.id) == search
+
+
+def test_submit_for_unknown_model(store: Store) -> None:
+    """A search of a model that is not there is NotFound, and leaves nothing behind."""
+    with pytest.raises(NotFound, match="add it first"):
+        store.submit(samples.problem())
+    assert store.searches().items == []
+
+
+def test_submit_without_key_twice(store: Store) -> None:
+    """Without an idempotency key, every submission is a search of its own."""
+    store.add_model(samples.model())
+    assert store.submit(samples.problem()).id != store.submit(samples.problem()).id
+
+
+def test_submit_with_key_twice(store: Store) -> None:
+    """The same key with the same problem is the same search, however far that is by now."""
+    store.add_model(samples.model())
+    first = store.submit(samples.problem(), key="k")
+    claim = Jobs(store).claim("runner", 60)
+    assert claim is not None
+    assert store.submit(samples.problem(), key="k", priority=9) == claim.search
+    assert [search.id for search in store.searches().items] == [first.id]
+    assert [event.data["state"] for event in store.events(first.id)] == ["queued", "running"]
+
+
+def test_submit_with_key_of_another_problem(store: Store) -> None:
+    """The same key with another problem is a conflict that names the search."""
+    store.add_model(samples.model())
+    first = store.submit(samples.problem(), key="k")
+    with pytest.raises(Conflict, match=first.id):
+        store.submit(samples.problem(nfe=5), key="k")
+    assert store.searches().items == [first]
+
+
+@pytest.mark.parametrize("arguments", [{"key": ""}, {"key": "k" * 256}, {"priority": 1001}, {"priority": True}])
+def test_submit_refuses(store: Store, arguments: dict) -> None:
+    """Keys and priorities out of range are InvalidInput."""
+    store.add_model(samples.model())
+    with pytest.raises(InvalidInput, match="got"):
+        store.submit(samples.problem(), **arguments)
