@@ -19,7 +19,7 @@ import torch
 import predictor
 from api.settings import Settings
 from fewstep import processes
-from fewstep.errors import FewstepError
+from fewstep.errors import FewstepError, ServiceError
 from fewstep.models.reference import ModelReference
 from fewstep.problem import Trial
 from search.pool.local import LocalPool
@@ -62,9 +62,13 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         log.info("runner ready", runner=name, slots=slots)
         while not stop.is_set():
             alive.touch()
-            for search in jobs.reap():
-                log.warning("lease ran out", search=search.id, state=search.state, attempt=search.attempt)
-            claim = jobs.claim(name, settings.lease_seconds)
+            try:
+                for search in jobs.reap():
+                    log.warning("lease ran out", search=search.id, state=search.state, attempt=search.attempt)
+                claim = jobs.claim(name, settings.lease_seconds)
+            except ServiceError as error:
+                log.warning("the database does not answer", reason=str(error))
+                claim = None
             if claim is None:
                 stop.wait(IDLE_SECONDS)
             else:
@@ -92,6 +96,8 @@ def work(store: Store, jobs: Jobs, pool: LocalPool, claim: Claim, stop: threadin
         told.info("search succeeded", ratio=round(result.ratio, 3), seconds=round(result.seconds, 1))
     except LeaseLost as error:
         told.info("search left", reason=str(error))
+    except ServiceError as error:  # the database is away: the lease runs out, and the search is taken up again
+        told.warning("search left", reason=str(error))
     except Stopped:
         jobs.release(claim)
         told.info("search given back")

@@ -10,7 +10,7 @@ Three forecasts, each a logarithm of a root mean square error per row of the tab
 
 | symbol | meaning | shape |
 |---|---|---|
-| v | eigenvalues of the covariance of the end states, means of G groups | (G,) |
+| v | eigenvalues of the data's covariance, from the end states; means of G groups | (G,) |
 | J | α v / (α² v + σ²), slope of the Gaussian's data prediction along an eigenvector | (M, N, G) |
 | y*, D* | teacher's states and outputs in the eigenbasis, each group compressed to r numbers | (K, r, G) |
 """
@@ -39,6 +39,8 @@ class Physics:
         count, noises, d = states.shape
         ends = states[-1] - states[-1].mean(axis=0)
         spectrum, basis = np.linalg.eigh(ends.T @ ends / max(noises - 1, 1))
+        last = trajectories.process.time(trajectories.log_snrs[-1])
+        spectrum = (spectrum - trajectories.process.sigma(last) ** 2) / trajectories.process.alpha(last) ** 2
         groups = [group for group in np.array_split(np.arange(d)[::-1], GROUPS) if len(group)]
         self._shares = np.array([len(group) / d for group in groups])
         self._spectrum = np.array([max(spectrum[group].mean(), 0.0) for group in groups])  # (G,)

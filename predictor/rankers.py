@@ -30,7 +30,8 @@ OUTLIER = 4.0  # in standard deviations: features of diverging schedules would s
 
 def trees(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
     """Extra trees: the mean over the trees and their spread."""
-    forest = ExtraTreesRegressor(TREES, max_features=0.5, random_state=seed, n_jobs=1).fit(x, y)
+    forest = ExtraTreesRegressor(TREES, max_features=0.5, random_state=seed, n_jobs=1)
+    forest.fit(x, y if y.shape[1] > 1 else y[:, 0])
 
     def forecast(new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = np.ascontiguousarray(new, dtype=np.float32)  # what sklearn casts to, once instead of once per tree

@@ -20,7 +20,7 @@ from predictor.rankers import REGRESSORS
 __all__ = ["ENOUGH", "Model", "log_score", "ranker", "train"]
 
 ENOUGH = 16  # trials
-PRIOR_STD = 0.4  # of log(score) round physics; 0.18 to 0.25 on the models at hand, with room for others
+PRIOR_STD = 0.3  # of log(score) round physics; 0.18 to 0.25 on the models at hand, with room for others
 PRIOR_WEIGHT = 4.0  # trials that the level and the spread of physics count for
 FLOOR = 1e-12
 

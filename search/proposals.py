@@ -22,7 +22,8 @@ def uniform(space: Space, rng: np.random.Generator) -> Schedule:
     steps = []
     for _ in range(space.nfe):
         genes: dict[str, Any] = {gene: values[rng.integers(len(values))] for gene, values in GENES.items()}
-        steps.append(Step(**genes, **{gene: rng.uniform(*bounds) for gene, bounds in FACTORS.items()}))
+        genes |= {gene: rng.uniform(*bounds) for gene, bounds in FACTORS.items()}
+        steps.append(Step(**genes))
     return space.build(np.clip(rng.normal(0, WIDTH, space.nfe), -GAP_RANGE, GAP_RANGE), steps)
 
 

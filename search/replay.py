@@ -40,12 +40,14 @@ def place(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
         value.log().sum().backward()  # type: ignore[no-untyped-call]
         descent.step()
         decay.step()
-    return found.numpy()  # type: ignore[no-any-return]
+    placed: np.ndarray = found.numpy()
+    return placed
 
 
 def loss(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
     """The replay losses (M,) of times with log λ-gaps ``logits`` (M, N): mean squared residual, summed over rows."""
-    return _loss(torch.from_numpy(logits), *_prepare(trajectories)).numpy()  # type: ignore[no-any-return]
+    values: np.ndarray = _loss(torch.from_numpy(logits), *_prepare(trajectories)).numpy()
+    return values
 
 
 def _prepare(trajectories: Trajectories) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,7 +40,8 @@ class Space:
     def logits(self, schedule: Schedule) -> np.ndarray:
         """The free numbers (nfe,) of a schedule's times: log λ-gaps with mean zero, clipped to the range."""
         gaps = np.log(np.diff(self.process.log_snr(np.array(schedule.times))))
-        return np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
+        logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
+        return logits
 
     def build(self, logits: np.ndarray, steps: list[Step]) -> Schedule:
         """The schedule with these λ-gaps and steps, orders cut to the outputs at hand, in canonical form."""

@@ -81,11 +81,12 @@ class GaussianMixture:
         if x.dtype != self.means.dtype or x.device != self.means.device:
             return self.to(x.dtype, x.device)(x, t)
         count, d = self.means.shape
-        alpha = self.process.alpha(t)[:, None, None]  # (B, 1, 1)
+        t = t[:1] if bool((t == t[:1]).all()) else t  # one time for all, as in sampling: its tables are made once
+        alpha = self.process.alpha(t)[:, None, None]  # (B or 1, 1, 1)
         sigma = self.process.sigma(t)[:, None, None]
         rotated = (x.reshape(-1, d) @ self._project).reshape(-1, count, d) - alpha * self._centres  # (B, K, d)
-        spread = (alpha**2 * self.values + sigma**2).clamp_min(torch.finfo(x.dtype).tiny)  # (B, K, d)
-        logits = self.weights.log() - 0.5 * (rotated**2 / spread + spread.log()).sum(-1)  # (B, K)
+        spread = (alpha**2 * self.values + sigma**2).clamp_min(torch.finfo(x.dtype).tiny)  # (B or 1, K, d)
+        logits = self.weights.log() - 0.5 * ((rotated**2 / spread).sum(-1) + spread.log().sum(-1))  # (B, K)
         posterior = logits.softmax(-1)
         shift = posterior[:, :, None] * (alpha * self.values / spread) * rotated  # (B, K, d)
         mean = posterior @ self.means + shift.reshape(-1, count * d) @ self._project.T
