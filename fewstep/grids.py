@@ -6,6 +6,8 @@
 | ``time`` | t | Ho et al. 2020 |
 | ``quadratic`` | √(t − t_zero) | Song et al. 2021 (DDIM) |
 | ``edm`` | (σ/α)^{1/7} | Karras et al. 2022, eq. 5, ρ = 7 |
+
+``logsnr`` wants finite λ at both ends, ``edm`` at the start; ``time`` and ``quadratic`` go from pure noise to clean data.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import numpy as np
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.processes import Process
 
-__all__ = ["Grid", "MAX_CALLS", "edm", "logsnr", "named", "names", "quadratic", "time"]
+__all__ = ["Grid", "MAX_CALLS", "edm", "logsnr", "named", "names", "quadratic", "suitable", "time"]
 
 Grid = Callable[..., tuple[float, ...]]
 MAX_CALLS = 1000  # a schedule longer than any teacher's is a mistake
@@ -90,6 +92,18 @@ def names() -> list[str]:
     ['logsnr', 'time', 'quadratic', 'edm']
     """
     return list(GRIDS)
+
+
+def suitable(process: Process) -> list[str]:
+    """Names of the grids that fit between a process's own ends, t_max and t_min.
+
+    >>> from fewstep import processes
+    >>> suitable(processes.VPLinear()), suitable(processes.Flow())
+    (['logsnr', 'time', 'quadratic', 'edm'], ['time', 'quadratic'])
+    """
+    lam = process.log_snr(np.array([process.t_max, process.t_min]))
+    wants = {"logsnr": bool(np.isfinite(lam).all()), "edm": bool(np.isfinite(lam[0]))}
+    return [name for name in GRIDS if wants.get(name, True)]
 
 
 def named(name: str) -> Grid:

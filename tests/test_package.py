@@ -68,10 +68,10 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 EXAMPLES = {
     "fewstep": ["Schedule", "Step", "Tableau", "compile", "sample", "states"],
-    "fewstep.grids": ["edm", "logsnr", "named", "names", "quadratic", "time"],
+    "fewstep.grids": ["edm", "logsnr", "named", "names", "quadratic", "suitable", "time"],
     "fewstep.models": ["Gaussian", "GaussianMixture", "from_callable"],
     "fewstep.models.zoo": ["describe", "load", "names"],
-    "fewstep.processes": ["Cosine", "Discrete", "VPLinear", "from_dict", "names", "to_dict"],
+    "fewstep.processes": ["DDM", "VE", "Cosine", "Discrete", "Flow", "VPLinear", "from_dict", "names", "to_dict"],
     "fewstep.solvers": ["Solver", "named", "names"],
     "search": ["find"],
 }

@@ -10,6 +10,7 @@ Every formula is written once and works on Python floats, NumPy arrays (float64)
 | t(λ) | ``time(lam)`` | the inverse of λ |
 
 ``t_zero`` is the time where σ = 0 (the earliest time a schedule may name); ``t_min`` is where sampling ends by default.
+``knots`` are the times between which α and σ are smooth, where there are such; ``prior_std`` scales the start noise.
 """
 
 from dataclasses import asdict
@@ -17,21 +18,24 @@ from typing import Any
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.processes.base import Process
+from fewstep.processes.ddm import DDM
 from fewstep.processes.discrete import Discrete
+from fewstep.processes.flow import Flow
+from fewstep.processes.ve import VE
 from fewstep.processes.vp import Cosine, VPLinear
 
-__all__ = ["Cosine", "Discrete", "Process", "VPLinear", "from_dict", "names", "to_dict"]
+__all__ = ["DDM", "VE", "Cosine", "Discrete", "Flow", "Process", "VPLinear", "from_dict", "names", "to_dict"]
 
-KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (VPLinear, Cosine, Discrete)}
+KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Cosine, Discrete, VPLinear, DDM, Flow, VE)}
 
 
 def names() -> list[str]:
     """Names of the process kinds.
 
     >>> names()
-    ['cosine', 'discrete', 'vp-linear']
+    ['cosine', 'discrete', 'vp-linear', 'ddm', 'flow', 've']
     """
-    return sorted(KINDS)
+    return list(KINDS)
 
 
 def to_dict(process: Process) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a noise law offers, and what all variance-preserving ones share."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -29,6 +30,8 @@ class Process(Protocol):
     def t_max(self) -> float: ...
     @property
     def prior_std(self) -> float: ...
+    @property
+    def knots(self) -> Sequence[float]: ...
     def alpha(self, t: Number) -> Number: ...
     def sigma(self, t: Number) -> Number: ...
     def log_snr(self, t: Number) -> Number: ...
@@ -45,6 +48,7 @@ class VariancePreserving:
     """α² + σ² = 1, so that everything follows from log α."""
 
     prior_std: ClassVar[float] = 1.0
+    knots: ClassVar[Sequence[float]] = ()
 
     def _log_alpha(self, t: Any) -> Any:
         raise NotImplementedError

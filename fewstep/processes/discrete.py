@@ -58,6 +58,11 @@ class Discrete(VariancePreserving):
         """Index of the table's last entry."""
         return len(self.alphas_cumprod) - 1.0
 
+    @property
+    def knots(self) -> range:  # type: ignore[override]
+        """The table's own times: log α has a corner at each."""
+        return range(len(self.alphas_cumprod))
+
     @cached_property
     def _table(self) -> np.ndarray:
         table: np.ndarray = 0.5 * np.log(np.asarray((1.0, *self.alphas_cumprod)))

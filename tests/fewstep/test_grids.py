@@ -7,7 +7,7 @@ import pytest
 
 from fewstep import grids
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.processes import Cosine, Discrete, Process, VPLinear
+from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, Process, VPLinear
 
 EVEN_IN = {
     "logsnr": lambda law, t: law.log_snr(t),
@@ -83,6 +83,37 @@ def test_a_grid_that_cannot_be_is_refused(place, message: str) -> None:
     """Each rule's message says what was given and what is wanted."""
     with pytest.raises(InvalidInput, match=message):
         place()
+
+
+@pytest.mark.parametrize(
+    ("law", "wanted"),
+    [
+        (VPLinear(), ["logsnr", "time", "quadratic", "edm"]),
+        (VPLinear(t_min=0.0), ["time", "quadratic", "edm"]),
+        (Cosine(t_max=1.0), ["time", "quadratic"]),
+        (VE(), ["logsnr", "time", "quadratic", "edm"]),
+        (Flow(shift=3.0), ["time", "quadratic"]),
+        (DDM(), ["time", "quadratic"]),
+    ],
+    ids=repr,
+)
+def test_suitable_grids_are_those_that_can_be_placed(law: Process, wanted: list[str]) -> None:
+    """Exactly the suitable ones give times between the law's own ends; the others say why they cannot."""
+    assert grids.suitable(law) == wanted
+    for name in grids.names():
+        if name in wanted:
+            times = grids.named(name)(law, 9)
+            assert (times[0], times[-1]) == (law.t_max, law.t_min)
+            assert np.all(np.diff(times) < 0)
+        else:
+            with pytest.raises(InvalidInput, match="wants finite log-SNR"):
+                grids.named(name)(law, 9)
+
+
+def test_edm_is_karras_schedule() -> None:
+    """On VE, where time is σ: (σ_max^{1/7} + i/N (σ_min^{1/7} − σ_max^{1/7}))^7 (Karras et al. 2022, eq. 5)."""
+    wanted = (80 ** (1 / 7) + np.arange(9) / 8 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(grids.edm(VE(), 8), wanted, rtol=1e-12)
 
 
 def test_an_unknown_grid_is_named_with_the_known_ones() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from fewstep import processes
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.processes import Cosine, Discrete, VPLinear
+from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, VPLinear
 
 
 @pytest.mark.parametrize("t", [0.001, 0.1, 0.5, 1.0])
@@ -83,6 +83,55 @@ def test_linear_betas_are_ddpms() -> None:
     assert Discrete.linear_betas().alphas_cumprod[999] == pytest.approx(math.prod(1 - b for b in betas), rel=1e-12)
 
 
+@pytest.mark.parametrize("law", [Flow(), Flow(shift=3.0), DDM()], ids=repr)
+def test_pure_noise_is_exact(law) -> None:
+    """At t = 1 α is exactly 0, σ exactly 1 and λ = −∞, as a float, an array and a tensor, without a warning."""
+    for one in (1.0, np.array(1.0), torch.tensor(1.0, dtype=torch.float64)):
+        assert float(law.alpha(one)) == 0.0
+        assert float(law.sigma(one)) == 1.0
+        assert float(law.log_snr(one)) == -math.inf
+        assert float(law.time(law.log_snr(one))) == 1.0
+
+
+@pytest.mark.parametrize("shift", [0.3, 1.0, 1.15, 3.0])
+def test_flow_times_are_shifted_as_in_sd3(shift: float) -> None:
+    """σ(t) = s·t/(1 + (s − 1)·t) (Esser et al. 2024, eq. 23), and its inverse is the same shift by 1/s."""
+    law, back = Flow(shift=shift), Flow(shift=1 / shift)
+    t = np.linspace(0, 1, 11)
+    np.testing.assert_allclose(law.sigma(t), shift * t / (1 + (shift - 1) * t), rtol=1e-15)
+    np.testing.assert_allclose(back.sigma(law.sigma(t)), t, atol=1e-15)
+    np.testing.assert_allclose(law.alpha(t) + law.sigma(t), 1, rtol=1e-15)
+
+
+def test_flow_keeps_its_digits_at_both_ends() -> None:
+    """α near pure noise and σ near clean data have full relative precision, though σ or α rounds to 1."""
+    law = Flow(shift=3.0)
+    assert float(law.alpha(1 - 2.0**-40)) == pytest.approx(2.0**-40 / 3, rel=1e-11)
+    assert float(law.sigma(2.0**-40)) == pytest.approx(3 * 2.0**-40, rel=1e-11)
+    assert float(law.time(60.0)) == pytest.approx(math.exp(-60) / 3, rel=1e-13)
+
+
+def test_ddm_is_linear_in_data_and_a_wiener_process_in_noise() -> None:
+    """α = 1 − t and σ² = t; the inverse is the root of (1 − t)² = S·t, also where e^{2λ} overflows."""
+    law = DDM()
+    assert (float(law.alpha(0.36)), float(law.sigma(0.36))) == pytest.approx((0.64, 0.6))
+    for lam in (-300.0, -7.0, -1e-9, 0.0, 1e-9, 2.0, 19.0, 300.0):
+        t = float(law.time(np.float64(lam)))
+        squared = math.exp(2 * lam)
+        wanted = 1 / squared if lam == 300 else 2 / (2 + squared + math.sqrt(squared**2 + 4 * squared))
+        assert t == pytest.approx(wanted, rel=1e-13)
+
+
+def test_ve_keeps_the_data_and_counts_noise_as_time() -> None:
+    """α is 1 in every kind of number, σ is t itself, λ is −log t (Karras et al. 2022)."""
+    law = VE(t_min=0.01, t_max=50)
+    for t in (2.0, np.array([2.0, 3.0]), torch.tensor([2.0, 3.0])):
+        assert type(law.sigma(t)) is type(t)
+        assert float((law.alpha(t) - 1).sum() if hasattr(t, "sum") else law.alpha(t) - 1) == 0.0
+    assert float(law.log_snr(2.0)) == -math.log(2)
+    assert law.prior_std == 50.0
+
+
 def test_equal_parameters_are_written_alike() -> None:
     """20 and 20.0 make equal laws, so they make equal descriptions (and digests of schedules)."""
     whole, real = VPLinear(beta_max=20, t_min=0), VPLinear(beta_max=20.0, t_min=-0.0)
@@ -102,6 +151,13 @@ def test_equal_parameters_are_written_alike() -> None:
         (lambda: VPLinear(t_min=1.0), "got 1.0 and 1.0"),
         (lambda: Cosine(s=-0.1), "0 <= s < 1, got -0.1"),
         (lambda: Cosine(t_max=1.5), "t_max <= 1, where alpha is 0, got 1.5"),
+        (lambda: VE(t_min=-1.0), "t_min < t_max, got -1.0 and 80.0"),
+        (lambda: VE(t_max=math.inf), "ve t_max is a finite number, got inf"),
+        (lambda: Flow(shift=0.0), "shift from 0.001 to 1000 .1 for none., got 0.0"),
+        (lambda: Flow(shift=-3), "got -3.0"),
+        (lambda: Flow(t_max=1.5), "t_max <= 1, where alpha is 0, got 1.5"),
+        (lambda: DDM(t_max=1.5), "t_max <= 1, where alpha is 0, got 1.5"),
+        (lambda: DDM(t_min=1.0), "got 1.0 and 1.0"),
         (lambda: Discrete(()), "at least two alphas_cumprod"),
         (lambda: Discrete((0.5,)), r"got 1 values: \(0.5,\)"),
         (lambda: Discrete((0.5, 0.9)), "strictly falling"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep import processes
-from fewstep.processes import Cosine, Discrete, Process, VPLinear
+from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, Process, VPLinear
 
 LAWS = {
     "vp-linear": VPLinear(),
@@ -20,6 +20,16 @@ LAWS = {
     "cosine-without-offset": Cosine(s=0.0),
     "discrete": Discrete.linear_betas(),
     "discrete-short": Discrete((0.99, 0.7, 0.2, 0.01)),
+    "ve": VE(),
+    "ve-short": VE(t_min=0.0, t_max=3.0),
+    "flow": Flow(),
+    "flow-shifted": Flow(shift=3.0, t_min=1e-3, t_max=0.999),
+    "flow-shifted-back": Flow(shift=0.2),
+    "ddm": DDM(),
+}
+VARIANCE = {  # what α² + σ² is at a time
+    "ve": lambda t: 1 + t * t,
+    "ddm": lambda t: (1 - t) ** 2 + t,
 }
 pytestmark = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 inner = st.floats(0.0, 1.0).map(lambda share: 0.001 + 0.998 * share)
@@ -31,11 +41,14 @@ def at(law: Process, share: float) -> float:
 
 
 @given(share=inner)
-def test_variance_is_preserved(law: Process, share: float) -> None:
-    """α² + σ² = 1 and λ = log(α/σ)."""
+def test_scales_obey_their_law(law: Process, share: float) -> None:
+    """α² + σ² is 1 where variance is preserved, α + σ is 1 in flow matching; λ = log(α/σ) everywhere."""
     t = at(law, share)
     alpha, sigma = float(law.alpha(t)), float(law.sigma(t))
-    assert alpha**2 + sigma**2 == pytest.approx(1, abs=1e-15)
+    if law.kind == "flow":
+        assert alpha + sigma == pytest.approx(1, abs=1e-15)
+    else:
+        assert alpha**2 + sigma**2 == pytest.approx(VARIANCE.get(law.kind, lambda t: 1)(t), rel=1e-15, abs=1e-15)
     assert float(law.log_snr(t)) == pytest.approx(math.log(alpha / sigma), rel=1e-12, abs=1e-12)
 
 
@@ -112,8 +125,9 @@ def test_a_law_survives_json(law: Process) -> None:
 
 
 def test_a_law_is_a_process(law: Process) -> None:
-    """Every kind satisfies the protocol and starts from unit noise."""
+    """Every kind satisfies the protocol; sampling starts from unit noise where α fades, else from σ_max."""
     assert isinstance(law, Process)
-    assert law.prior_std == 1.0
+    assert law.prior_std == (law.t_max if law.kind == "ve" else 1.0)
+    assert all(law.t_zero <= knot <= law.t_max for knot in law.knots)
     assert law.kind in processes.names()
     assert law.t_zero <= law.t_min < law.t_max
