@@ -26,11 +26,13 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
-# What a network may predict, and how it becomes data; v = α ε − σ x_0 (Salimans and Ho 2022, section 4).
+# What a network may predict, and how it becomes data: v = α ε − σ x_0 (Salimans and Ho 2022, section 4) is the
+# "velocity", ε − x_0 (Lipman et al. 2023; Liu et al. 2023) the "flow".
 PREDICTIONS: dict[str, Callable[..., torch.Tensor]] = {
     "data": lambda output, x, alpha, sigma: output,
     "noise": lambda output, x, alpha, sigma: (x - sigma * output) / alpha,
     "velocity": lambda output, x, alpha, sigma: (alpha * x - sigma * output) / (alpha**2 + sigma**2),
+    "flow": lambda output, x, alpha, sigma: (x - sigma * output) / (alpha + sigma),
 }
 
 
@@ -57,8 +59,8 @@ def from_callable(
 ) -> CallableDenoiser:
     """A denoiser from ``function(x, t)``: x (B, ...), t (B,) in the process's units -> same shape as x.
 
-    ``prediction`` says what the function returns: "noise", "data" or "velocity"; "noise" says nothing about the data
-    where α = 0. Raises `UnknownName` for another word.
+    ``prediction`` says what the function returns: "noise", "data", "velocity" (α ε − σ x_0) or "flow" (ε − x_0).
+    "noise" says nothing about the data where α = 0. Raises `UnknownName` for another word.
 
     >>> import torch
     >>> from fewstep import processes

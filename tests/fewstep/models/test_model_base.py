@@ -18,11 +18,13 @@ def pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_each_prediction_becomes_the_data(process: Process, prediction: str) -> None:
-    """At x = α x_0 + σ ε the outputs x_0, ε and v = α ε − σ x_0 all mean x_0, at a time of its own for each."""
+    """At x = α x_0 + σ ε the outputs x_0, ε, α ε − σ x_0 and ε − x_0 all mean x_0, at a time of its own for each."""
     clean, noise, shares = pair()
     t = process.t_min + shares * (process.t_max - process.t_min)
     alpha, sigma = per_sample(process.alpha(t), clean), per_sample(process.sigma(t), clean)
-    output = {"data": clean, "noise": noise, "velocity": alpha * noise - sigma * clean}[prediction]
+    output = {"data": clean, "noise": noise, "velocity": alpha * noise - sigma * clean, "flow": noise - clean}[
+        prediction
+    ]
     x = alpha * clean + sigma * noise
     torch.testing.assert_close(to_data(prediction, output, x, t, process), clean, rtol=1e-10, atol=1e-10)
     denoiser = from_callable(lambda x, t: output, process, prediction)
