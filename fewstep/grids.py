@@ -7,7 +7,7 @@
 | ``quadratic`` | √(t − t_zero) | Song et al. 2021 (DDIM) |
 | ``edm`` | (σ/α)^{1/7} | Karras et al. 2022, eq. 5, ρ = 7 |
 
-``logsnr`` wants finite λ at both ends, ``edm`` at the start; ``time`` and ``quadratic`` go from pure noise to clean data.
+``logsnr`` wants finite λ at both ends, ``edm`` at the start; the others go all the way from pure noise to clean data.
 """
 
 from collections.abc import Callable

@@ -1,24 +1,36 @@
-"""The sampling loop: apply a tableau's rows to the network's outputs. Nothing else happens here."""
+"""The sampling loop: one network call, then one short sum of what is at hand (`fewstep.plan`). Nothing else."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from fewstep import plan
 from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.history import History
 from fewstep.models.base import Denoiser
 from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau, compile
 
-__all__ = ["sample", "states"]
+__all__ = ["Generators", "sample", "states"]
+
+Generators = torch.Generator | Sequence[torch.Generator]
 
 
-def states(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor) -> Iterator[torch.Tensor]:
+def states(
+    denoiser: Denoiser,
+    schedule: Schedule | Tableau,
+    noise: torch.Tensor,
+    generator: Generators | None = None,
+    fresh: torch.Tensor | None = None,
+) -> Iterator[torch.Tensor]:
     """Yield the states y_0, …, y_N, each (B, ...), float32 or better; one network call between two states.
 
-    ``noise`` is (B, ...) standard normal. Raises, once iterated, `InvalidInput` where it is not floating point or not
-    batched, or where the schedule was made for another process than the denoiser's; `InvalidModel` where the denoiser
-    returns another shape than it was given.
+    ``noise`` is (B, ...) standard normal. Stochastic schedules take their fresh noise from ``generator``, one for the
+    batch or one for each sample (then samples do not depend on the batch), or as ``fresh`` (K, B, ...), the tableau's
+    z_0 … z_{K−1}. Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, or
+    where the schedule was made for another process than the denoiser's; `InvalidModel` where the denoiser returns
+    another shape than it was given.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -34,29 +46,30 @@ def states(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor
             f"the schedule was made for {schedule.process}, but the model's process is {denoiser.process}"
         )
     tableau = schedule if isinstance(schedule, Tableau) else compile(schedule)
-    if tableau.noise.shape[1]:
-        raise InvalidInput("this tableau adds fresh noise, which this loop does not draw: use a deterministic schedule")
-    start = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
-    outputs: list[torch.Tensor] = []
-    state = start
+    state = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
+    moves, history = plan.make(tableau), History()
+    asked = iter([k for move in moves for _, k in move.fresh])
+    source = _source(tableau.noise.shape[1], state, generator, fresh)
     yield state
-    for i in range(tableau.calls):
-        times = state.new_full((len(state),), float(tableau.network_times[i]))
-        output = denoiser(state, times)
+    for move, told in zip(moves, tableau.network_times.tolist(), strict=True):
+        output = denoiser(state, state.new_full((len(state),), told))
         if output.shape != state.shape:
             raise InvalidModel(
                 f"the denoiser made {tuple(output.shape)} of states {tuple(state.shape)}: wanted the same"
             )
-        outputs.append(output.to(state.dtype))
-        state = float(tableau.start[i]) * start
-        for weight, past in zip(tableau.outputs[i].tolist(), outputs, strict=False):
-            state = state.add_(past, alpha=weight)
+        state = history.advance(move, state, output, lambda: source(next(asked)))
         yield state
 
 
 @torch.no_grad()
-def sample(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor) -> torch.Tensor:
-    """Samples (B, ...) from standard normal ``noise`` (B, ...): the last of `states`.
+def sample(
+    denoiser: Denoiser,
+    schedule: Schedule | Tableau,
+    noise: torch.Tensor,
+    generator: Generators | None = None,
+    fresh: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Samples (B, ...) from standard normal ``noise`` (B, ...): the last of `states`, with the same arguments.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -64,5 +77,36 @@ def sample(denoiser: Denoiser, schedule: Schedule | Tableau, noise: torch.Tensor
     >>> gaussian = models.Gaussian(process, mean=torch.zeros(2), covariance=torch.eye(2))
     >>> sample(gaussian, solvers.named("ddim").schedule(process, nfe=4), torch.ones(3, 2)).shape
     torch.Size([3, 2])
+    >>> seeds = [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)]
+    >>> sample(gaussian, solvers.named("ddpm").schedule(process, nfe=4), torch.ones(3, 2), generator=seeds).shape
+    torch.Size([3, 2])
     """
-    return deque(states(denoiser, schedule, noise), maxlen=1).pop()
+    return deque(states(denoiser, schedule, noise, generator, fresh), maxlen=1).pop()
+
+
+def _source(
+    count: int, state: torch.Tensor, generator: Generators | None, fresh: torch.Tensor | None
+) -> Callable[[int], torch.Tensor]:
+    """``source(k)`` is z_k, shaped as the state; asked for in the order of first use."""
+    if fresh is not None:
+        if fresh.shape != (count, *state.shape):
+            raise InvalidInput(f"fresh is z_0 … of shape {(count, *state.shape)} here, got {tuple(fresh.shape)}")
+        given = fresh.to(state)
+        return lambda k: given[k]
+    if generator is None:
+        if count:
+            raise InvalidInput(
+                f"this schedule adds fresh noise {count} times: pass a generator, one for each sample, or fresh "
+                f"{(count, *state.shape)}; or use a deterministic schedule"
+            )
+        return lambda k: torch.zeros_like(state)
+    if isinstance(generator, torch.Generator):
+        return lambda k: _draw(state.shape, generator, state)
+    if len(generator) != len(state):
+        raise InvalidInput(f"generator is one for the batch or {len(state)}, one for each sample; got {len(generator)}")
+    each = list(generator)
+    return lambda k: torch.cat([_draw((1, *state.shape[1:]), one, state) for one in each])
+
+
+def _draw(shape: Sequence[int], generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=generator.device).to(like.device)

@@ -7,7 +7,7 @@ stored schedule against edits: ``digest`` the choices (and fitted rows), ``table
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,65 +17,25 @@ from fewstep.checks import number
 from fewstep.errors import FewstepError, InvalidSchedule
 from fewstep.grids import MAX_CALLS
 from fewstep.processes import Process
-from fewstep.steps.exponential import SCALES
+from fewstep.rules import MIN_GAP, check
+from fewstep.step import Step
+from fewstep.steps.move import Law
 from fewstep.tableau import Tableau, compile
 
-__all__ = ["FORMAT", "VERSION", "Schedule", "Step"]
+__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step"]
 
 FORMAT = "fewstep.schedule"
 VERSION = 1
 KEYS = ("format", "version", "process", "times", "steps", "tableau", "digest", "tableau_digest")
-PREDICTIONS = ("data", "noise")
-MAX_ORDER = 4
-MIN_GAP = 1e-6  # in λ; closer outputs differ by rounding only, and their difference quotients are noise
-
-
-@dataclass(frozen=True)
-class Step:
-    """The strategy of one step: what is extrapolated, how many outputs it uses, and its derivative factors.
-
-    ``prediction`` "data" or "noise" · ``order`` 1–4 · ``scale`` of the first derivative ("none", "bh1", "bh2", or
-    "linear": 1 + ``slope``·h with h the λ-gap) · ``second`` factor of the second derivative (0.5 in DPM-Solver-3M as
-    published).
-
-    >>> Step("noise", order=1).canonical()  # one output: all predictions and factors mean the same
-    Step(prediction='data', order=1, scale='none', slope=0.0, second=1.0)
-    """
-
-    prediction: str = "data"
-    order: int = 1
-    scale: str = "none"
-    slope: float = 0.0
-    second: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.prediction not in PREDICTIONS:
-            raise InvalidSchedule(f"prediction is one of {PREDICTIONS}, got {self.prediction!r}")
-        if type(self.order) is not int or not 1 <= self.order <= MAX_ORDER:
-            raise InvalidSchedule(f"order is a whole number from 1 to {MAX_ORDER}, got {self.order!r}")
-        if not isinstance(self.scale, str) or self.scale not in SCALES:
-            raise InvalidSchedule(f"scale is one of {tuple(SCALES)}, got {self.scale!r}")
-        for name in ("slope", "second"):
-            object.__setattr__(self, name, number(name, getattr(self, name), InvalidSchedule))
-
-    def canonical(self) -> "Step":
-        """The simplest step with the same meaning: choices that its order does not use are reset."""
-        return replace(
-            self,
-            prediction=self.prediction if self.order > 1 else "data",
-            scale=self.scale if self.order > 1 and (self.scale, self.slope) != ("linear", 0.0) else "none",
-            slope=self.slope if self.order > 1 and self.scale == "linear" else 0.0,
-            second=self.second if self.order > 2 else 1.0,
-        )
 
 
 @dataclass(frozen=True)
 class Schedule:
     """N + 1 falling times and N steps on a process; ``rows`` are fitted numbers that overrule the steps, if any.
 
-    Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times strictly falling inside
-    the process's range and at least 1e-6 apart in λ, order at most the number of outputs so far, order 1 where λ is
-    infinite.
+    Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
+    range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
+    outputs that exist, lie apart and are finite in the step's variable (`fewstep.rules`).
 
     >>> from fewstep import processes
     >>> schedule = Schedule(processes.VPLinear(), (1.0, 0.5, 0.001), (Step(), Step("data", order=2)))
@@ -95,29 +55,7 @@ class Schedule:
             raise InvalidSchedule(f"a schedule has 1 to {MAX_CALLS} steps, got {n}")
         if len(self.times) != n + 1:
             raise InvalidSchedule(f"{n} steps want {n + 1} times, got {len(self.times)}: add the missing entries")
-        for i, t in enumerate(self.times):
-            if not self.process.t_zero <= t <= self.process.t_max:
-                raise InvalidSchedule(
-                    f"times[{i}] = {t} is outside [{self.process.t_zero}, {self.process.t_max}] of {self.process.kind}"
-                )
-            if i and t >= self.times[i - 1]:
-                raise InvalidSchedule(f"times[{i}] = {t} does not lie below times[{i - 1}] = {self.times[i - 1]}")
-        lam = self.process.log_snr(np.array(self.times))
-        finite = np.isfinite(lam)
-        with np.errstate(invalid="ignore"):
-            gaps = np.diff(lam)
-        for i, step in enumerate(self.steps):
-            if not gaps[i] >= MIN_GAP:
-                raise InvalidSchedule(
-                    f"times[{i + 1}] = {self.times[i + 1]} raises log-SNR by {gaps[i]:.1e} over times[{i}], less than "
-                    f"{MIN_GAP}: leave one of them out"
-                )
-            usable = int(finite[: i + 1].sum()) if finite[i] and finite[i + 1] else 1
-            if step.order > usable:
-                raise InvalidSchedule(
-                    f"steps[{i}] has order {step.order}, but only {usable} outputs can be used there (outputs so far "
-                    "at finite log-SNR; 1 where the step starts at alpha = 0 or ends at sigma = 0): lower the order"
-                )
+        check(Law(self.process, np.array(self.times)), self.steps)
         if self.rows is not None and not np.array_equal(self.rows.times, np.array(self.times)):
             raise InvalidSchedule("rows were made for other times than the schedule's")
 
@@ -144,7 +82,14 @@ class Schedule:
 
     def canonical(self) -> "Schedule":
         """The schedule in its simplest equal form; equal schedules compile to equal numbers and share a digest."""
-        return replace(self, steps=tuple(step.canonical() for step in self.steps))
+        clean = self.process.sigma(self.times[-1]) == 0.0
+        steps = []
+        for i, step in enumerate(self.steps):
+            start = i + 1 + step.start
+            if clean and i + 1 == self.nfe:
+                step = replace(step, eta=0.0)  # clean data take no noise
+            steps.append(step.canonical(moved=start > 0 and self.steps[start - 1].corrector > 0))
+        return replace(self, steps=tuple(steps))
 
     @property
     def digest(self) -> str:
@@ -157,7 +102,7 @@ class Schedule:
         return {
             "process": processes.to_dict(self.process),
             "times": list(self.times),
-            "steps": [asdict(step) for step in self.steps],
+            "steps": [step.to_dict() for step in self.steps],
         }
 
     def to_dict(self) -> dict[str, Any]:

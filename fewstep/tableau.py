@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewstep.errors import InvalidSchedule
-from fewstep.steps.exponential import output_weights
+from fewstep.steps.move import Law, Move, correct, move
 
 if TYPE_CHECKING:
     from fewstep.schedule import Schedule
@@ -124,26 +124,29 @@ def compile(schedule: "Schedule") -> Tableau:
     """
     if schedule.rows is not None:
         return schedule.rows
-    times = np.array(schedule.times)
-    n = len(schedule.steps)
-    alpha, sigma = schedule.process.alpha(times), schedule.process.sigma(times)
-    lam = schedule.process.log_snr(times)
-    # Rows are vectors in the basis (y_0, D_0, …, D_{N−1}).
-    states = np.zeros((n + 1, n + 1))
-    states[0, 0] = 1.0
-    data = np.eye(n + 1)[1:]  # D_j
-    noise = np.zeros((n, n + 1))  # ε_j = (y_j − α_j D_j)/σ_j
-    for i, step in enumerate(schedule.steps):
-        noise[i] = (states[i] - alpha[i] * data[i]) / sigma[i]
-        if step.order == 1:  # DDIM in a form that holds at both ends, where λ is infinite
-            states[i + 1] = sigma[i + 1] / sigma[i] * states[i]
-            states[i + 1] += (alpha[i + 1] - alpha[i] * sigma[i + 1] / sigma[i]) * data[i]
-            continue
-        points = np.arange(i, i - step.order, -1)
-        gap = float(lam[i + 1] - lam[i])
-        weights = output_weights(gap, lam[points[1:]] - lam[i], step.prediction, step.scale, step.slope, step.second)
-        if step.prediction == "data":
-            states[i + 1] = sigma[i + 1] / sigma[i] * states[i] + alpha[i + 1] * (weights @ data[points])
-        else:
-            states[i + 1] = alpha[i + 1] / alpha[i] * states[i] - sigma[i + 1] * (weights @ noise[points])
-    return Tableau(times, times[:-1], states[1:, 0], states[1:, 1:], np.zeros((n, 0)))
+    law, n = Law(schedule.process, np.array(schedule.times)), schedule.nfe
+    steps = schedule.canonical().steps
+    fresh = [i for i, step in enumerate(steps) if step.eta]
+    # Rows are vectors in the basis (y_0, D_0, …, D_{N−1}, z_0, …).
+    unit = np.eye(1 + n + len(fresh))
+    data = unit[1 : n + 1]  # D_j
+    noise = np.zeros((n, len(unit)))  # ε_j = (y_j − α_j D_j)/σ_j
+    called = np.zeros((n + 1, len(unit)))  # states as the network sees them
+    called[0] = unit[0]
+    starts = called.copy()  # the same, or as a corrector left them: what steps start from
+
+    def state(made: Move, i: int) -> np.ndarray:
+        row: np.ndarray = made.state * starts[i + 1 + steps[i].start]
+        for outputs, weights in ((data, made.data), (noise, made.noise)):
+            for j, weight in weights.items():
+                row = row + weight * outputs[j]
+        return row + made.fresh * unit[1 + n + fresh.index(i)] if made.fresh else row
+
+    for i, step in enumerate(steps):
+        noise[i] = (called[i] - law.alpha[i] * data[i]) / law.sigma[i]
+        if i and steps[i - 1].corrector:
+            starts[i] = state(correct(law, steps[i - 1], i - 1), i - 1)
+        called[i + 1] = starts[i + 1] = state(move(law, step, i), i)
+    told = law.t[:-1] + np.array([step.offset for step in steps])
+    rows = called[1:]
+    return Tableau(law.t, told, rows[:, 0], rows[:, 1 : n + 1], rows[:, n + 1 :])

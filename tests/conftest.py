@@ -21,6 +21,19 @@ PROCESSES = {
 }
 
 
+WIDER = PROCESSES | {
+    "ve": processes.VE(),
+    "flow": processes.Flow(shift=3.0, t_min=1e-3, t_max=0.99),
+    "ddm": processes.DDM(t_min=1e-4, t_max=0.99),
+}
+
+
+@pytest.fixture(params=WIDER.values(), ids=WIDER)
+def wide_process(request: pytest.FixtureRequest) -> Process:
+    """The same and the laws that do not preserve variance, between ends of finite log-SNR."""
+    return request.param
+
+
 @pytest.fixture(params=PROCESSES.values(), ids=PROCESSES)
 def process(request: pytest.FixtureRequest) -> Process:
     """Each noise law in turn, with its default parameters."""

@@ -147,11 +147,77 @@ def test_a_schedule_of_another_process_is_refused(make_mixture) -> None:
         sample(make_mixture(Discrete((0.9, 0.5))), SCHEDULE, noise(2, 3))
 
 
-def test_a_stochastic_tableau_is_refused(make_mixture) -> None:
+NOISY = solvers.named("sde-dpmpp-2m").schedule(LAW, 5)
+
+
+def test_a_stochastic_tableau_is_refused_without_noise(make_mixture) -> None:
     """Rows with fresh noise are not silently run without it."""
     noisy = Tableau([1.0, 0.5], [1.0], [0.5], [[0.5]], [[0.1]])
-    with pytest.raises(InvalidInput, match="deterministic"):
+    with pytest.raises(InvalidInput, match=r"adds fresh noise 1 times: pass a generator.*deterministic"):
         sample(make_mixture(LAW), noisy, noise(2, 3))
+
+
+def test_given_noises_are_the_tableaus(make_mixture) -> None:
+    """States are c·y_0 + Σ W·D + Σ S·z with z_k the k-th of ``fresh``."""
+    denoiser, start, tableau = make_mixture(LAW), noise(4, 3), compile(NOISY)
+    fresh = noise(6, 5, 4, 3)[0]
+    got = list(states(denoiser, NOISY, start, fresh=fresh))
+    outputs = [
+        denoiser(y, torch.full((4,), t, dtype=y.dtype)) for y, t in zip(got, tableau.network_times, strict=False)
+    ]
+    for i in range(5):
+        row = sum(float(w) * d for w, d in zip(tableau.outputs[i], outputs, strict=True))
+        added = sum(float(w) * z for w, z in zip(tableau.noise[i], fresh, strict=True))
+        wanted = float(tableau.start[i]) * start + row + added
+        torch.testing.assert_close(got[i + 1], wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_generator_draws_in_the_order_of_the_calls(make_mixture) -> None:
+    """One generator for the batch draws z_0, then z_1, … by torch.randn, in the states' precision."""
+    same = torch.Generator().manual_seed(9)
+    drawn = torch.stack([torch.randn(2, 3, generator=same, dtype=torch.float64) for _ in range(5)])
+    got = sample(make_mixture(LAW), NOISY, noise(2, 3), generator=torch.Generator().manual_seed(9))
+    assert torch.equal(got, sample(make_mixture(LAW), NOISY, noise(2, 3), fresh=drawn))
+
+
+def test_a_seed_for_each_sample_makes_it_independent_of_the_batch(make_mixture) -> None:
+    """With generators of their own, samples are the same alone, together and in another order, to rounding."""
+    denoiser, start = make_mixture(LAW), noise(4, 3)
+
+    def seeds(*which: int) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(100 + i) for i in which]
+
+    together = sample(denoiser, NOISY, start, generator=seeds(0, 1, 2, 3))
+    backwards = sample(denoiser, NOISY, start.flip(0), generator=seeds(3, 2, 1, 0)).flip(0)
+    alone = torch.cat([sample(denoiser, NOISY, start[i : i + 1], generator=seeds(i)) for i in range(4)])
+    torch.testing.assert_close(alone, together, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(backwards, together, rtol=1e-11, atol=1e-11)
+    assert not torch.equal(together, sample(denoiser, NOISY, start, generator=seeds(0, 1, 2, 4)))
+
+
+def test_deterministic_schedules_leave_the_generator_alone(make_mixture) -> None:
+    """No number is drawn where the tableau has no fresh noise."""
+    generator = torch.Generator().manual_seed(3)
+    before = generator.get_state()
+    assert torch.equal(
+        sample(make_mixture(LAW), SCHEDULE, noise(2, 3), generator=generator),
+        sample(make_mixture(LAW), SCHEDULE, noise(2, 3)),
+    )
+    assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"generator": [torch.Generator()]}, "one for the batch or 2, one for each sample; got 1"),
+        ({"fresh": torch.zeros(4, 2, 3)}, r"shape \(5, 2, 3\) here, got \(4, 2, 3\)"),
+        ({"fresh": torch.zeros(5, 3)}, r"got \(5, 3\)"),
+    ],
+)
+def test_wrong_fresh_noise_is_refused(make_mixture, given: dict, message: str) -> None:
+    """Too few generators or noises of another shape are named with what is wanted."""
+    with pytest.raises(InvalidInput, match=message):
+        sample(make_mixture(LAW), NOISY, noise(2, 3), **given)
 
 
 def test_a_denoiser_of_another_shape_is_refused() -> None:

@@ -1,10 +1,11 @@
 """The registry of named solvers: names, order rules, and that each is a small encoding in the schedule space."""
 
+import numpy as np
 import pytest
 
-from fewstep import compile, grids, solvers
+from fewstep import Schedule, compile, grids, solvers
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.processes import Cosine, Process, VPLinear
+from fewstep.processes import DDM, VE, Cosine, Flow, Process, VPLinear
 
 
 def orders(name: str, nfe: int, lower: bool | None = None) -> list[int]:
@@ -13,20 +14,123 @@ def orders(name: str, nfe: int, lower: bool | None = None) -> list[int]:
 
 def test_names_are_stable() -> None:
     """These names are public from the first release."""
-    assert {"ddim", "dpm-2m", "dpm-3m", "dpmpp-2m", "dpmpp-3m"} <= set(solvers.names())
+    counted = {"unipc-{}-bh1": 3, "unipc-{}-bh2": 3, "deis-{}": 3, "rho-deis-{}": 3, "ipndm-{}": 4, "lms-{}": 4}
+    promised = {name.format(k + 1) for name, count in (counted | {"sa-solver-{}": 3}).items() for k in range(count)}
+    promised |= {f"{kind}-{order}" for kind in ("dpm", "dpmpp") for order in ("2m", "3m", "2s", "3s")}
+    promised |= {"ddim", "ddpm", "euler", "heun", "sde-dpmpp-1", "sde-dpmpp-2m", "s-pndm", "f-pndm"}
+    promised |= {"ddm", "ddm-sde", "flow-euler", "flow-heun"}
+    assert promised <= set(solvers.names())
     assert all(solvers.named(name).name == name for name in solvers.names())
 
 
 @pytest.mark.parametrize("name", solvers.names())
-@pytest.mark.parametrize("grid", grids.names())
-def test_every_solver_works_on_every_grid(process: Process, name: str, grid: str) -> None:
-    """N calls are N steps on the grid's own times, none of higher order than declared."""
+def test_every_solver_works_on_every_grid(wide_process: Process, name: str) -> None:
+    """N calls are N steps from t_max to t_min with no more outputs than declared; multistep keeps the grid's times."""
     solver = solvers.named(name)
-    for nfe in (1, 2, 3, 8, 30):
-        schedule = solver.schedule(process, nfe, grid)
-        assert schedule.nfe == compile(schedule).calls == nfe
-        assert schedule.times == grids.named(grid)(process, nfe)
-        assert max(step.order for step in schedule.steps) <= solver.order
+    for grid in grids.names() if solver.applies(wide_process) else ():
+        for nfe in (1, 2, 3, 8, 30):
+            schedule = solver.schedule(wide_process, nfe, grid)
+            assert schedule.nfe == compile(schedule).calls == nfe
+            assert max(step.order for step in schedule.steps) <= solver.outputs
+            assert (schedule.times[0], schedule.times[-1]) == (wide_process.t_max, wide_process.t_min)
+            if not solver.blocks:
+                assert schedule.times == grids.named(grid)(wide_process, nfe)
+
+
+ENDLESS = (VPLinear(t_min=0.0), Cosine(t_min=0.0, t_max=1.0), VE(t_min=0.0), Flow(), Flow(shift=3.0), DDM())
+
+
+@pytest.mark.parametrize("name", solvers.names())
+@pytest.mark.parametrize("law", ENDLESS, ids=repr)
+def test_every_solver_works_at_infinite_ends(law: Process, name: str) -> None:
+    """From α = 0 and to σ = 0, with any number of calls, on every grid that fits, without being told."""
+    solver = solvers.named(name)
+    for nfe in (1, 2, 3, 4, 5, 7, 12, 20) if solver.applies(law) else ():
+        for grid in (None, *grids.suitable(law)):
+            schedule = solver.schedule(law, nfe, grid)
+            assert schedule.nfe == nfe
+            assert np.isfinite(compile(schedule).outputs).all()
+
+
+def test_the_default_grid_is_even_in_log_snr_where_that_is_finite() -> None:
+    """Else it is even in time."""
+    solver = solvers.named("dpmpp-2m")
+    assert solver.schedule(VPLinear(), 6) == solver.schedule(VPLinear(), 6, "logsnr")
+    assert solver.schedule(Flow(), 6) == solver.schedule(Flow(), 6, "time")
+
+
+def test_a_grid_may_be_a_function() -> None:
+    """Whoever has times of their own need not register a grid."""
+    schedule = solvers.named("heun").schedule(VE(), 5, lambda law, nfe: grids.edm(law, nfe, rho=3.0))
+    assert schedule.times[::2] == grids.edm(VE(), 3, rho=3.0)[:3]
+
+
+def test_calls_of_singlestep_solvers_are_all_counted() -> None:
+    """Two and three calls to a stride, and what is left over goes into shorter strides of lower order."""
+    law = VPLinear()
+
+    def starts(name: str, nfe: int) -> list[int]:
+        return [step.start for step in solvers.named(name).schedule(law, nfe).steps]
+
+    assert starts("dpmpp-2s", 5) == [-1, -2, -1, -2, -1]
+    assert starts("dpm-3s", 6) == [-1, -2, -3, -1, -2, -1]
+    assert starts("dpm-3s", 7) == [-1, -2, -3, -1, -2, -3, -1]
+    assert starts("dpm-3s", 8) == [-1, -2, -3, -1, -2, -3, -1, -2]
+    assert starts("heun", 5) == [-1, -2, -1, -2, -1]
+    assert starts("s-pndm", 5) == [-1, -2, -1, -1, -1]
+    assert starts("f-pndm", 14) == [-1, -2, -3, -4] * 3 + [-1, -1]
+    assert starts("f-pndm", 10) == [-1, -2, -3, -4] * 2 + [-1, -1]
+
+
+def test_heun_evaluates_both_ends_of_a_stride() -> None:
+    """The second call of a stride lies at its end, and the next stride's first call at the corrected state there."""
+    times = solvers.named("heun").schedule(VE(), 7, "edm").times
+    outer = grids.edm(VE(), 4)
+    assert times == (outer[0], outer[1], outer[1], outer[2], outer[2], outer[3], outer[3], outer[4])
+
+
+def test_singlestep_strides_are_cut_in_log_snr() -> None:
+    """A stride of DPM-Solver-3 spans three gaps of the grid and is divided evenly in λ."""
+    law = VPLinear()
+    times = np.array(solvers.named("dpm-3s").schedule(law, 8, "time").times)
+    fine = grids.time(law, 8)
+    assert tuple(times[[0, 3, 6, 8]]) == (fine[0], fine[3], fine[6], fine[8])
+    gaps = np.diff(law.log_snr(times))
+    np.testing.assert_allclose(gaps[:3], gaps[:3].mean(), rtol=1e-9)
+    np.testing.assert_allclose(gaps[6:], gaps[6:].mean(), rtol=1e-9)
+
+
+def test_f_pndm_reaches_back_to_the_starts_of_its_strides() -> None:
+    """After three Runge–Kutta strides the Adams step uses the first output of each, not the inner ones."""
+    steps = solvers.named("f-pndm").schedule(VPLinear(), 15, "time").steps
+    assert steps[12].points == ((-1, -5, -9, -13),)
+    assert steps[13].points == ((-1, -2, -6, -10),)
+
+
+def test_no_corrector_after_the_last_call_or_at_infinite_log_snr() -> None:
+    """UniPC corrects every state but the last, and not the first after pure noise."""
+    found = [step.corrector for step in solvers.named("unipc-2-bh2").schedule(VPLinear(), 5).steps]
+    assert found == [2, 3, 3, 3, 0]
+    found = [step.corrector for step in solvers.named("unipc-2-bh2").schedule(Flow(), 6).steps]
+    assert found == [0, 2, 3, 3, 3, 0]
+
+
+def test_stochastic_solvers_are_told_from_the_others() -> None:
+    """Exactly those whose tableau has fresh noise."""
+    for name in solvers.names():
+        solver = solvers.named(name)
+        law = {"ddm": DDM(), "flow": Flow()}.get(solver.only, VPLinear())
+        assert solver.stochastic == (compile(solver.schedule(law, 4)).noise.shape[1] > 0)
+
+
+@pytest.mark.parametrize("name", solvers.names())
+def test_every_step_is_in_simplest_form(name: str) -> None:
+    """What a solver makes needs no further reduction but at clean data, and it survives JSON."""
+    solver = solvers.named(name)
+    law = {"ddm": DDM(t_min=1e-3), "flow": Flow(t_min=1e-3)}.get(solver.only, VPLinear())
+    schedule = solver.schedule(law, 14, "time")
+    assert compile(schedule.canonical()) == compile(schedule)
+    assert Schedule.from_json(schedule.to_json()) == schedule
 
 
 def test_orders_climb_and_descend() -> None:
@@ -61,7 +165,8 @@ def test_clean_data_is_reached_by_a_first_order_step() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: solvers.named("euler"), UnknownName, "unknown solver 'euler'; known: ddim, dpm-2m"),
+        (lambda: solvers.named("eulr"), UnknownName, "unknown solver 'eulr'; known: ddim, dpm-2m"),
+        (lambda: solvers.named("ddm").schedule(VPLinear(), 4), InvalidInput, "made for the process 'ddm', got 'vp-lin"),
         (lambda: solvers.named(None), UnknownName, "unknown solver None"),
         (lambda: solvers.named("ddim").schedule(VPLinear(), 4, "karras"), UnknownName, "unknown grid 'karras'"),
         (lambda: solvers.named("ddim").schedule(VPLinear(), 0), InvalidInput, "1 <= nfe <= 1000 calls, got 0"),

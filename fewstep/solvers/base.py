@@ -1,0 +1,176 @@
+"""What a named solver is: a few steps, and how they are laid over a number of calls.
+
+| kind | table | laid out |
+|---|---|---|
+| multistep | ``ladder`` | rung k is the step used where k outputs are at hand |
+| singlestep | ``blocks`` | block k makes one stride with k calls; the largest as often as fits, then smaller ones |
+| started | both | ``starts`` times the largest block, then the ladder on the first outputs of the blocks |
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fewstep import grids
+from fewstep.errors import InvalidInput
+from fewstep.processes import Process
+from fewstep.rules import places, reach
+from fewstep.schedule import Schedule
+from fewstep.step import Step
+from fewstep.steps.move import Law
+
+__all__ = ["Solver", "Stage"]
+
+FEW_CALLS = 15  # below this, diffusers lowers the order of the last steps
+
+
+class Stage(NamedTuple):
+    """One call of a block: how far into the stride its step leads, as a share, and the step."""
+
+    share: float
+    step: Step
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A named solver: its steps, its declared ``order`` of convergence and the paper it is from.
+
+    ``inside``: the variable in which shares of a stride are taken, "lambda" or "t". ``by_call``: the grid is placed
+    over calls and a block spans as many of its gaps as it has calls; else it is placed over blocks. ``lowers``: with
+    few calls, the last orders are lowered by default. ``only``: the one kind of process that it is for, if any.
+
+    >>> from fewstep.solvers import named
+    >>> [step.order for step in named("dpm-3m").ladder]
+    [1, 2, 3]
+    """
+
+    name: str
+    order: int
+    source: str
+    ladder: tuple[Step, ...] = ()
+    blocks: tuple[tuple[Stage, ...], ...] = ()
+    starts: int = 0
+    inside: str = "lambda"
+    by_call: bool = False
+    lowers: bool = True
+    only: str = ""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it adds fresh noise."""
+        return any(step.eta > 0 for step in self.ladder)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs its steps use at most."""
+        stages = (stage.step.order for block in self.blocks for stage in block)
+        return max([step.order for step in self.ladder] + list(stages))
+
+    def applies(self, process: Process) -> bool:
+        """Whether the solver is made for such a process.
+
+        >>> from fewstep import processes
+        >>> from fewstep.solvers import named
+        >>> named("ddm").applies(processes.VPLinear()), named("unipc-3-bh2").applies(processes.VPLinear())
+        (False, True)
+        """
+        return self.only in ("", process.kind)
+
+    def schedule(
+        self,
+        process: Process,
+        nfe: int,
+        grid: str | grids.Grid | None = None,
+        lower_order_final: bool | None = None,
+    ) -> Schedule:
+        """The solver's schedule with exactly ``nfe`` calls.
+
+        ``grid`` is the name of a grid or a function like one; by default "logsnr", or "time" where log-SNR is infinite
+        at an end. ``lower_order_final`` by default as diffusers: where nfe < 15. Orders are lowered and correctors left
+        out where they cannot be, at infinite log-SNR and after the last call. Raises `InvalidInput` for a bad ``nfe``
+        or a process that the solver is not made for, and `UnknownName` for a grid.
+
+        >>> from fewstep import processes
+        >>> from fewstep.solvers import named
+        >>> [step.order for step in named("dpmpp-3m").schedule(processes.VPLinear(), nfe=5).steps]
+        [1, 2, 3, 2, 1]
+        """
+        if not self.applies(process):
+            raise InvalidInput(f"{self.name} is made for the process {self.only!r}, got {process.kind!r}")
+        place = grid if callable(grid) else grids.named(grid or grids.suitable(process)[0])
+        calls = place(process, nfe)  # says what is wrong with nfe before anything is laid out
+        lower = self.lowers and nfe < FEW_CALLS if lower_order_final is None else lower_order_final
+        sizes = self._sizes(Law(process, np.array(calls[:1] + calls[-1:])), nfe)
+        edges = np.cumsum([0, *sizes])
+        outer = [calls[e] for e in edges] if self.by_call else list(place(process, len(sizes)))
+        times, stages = self._laid_out(process, outer, sizes)
+        law, firsts = Law(process, np.array(times)), edges[:-1].tolist()
+        steps = []
+        for i, stage in enumerate(stages):
+            step = self._rung(law, i, [f for f in firsts if f <= i], lower) if stage is None else stage
+            steps.append(_possible(law, step, i))
+        return Schedule(process, tuple(times), tuple(steps))
+
+    def _sizes(self, ends: Law, nfe: int) -> list[int]:
+        """How many calls each block has."""
+        if not self.blocks:
+            return [1] * nfe
+        steps = [stage.step for stage in self.blocks[-1]]
+        inside = self.inside == "lambda" and any(stage.share < 1 for stage in self.blocks[-1])
+        bound = any(step.variable in ("lambda", "rho") or step.form == "noise" for step in steps if step.order > 1)
+        early = any(stage.share == 1 for stage in self.blocks[-1][:-1])  # a call at the stride's own end
+        first = [1] * bool(ends.alpha[0] == 0.0 and (bound or inside))
+        last = [1] * bool(ends.sigma[1] == 0.0 and (early or inside))
+        most, rest = len(self.blocks[-1]), nfe - len(first) - len(last)
+        if rest < 0:
+            return [1] * nfe
+        if self.starts:
+            count = min(self.starts, rest // most)
+            return [*first, *[most] * count, *[1] * (rest - count * most), *last]
+        count, left = divmod(rest, most)
+        tail = [left] * bool(left)
+        if most == 3 and not left and not last and count:  # as DPM-Solver does: never end on a third-order stride
+            count, tail = count - 1, [2, 1]
+        return [*first, *[most] * count, *tail, *last]
+
+    def _laid_out(
+        self, process: Process, outer: list[float], sizes: list[int]
+    ) -> tuple[list[float], list[Step | None]]:
+        """All times, and the steps inside blocks; None where a step comes from the ladder."""
+        times, steps = [outer[0]], list[Step | None]()
+        for start, end, size in zip(outer[:-1], outer[1:], sizes, strict=True):
+            block = self.blocks[size - 1] if size <= len(self.blocks) else ()
+            if self.ladder and size == 1:
+                block = ()
+            for share, step in block:
+                times.append(end if share == 1 else _between(process, start, end, share, self.inside))
+                steps.append(step)
+            if not block:
+                times.append(end)
+                steps.append(None)
+        return times, steps
+
+    def _rung(self, law: Law, i: int, history: list[int], lower: bool) -> Step:
+        """The ladder's step for call ``i``, given the calls that count as history; the last of them is i."""
+        usable = min(reach(law, self.ladder[-1], i), len(history), len(law.t) - 1 - i if lower else len(history))
+        step = self.ladder[min(len(self.ladder), usable) - 1]
+        if step.weights:
+            step = replace(step, points=(tuple(call - i - 1 for call in history[-1 : -step.order - 1 : -1]),))
+        return step.canonical()
+
+
+def _between(process: Process, start: float, end: float, share: float, inside: str) -> float:
+    if inside == "t":
+        return start + share * (end - start)
+    low, high = process.log_snr(np.array([start, end]))
+    return float(process.time(np.float64(low + share * (high - low))))
+
+
+def _possible(law: Law, step: Step, i: int) -> Step:
+    """The step without its corrector where there can be none."""
+    where = places(law, step)
+    s, t = i + 1 + step.start, i + 1
+    if step.corrector and (t == len(law.t) - 1 or not np.isfinite([where[s], where[t]]).all()):
+        return replace(step, corrector=0, corrector_scale="none", corrector_slope=0.0)
+    return step

@@ -1,0 +1,27 @@
+"""UniPC: Taylor predictor in data prediction and, for nothing, a corrector once the target has been evaluated."""
+
+from fewstep.solvers.base import Solver
+from fewstep.step import Step
+
+__all__ = ["UNIPC"]
+
+
+def _ladder(order: int, scale: str) -> tuple[Step, ...]:
+    """Where predictor or corrector estimate one derivative only, its coefficient is B(h)/2 instead of solved for."""
+    return tuple(
+        Step(
+            "data",
+            p,
+            scale if p == 2 else "none",
+            corrector=p + 1,
+            corrector_scale=scale if p == 1 else "none",
+        )
+        for p in range(1, order + 1)
+    )
+
+
+UNIPC = tuple(
+    Solver(f"unipc-{order}-{scale}", order + 1, "Zhao et al. 2023 (UniPC), algorithms 5 and 6", _ladder(order, scale))
+    for order in (1, 2, 3)
+    for scale in ("bh1", "bh2")
+)
