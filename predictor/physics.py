@@ -5,8 +5,8 @@ Three forecasts, each a logarithm of a root mean square error per row of the tab
 - open loop: the residuals of `Trajectories.replay`, where the teacher's outputs stand in for the student's;
 - closed loop: the same, but the student's own errors act back on its outputs through the Jacobian of a Gaussian
   denoiser, D_j ≈ D*(t_j) + g J_j (y_j − y*(t_j)), for several gains g;
-- Gaussian: the tableau's exact error on a Gaussian with the eigenvalues of the teacher's end states, by a scalar
-  recursion for each eigenvalue v, against the exact flow y ∝ √(α² v + σ²).
+- Gaussian: the tableau's exact error on a centred Gaussian with the data's eigenvalues v, over all start noises, by a
+  scalar recursion for each v, against the exact flow y ∝ √(α² v + σ²).
 
 | symbol | meaning | shape |
 |---|---|---|
@@ -54,7 +54,10 @@ class Physics:
     def __call__(self, tableaus: Sequence[Tableau]) -> np.ndarray:
         """Log errors (M, C, N): channel 0 is open loop, then closed loop for each of `GAINS`, last the Gaussian."""
         blocks = [tableaus[i : i + BLOCK] for i in range(0, len(tableaus), BLOCK)]
-        return np.concatenate([self._block(block) for block in blocks])
+        with np.errstate(over="ignore", invalid="ignore"):  # a tableau may diverge: that is a forecast too
+            errors = np.concatenate([self._block(block) for block in blocks])
+        logs: np.ndarray = np.log(np.clip(np.nan_to_num(errors, nan=1 / FLOOR), FLOOR, 1 / FLOOR))
+        return logs
 
     def _block(self, tableaus: Sequence[Tableau]) -> np.ndarray:
         process, times = self._closed.process, np.array([tableau.times for tableau in tableaus])
@@ -74,9 +77,8 @@ class Physics:
         kept = np.broadcast_to(starts[:, :, None], spread[:, 1:].shape)
         factors = _feed_back(weights, jacobian[:, :-1], kept, first=1.0)  # state over start state
         wrong = factors - np.sqrt(spread[:, 1:] / spread[:, :1])
-        channels.append(np.sqrt(np.sum(self._shares * wrong**2 * spread[:, :1], axis=2)))
-        logs: np.ndarray = np.log(np.clip(np.stack(channels, axis=1), FLOOR, 1 / FLOOR))
-        return logs
+        channels.append(process.prior_std * np.sqrt(np.sum(self._shares * wrong**2, axis=2)))
+        return np.stack(channels, axis=1)
 
 
 def _compress(rows: np.ndarray, rank: int) -> np.ndarray:
