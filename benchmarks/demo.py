@@ -1,7 +1,7 @@
 """``make demo``: start the service, have it search, fetch the schedules over HTTP, sample with them, compare.
 
 The comparison is made in this process, the client's, with `fewstep` alone, on noises that the search never saw: every
-hand-made solver on every grid, and the found schedules. Writes ``demo/report.json`` and ``demo/samples.png``.
+hand-made solver on every grid, and the found schedules. Writes ``demo/report.json``, ``demo/table.md`` and ``demo/samples.png``.
 """
 
 import json
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
@@ -143,6 +144,18 @@ def picture(path: Path, targets: torch.Tensor, rows: dict[str, torch.Tensor]) ->
     pyplot.close(figure)
 
 
+def markdown(report: list[dict[str, Any]]) -> str:
+    """The table as the README shows it."""
+    lines = [
+        "| calls | best hand-made solver | its error | found | ratio | network calls spent |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report:
+        errors = f"{row['baseline_error']:.4f} | {row['found_error']:.4f} | {row['ratio']:.2f}"
+        lines.append(f"| {row['nfe']} | {row['baseline']} | {errors} | {row['calls']:,} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Run the whole path and print the table."""
     console, began = Console(), time.monotonic()
@@ -158,7 +171,8 @@ def main() -> None:
     teacher = Schedule(denoiser.process, path, tuple(Step("data", min(4, i + 1)) for i in range(TEACHER_CALLS)))
     targets = sample(denoiser, teacher, noise)
 
-    report, rows = [], {}
+    report: list[dict[str, Any]] = []
+    rows: dict[str, torch.Tensor] = {}
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -187,6 +201,7 @@ def main() -> None:
         table.add_row(str(nfe), baseline, *numbers, f"{row['calls']:,}", f"{row['seconds']:.0f}")
     picture(OUT / "samples.png", targets, rows)
     (OUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (OUT / "table.md").write_text(markdown(report))
     console.print(table)
     console.print(f"Wrote {OUT}/report.json and {OUT}/samples.png after {time.monotonic() - began:.0f} s.")
 
