@@ -1,7 +1,8 @@
 """``make demo``: start the service, have it search, fetch the schedules over HTTP, sample with them, compare.
 
 The comparison is made in this process, the client's, with `fewstep` alone, on noises that the search never saw: every
-hand-made solver on every grid, and the found schedules. Writes ``demo/report.json``, ``demo/table.md`` and ``demo/samples.png``.
+hand-made solver on every grid, and the found schedules. Writes ``report.json``, ``table.md`` and ``samples.png`` to
+``demo/``.
 """
 
 import json

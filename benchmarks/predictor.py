@@ -127,7 +127,7 @@ def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, An
     pool = InlinePool(Evaluator(denoiser, models.zoo.describe(MODEL).shape))
     trials: list[Trial] = []
     run(Problem(MODEL, nfe, budget=GUIDED_BUDGET, seed=seed), denoiser.process, pool, factory, trials.append)
-    scored = [trial for trial in trials if trial.score is not None]
+    scored = [trial for trial in trials if trial.score is not None and trial.origin != "fit"]  # what the rank chose
     made = [trial for trial in scored if trial.predicted is not None]
     means, stds = np.array([[t.predicted, t.predicted_std] for t in made], dtype=float).T
     return {

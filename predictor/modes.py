@@ -26,7 +26,7 @@ BISECTIONS = 60
 
 
 def errors(process: Process, tableaus: Sequence[Tableau], variance: float) -> np.ndarray:
-    """Root mean square end errors (M,) on the mixture of that variance > 0, in its units; N calls of tanh, no network."""
+    """Root mean square end errors (M,) on the mixture of ``variance`` > 0, from y_0 = prior_std · noise."""
     within, mode = WITHIN * variance, np.sqrt((1 - WITHIN) * variance)
     times = np.array([tableau.times for tableau in tableaus])  # (M, N+1)
     starts = np.array([tableau.start for tableau in tableaus])
@@ -61,4 +61,5 @@ def _quantiles(shares: np.ndarray, centre: np.ndarray, width: np.ndarray) -> np.
         middle = 0.5 * (low + high)
         below = _distribution(middle, centre, width) < shares
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return 0.5 * (low + high)
+    result: np.ndarray = 0.5 * (low + high)
+    return result

@@ -9,7 +9,7 @@ any evaluated one.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from fewstep.problem import Prediction, Rank, Trial
 from fewstep.schedule import Schedule

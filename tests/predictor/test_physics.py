@@ -72,16 +72,20 @@ def test_open_loop_is_the_replay(trajectories: Trajectories, trials: list[Trial]
 def test_forecasts_do_not_depend_on_company(trajectories: Trajectories, trials: list[Trial]):
     """A tableau has the same forecasts, to the bit, alone and among others: a resumed search must not differ."""
     tableaus, physics = [compile(trial.schedule) for trial in trials[:60]], Physics(trajectories)
-    np.testing.assert_array_equal(physics(tableaus), np.concatenate([physics([tableau]) for tableau in tableaus]))
+    for forecast in (physics, physics.modes):
+        np.testing.assert_array_equal(forecast(tableaus), np.concatenate([forecast([t]) for t in tableaus]))
 
 
 def test_a_diverging_tableau_has_finite_forecasts(trajectories: Trajectories):
     """Weights beyond all bounds give large forecasts, not NaN or a warning."""
     sound = compile(solvers.named("ddim").schedule(PROCESS, nfe=6))
     wild = Tableau(sound.times, sound.network_times, sound.start, sound.outputs * 1e200, sound.noise)
-    forecasts = Physics(trajectories)([sound, wild])
-    assert np.all(np.isfinite(forecasts))
-    assert np.all(forecasts[1, :, -1] > forecasts[0, :, -1] + 10)
+    physics = Physics(trajectories)
+    rows, modes = physics([sound, wild]), physics.modes([sound, wild])
+    assert np.all(np.isfinite(rows))
+    assert np.all(np.isfinite(modes))
+    assert np.all(rows[1, :, -1] > rows[0, :, -1] + 10)
+    assert np.all(modes[1] > modes[0] + 10)
 
 
 def test_an_end_without_noise_is_forecast(trajectories: Trajectories):
