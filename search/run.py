@@ -59,7 +59,8 @@ def run(
     sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
     teaching = teach(pool, sets, progress)
     space = Space(process, problem.nfe)
-    study = Study(space, rank(teaching.followed.first(RANKED)), BATCH, problem.seed)
+    ranker = rank(teaching.followed.first(RANKED))
+    study = Study(space, ranker, BATCH, problem.seed)
     known = {trial.number: trial for trial in recorded}
     made = 0
 
@@ -84,7 +85,10 @@ def run(
     fits = min(MOST_FITS, problem.budget // 4)
     guided = problem.budget - fits
     hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
-    seeds = [Proposal(i, s, f"baseline {name}") for i, (name, s) in enumerate(hand_made.items())][:guided]
+    if len(hand_made) > guided // 2:  # at most half of the trials, those that physics alone forecasts to be the best
+        order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")[: max(guided // 2, 1)]
+        hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
+    seeds = [Proposal(i, s, f"baseline {name}") for i, (name, s) in enumerate(hand_made.items())]
     for trial in evaluated(seeds):
         study.add(trial)
     while len(study.trials) < guided:
