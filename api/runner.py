@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -92,7 +93,7 @@ def work(store: Store, jobs: Jobs, pool: LocalPool, claim: Claim, stop: threadin
             recorded=store.trials(search.id),
             progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
         )
-        jobs.succeed(claim, result)
+        jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(store.trials(search.id))))
         told.info("search succeeded", ratio=round(result.ratio, 3), seconds=round(result.seconds, 1))
     except LeaseLost as error:
         told.info("search left", reason=str(error))

@@ -1,7 +1,8 @@
 """``make demo``: start the service, have it search, fetch the schedules over HTTP, sample with them, compare.
 
 The comparison is made in this process, the client's, with `fewstep` alone, on noises that the search never saw: every
-hand-made solver on every grid, and the found schedules. Writes ``demo/report.json`` and ``demo/samples.png``.
+hand-made solver on every grid, and the found schedules. Writes ``report.json``, ``table.md`` and ``samples.png`` to
+``demo/``.
 """
 
 import json
@@ -15,10 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
 from matplotlib import pyplot
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -30,10 +33,10 @@ from fewstep.models import Denoiser
 
 MODEL = "digits-mixture"
 NFES = (5, 8, 10)
-BUDGET = 160  # evaluations of each search: enough for the table, short enough for a demo
+BUDGET = 128  # evaluations of each search: enough for the table, short enough for a demo
 NOISES, NOISE_SEED = 512, 20_000
 TEACHER_CALLS = 200
-SHOWN = 12
+SHOWN = 8
 OUT = Path("demo")
 
 
@@ -72,15 +75,13 @@ def connect(url: str, patience: float = 60.0) -> Client:
 
 def follow(client: Client, search: str, bars: Progress, bar: TaskID) -> None:
     """Show one search's events as a progress bar until it ends; raises `ServiceError` where it did not succeed."""
-    best = ""
     for event in client.watch(search):
         if event.kind == "trial" and event.data["best"] is not None:
-            best = f"best trial {event.data['best']:.4f}"
-            bars.update(bar, note=best)
+            bars.update(bar, note=f"best {event.data['best']:.4f}")
         elif event.kind == "phase":
             bars.update(bar, phase=event.data["phase"], completed=event.data["done"], total=event.data["total"])
         elif event.kind == "published":
-            bars.update(bar, phase="done", note=f"{event.data['ratio']:.2f} × the best hand-made solver")
+            bars.update(bar, phase="done", note=f"{event.data['ratio']:.2f} × hand-made")
     ended = client.search(search)
     if ended.state != "succeeded":
         raise ServiceError(f"search {search} has {ended.state}: {ended.error}")
@@ -90,7 +91,7 @@ def search_all(url: str, console: Console) -> dict[int, Published]:
     """Submit a search for every number of calls, follow them live, fetch what they published."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[phase]:8}"),
         TimeElapsedColumn(),
@@ -101,7 +102,7 @@ def search_all(url: str, console: Console) -> dict[int, Published]:
         searches = {nfe: client.submit(MODEL, nfe, budget=BUDGET).id for nfe in NFES}
         threads = []
         for nfe, search in searches.items():
-            bar = bars.add_task(f"{MODEL}, {nfe} calls", total=BUDGET, phase="queued", note="")
+            bar = bars.add_task(f"{nfe:2} calls", total=BUDGET, phase="queued", note="")
             threads.append(threading.Thread(target=follow, args=(client, search, bars, bar), daemon=True))
             threads[-1].start()
         for thread in threads:
@@ -126,17 +127,34 @@ def hand_made(denoiser: Denoiser, nfe: int) -> dict[str, Schedule]:
     }
 
 
-def picture(path: Path, rows: dict[str, torch.Tensor]) -> None:
-    """Rows of samples from the same noises, one title each."""
+def picture(path: Path, targets: torch.Tensor, rows: dict[str, torch.Tensor]) -> None:
+    """Samples from the same noises, a titled row for each way, with their distance to the teacher's on the right."""
     matplotlib.use("Agg")
-    figure, axes = pyplot.subplots(len(rows), SHOWN, figsize=(SHOWN * 0.62, len(rows) * 0.66), squeeze=False)
-    for line, (title, samples) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, samples[:SHOWN], strict=True):
-            axis.imshow(image[0], cmap="gray", vmin=-1, vmax=1)
-            axis.set_axis_off()
+    lines = {f"teacher, {TEACHER_CALLS} calls": targets, **rows}
+    figure, axes = pyplot.subplots(len(lines), 2 * SHOWN + 1, figsize=(SHOWN * 1.24, len(lines) * 0.66))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, (title, samples) in zip(axes, lines.items(), strict=True):
         line[0].text(-0.15, 0.5, title, transform=line[0].transAxes, ha="right", va="center", fontsize=8)
+        for i in range(SHOWN):
+            line[i].imshow(samples[i, 0], cmap="gray", vmin=-1, vmax=1)
+            if samples is not targets:
+                line[SHOWN + 1 + i].imshow((samples - targets)[i, 0].abs(), cmap="magma", vmin=0, vmax=0.5)
+    axes[0, SHOWN + 1].text(0, 0.5, "distance to the teacher (black: none)", fontsize=8, va="center")
     figure.savefig(path, dpi=150, bbox_inches="tight")
     pyplot.close(figure)
+
+
+def markdown(report: list[dict[str, Any]]) -> str:
+    """The table as the README shows it."""
+    lines = [
+        "| calls | best hand-made solver | its error | found | ratio | network calls spent |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report:
+        errors = f"{row['baseline_error']:.4f} | {row['found_error']:.4f} | {row['ratio']:.2f}"
+        lines.append(f"| {row['nfe']} | {row['baseline']} | {errors} | {row['calls']:,} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -144,19 +162,25 @@ def main() -> None:
     console, began = Console(), time.monotonic()
     OUT.mkdir(exist_ok=True)
     with service() as url:
-        console.print(f"The service runs at {url} (log: {OUT}/service/service.log). Searching, then comparing:")
+        console.print(f"The service runs at {url}, its log is {OUT}/service/service.log.")
         found = search_all(url, console)
 
+    console.print(f"Fetched {len(found)} schedules. Sampling with them and with every hand-made solver:")
     denoiser = models.zoo.load(MODEL)
     noise = torch.randn(NOISES, *models.zoo.describe(MODEL).shape, generator=torch.Generator().manual_seed(NOISE_SEED))
     path = grids.logsnr(denoiser.process, TEACHER_CALLS)
     teacher = Schedule(denoiser.process, path, tuple(Step("data", min(4, i + 1)) for i in range(TEACHER_CALLS)))
     targets = sample(denoiser, teacher, noise)
 
-    report, rows = [], {f"teacher, {TEACHER_CALLS} calls": targets}
-    table = Table(title=f"{MODEL}: error on {NOISES} noises that the search never saw (RMSE to the teacher)")
-    for column in ("calls", "best hand-made solver", "its error", "found", "ratio", "calls spent", "seconds"):
-        table.add_column(column, justify="left" if "solver" in column else "right")
+    report: list[dict[str, Any]] = []
+    rows: dict[str, torch.Tensor] = {}
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"{MODEL}: RMSE to the teacher on {NOISES} noises that the search never saw",
+    )
+    for column in ("calls", "best hand-made solver", "error", "found", "ratio", "calls spent", "s"):
+        table.add_column(column, justify="left" if "solver" in column else "right", no_wrap=True)
     for nfe, published in found.items():
         samples = {name: sample(denoiser, s, noise) for name, s in hand_made(denoiser, nfe).items()}
         errors = {name: error(values, targets) for name, values in samples.items()}
@@ -176,8 +200,9 @@ def main() -> None:
         rows[f"{baseline}, {nfe} calls"], rows[f"found, {nfe} calls"] = samples[baseline], ours
         numbers = (f"{row['baseline_error']:.4f}", f"{row['found_error']:.4f}", f"{row['ratio']:.2f}")
         table.add_row(str(nfe), baseline, *numbers, f"{row['calls']:,}", f"{row['seconds']:.0f}")
-    picture(OUT / "samples.png", rows)
+    picture(OUT / "samples.png", targets, rows)
     (OUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (OUT / "table.md").write_text(markdown(report))
     console.print(table)
     console.print(f"Wrote {OUT}/report.json and {OUT}/samples.png after {time.monotonic() - began:.0f} s.")
 

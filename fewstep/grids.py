@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,11 @@ from fewstep.processes import Process
 __all__ = ["Grid", "MAX_CALLS", "edm", "logsnr", "named", "names", "quadratic", "suitable", "time"]
 
 Grid = Callable[..., tuple[float, ...]]
+Map = Callable[[Any], Any]  # of a time or an array of times
 MAX_CALLS = 1000  # a schedule longer than any teacher's is a mistake
 
 
-def _place(process: Process, nfe: int, end: float | None, to: Callable, back: Callable) -> tuple[float, ...]:
+def _place(process: Process, nfe: int, end: float | None, to: Map, back: Map) -> tuple[float, ...]:
     """N + 1 times, even in ``to(t)``, with exact ends."""
     if type(nfe) is not int or not 1 <= nfe <= MAX_CALLS:
         raise InvalidInput(f"a grid wants 1 <= nfe <= {MAX_CALLS} calls, got {nfe!r}")

@@ -6,7 +6,7 @@
 | order, noise | 2 N | order of each step; 1 where it extrapolates noise, 0 for data (canonical: 0 at order 1) |
 | c/σ | N | weight of the start state, ``start``/σ(t_{i+1}); 0 where σ = 0 |
 | W/α | N (N+1)/2 | weights of the outputs in state i+1 over α(t_{i+1}), row by row |
-| log Σ\\|W\\|/α | N | how far the row can amplify an error of the outputs |
+| log Σ_j abs(W_ij)/α | N | how far the row can amplify an error of the outputs |
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from fewstep.tableau import Tableau
 __all__ = ["REACH", "encode"]
 
 REACH = 12.0  # in λ; beyond it a state is noise or data to float32
+LIMIT = 1e6  # of any entry; a schedule with larger weights diverges anyway
 
 
 def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.ndarray:
@@ -42,4 +43,5 @@ def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.nda
     lower = weights[:, *np.tril_indices(weights.shape[1])]
     amplification = np.abs(weights).sum(axis=2)
     logs = [np.log(np.maximum(part, 1e-12)) for part in (gaps, amplification)]
-    return np.concatenate([logs[0], orders, noise, starts, lower, logs[1]], axis=1)
+    rows: np.ndarray = np.concatenate([logs[0], orders, noise, starts, lower, logs[1]], axis=1)
+    return np.clip(rows, -LIMIT, LIMIT, out=rows)

@@ -1,12 +1,13 @@
 """What a tableau's errors can be known to be without a network call: from stored teacher trajectories alone.
 
-Three forecasts, each a logarithm of a root mean square error per row of the tableau:
+Three forecasts for each row of the tableau, and one for its end, all logarithms of root mean square errors:
 
 - open loop: the residuals of `Trajectories.replay`, where the teacher's outputs stand in for the student's;
 - closed loop: the same, but the student's own errors act back on its outputs through the Jacobian of a Gaussian
   denoiser, D_j ≈ D*(t_j) + g J_j (y_j − y*(t_j)), for several gains g;
-- Gaussian: the tableau's exact error on a Gaussian with the eigenvalues of the teacher's end states, by a scalar
-  recursion for each eigenvalue v, against the exact flow y ∝ √(α² v + σ²).
+- Gaussian: the tableau's exact error on a centred Gaussian with the data's eigenvalues v, over all start noises, by a
+  scalar recursion for each v, against the exact flow y ∝ √(α² v + σ²);
+- modes: the error at the end on one-dimensional mixtures of two modes (`predictor.modes`).
 
 | symbol | meaning | shape |
 |---|---|---|
@@ -21,11 +22,13 @@ import numpy as np
 
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
+from predictor import modes
 
 __all__ = ["GAINS", "Physics"]
 
 GAINS = (0.9, 1.0, 1.15, 1.3)  # above 1: between the modes of real data the denoiser is steeper than a Gaussian's
 GROUPS = 16
+MODES = (4.0, 1.0)  # variances of the two-mode mixtures, in units of the data's mean eigenvalue
 RANK = 12  # numbers kept for each group: trajectories are smooth in λ, so few describe them
 FLOOR = 1e-12
 BLOCK = 48  # tableaus at a time, so that the work stays in the processor's cache
@@ -54,7 +57,16 @@ class Physics:
     def __call__(self, tableaus: Sequence[Tableau]) -> np.ndarray:
         """Log errors (M, C, N): channel 0 is open loop, then closed loop for each of `GAINS`, last the Gaussian."""
         blocks = [tableaus[i : i + BLOCK] for i in range(0, len(tableaus), BLOCK)]
-        return np.concatenate([self._block(block) for block in blocks])
+        with np.errstate(over="ignore", invalid="ignore"):  # a tableau may diverge: that is a forecast too
+            errors = np.concatenate([self._block(block) for block in blocks])
+        return _log(errors)
+
+    def modes(self, tableaus: Sequence[Tableau]) -> np.ndarray:
+        """Log end errors (M, 2) on two-mode mixtures of variances `MODES`."""
+        process, variance = self._closed.process, max(float(self._shares @ self._spectrum), FLOOR)
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = [modes.errors(process, tableaus, factor * variance) for factor in MODES]
+        return _log(np.stack(errors, axis=1))
 
     def _block(self, tableaus: Sequence[Tableau]) -> np.ndarray:
         process, times = self._closed.process, np.array([tableau.times for tableau in tableaus])
@@ -74,9 +86,13 @@ class Physics:
         kept = np.broadcast_to(starts[:, :, None], spread[:, 1:].shape)
         factors = _feed_back(weights, jacobian[:, :-1], kept, first=1.0)  # state over start state
         wrong = factors - np.sqrt(spread[:, 1:] / spread[:, :1])
-        channels.append(np.sqrt(np.sum(self._shares * wrong**2 * spread[:, :1], axis=2)))
-        logs: np.ndarray = np.log(np.clip(np.stack(channels, axis=1), FLOOR, 1 / FLOOR))
-        return logs
+        channels.append(process.prior_std * np.sqrt(np.sum(self._shares * wrong**2, axis=2)))
+        return np.stack(channels, axis=1)
+
+
+def _log(errors: np.ndarray) -> np.ndarray:
+    logs: np.ndarray = np.log(np.clip(np.nan_to_num(errors, nan=1 / FLOOR), FLOOR, 1 / FLOOR))
+    return logs
 
 
 def _compress(rows: np.ndarray, rank: int) -> np.ndarray:

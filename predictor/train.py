@@ -9,7 +9,7 @@ any evaluated one.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from fewstep.problem import Prediction, Rank, Trial
 from fewstep.schedule import Schedule
@@ -34,12 +34,13 @@ def ranker(trajectories: Trajectories, seed: int = 0, knowledge: str = "all") ->
     raises `InvalidInput` for schedules of another process than the trajectories'. ``knowledge`` names the features it
     may use (`predictor.dataset`): "all", or less for comparison.
     """
-    dataset = Dataset(trajectories, knowledge)
+    with threadpool_limits(1):  # one order of summation: the same forecast whatever the machine
+        dataset = Dataset(trajectories, knowledge)
     fitted: dict[int, tuple[tuple[tuple[Schedule, float], ...], Model]] = {}  # by number of calls
 
     def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
         mean, std = np.zeros(len(candidates)), np.zeros(len(candidates))
-        with threadpool_limits(1):  # one order of summation: the same forecast whatever else the machine does
+        with threadpool_limits(1):
             for nfe in sorted({candidate.nfe for candidate in candidates}):
                 seen = tuple(
                     (t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.nfe == nfe

@@ -39,7 +39,7 @@ class Confirmation(NamedTuple):
 def confirm(
     problem: Problem,
     trials: Sequence[Trial],
-    fitted: Sequence[Schedule],
+    fitted: Sequence[Trial],
     hand_made: Mapping[str, Schedule],
     pool: Pool,
     sets: Mapping[str, Sequence[NoiseSet]],
@@ -48,7 +48,9 @@ def confirm(
     names = {schedule.canonical(): name for name, schedule in hand_made.items()}
     ranked = sorted((t for t in trials if t.score is not None), key=lambda t: t.score.value if t.score else np.inf)
     by_hand = [t.schedule for t in ranked if t.origin.startswith("baseline")][:BASELINES]
-    finalists = list(dict.fromkeys([t.schedule for t in ranked[:FINALISTS]] + list(fitted) + by_hand))
+    finalists = list(
+        dict.fromkeys([t.schedule for t in ranked[:FINALISTS]] + [t.schedule for t in fitted if t.score] + by_hand)
+    )
 
     chosen = dict(zip(finalists, _errors(finalists, pool, sets[VALIDATION]), strict=True))
     means = {s: float(np.nan_to_num(errors.mean(), nan=np.inf)) for s, errors in chosen.items()}

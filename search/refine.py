@@ -15,35 +15,28 @@ from search.noises import NoiseSet
 from search.pool.base import Pool, WorkerLost
 from search.space import Space
 
-__all__ = ["placed", "refine"]
+__all__ = ["refine"]
 
 BEST = 4  # trials whose times start a refinement of their own
 ORDER = 3
 RIDGE = 1e-6  # weak: the rows of replayed times lie far from any compiled row
 
 
-def placed(space: Space, trajectories: Trajectories) -> dict[str, Schedule]:
-    """Named grid -> its times moved by replay, with third-order steps in data prediction. No network call."""
-    steps = [Step("data", min(ORDER, i + 1)) for i in range(space.nfe)]
-    starts = [
-        Schedule(space.process, grids.named(name)(space.process, space.nfe), tuple(steps)) for name in grids.names()
-    ]
-    logits = replay.place(trajectories, np.stack([space.logits(start) for start in starts]))
-    return {name: space.build(row, steps) for name, row in zip(grids.names(), logits, strict=True)}
-
-
 def refine(
-    pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, trials: Sequence[Trial]
+    pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, trials: Sequence[Trial], most: int
 ) -> list[Schedule]:
-    """Fitted schedules: on replayed grids, and on the best trials' times, as they are and replayed.
+    """At most ``most`` fitted schedules: on replayed grids, and on the best trials' times, replayed and as they are.
 
     ``trajectories`` are the teacher's for ``noises``. Each of the results costs noises·nfe sample-calls.
     """
+    steps = [Step("data", min(ORDER, i + 1)) for i in range(space.nfe)]
+    times = [grids.named(name)(space.process, space.nfe) for name in grids.names()]
+    even = [Schedule(space.process, row, tuple(steps)) for row in times]
     scored = sorted((t.score.value, t.number, t.schedule) for t in trials if t.score is not None)
     best = [schedule for _, _, schedule in scored[:BEST]]
-    logits = replay.place(trajectories, np.stack([space.logits(s) for s in best]))
-    moved = [space.build(row, list(s.steps)) for s, row in zip(best, logits, strict=True)]
-    starts = list(dict.fromkeys([*placed(space, trajectories).values(), *best, *moved]))
+    logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
+    moved = [space.build(row, list(s.steps)) for s, row in zip((*even, *best), logits, strict=True)]
+    starts = list(dict.fromkeys([*moved, *best]))[:most]
     futures = [pool.submit(fit, noises, trajectories, start, RIDGE) for start in starts]
     fitted = []
     for future in futures:

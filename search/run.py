@@ -4,7 +4,6 @@ A run is a function of the problem and of the outcomes of its trials, so it can 
 with the trials that were recorded: it asks for the same ones and evaluates only those that are missing.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
@@ -12,7 +11,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
@@ -25,7 +23,7 @@ from search.metrics import endpoint
 from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
 from search.pool.base import Pool, WorkerLost
 from search.ranking import RankFactory
-from search.refine import placed, refine
+from search.refine import refine
 from search.space import Space
 from search.study import Proposal, Study
 
@@ -36,6 +34,7 @@ CHUNK = 128  # noises of one task
 NOISES = {SEARCH: 128, VALIDATION: 256, HELD_OUT: 512}
 FOLLOWED = 256  # search noises whose whole trajectories are stored, for replay and fit
 RANKED = 24  # of them, those on which the ranker replays candidates
+MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted schedules
 
 Progress = Callable[[str, int, int], None]
 Record = Callable[[Trial], None]
@@ -60,53 +59,60 @@ def run(
     sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
     teaching = teach(pool, sets, progress)
     space = Space(process, problem.nfe)
-    study = Study(space, rank(teaching.followed.first(RANKED)), BATCH, problem.seed)
-    hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
-    named = [(f"baseline {name}", schedule) for name, schedule in hand_made.items()]
-    named += [(f"replay {grid}", schedule) for grid, schedule in placed(space, teaching.followed).items()]
-    seeds = [Proposal(i, s, origin) for i, (origin, s) in enumerate(named)][: problem.budget]
+    ranker = rank(teaching.followed.first(RANKED))
+    study = Study(space, ranker, BATCH, problem.seed)
     known = {trial.number: trial for trial in recorded}
+    made = 0
 
-    def evaluated(wanted: Sequence[Proposal]) -> list[Trial]:
+    def evaluated(wanted: Sequence[Proposal], phase: str = "search") -> list[Trial]:
         """The trials of the proposals, in order: from the record where they are there, else measured now."""
+        nonlocal made
         missing = [p for p in wanted if p.number not in known]
         pending = {pool.submit(evaluate.measure, sets[SEARCH][0], p.schedule): p for p in missing}
-        done = len(study.trials) + len(wanted) - len(pending)
+        made += len(wanted) - len(missing)
         try:
             for future in as_completed(pending):
                 trial = _trial(pending[future], future, NOISES[SEARCH] * problem.nfe)
                 known[trial.number] = trial
                 record(trial)
-                done += 1
-                progress("search", done, problem.budget)
+                made += 1
+                progress(phase, made, problem.budget)
         finally:
             for future in pending:
                 future.cancel()
         return [known[p.number] for p in wanted]
 
+    fits = min(MOST_FITS, problem.budget // 4)
+    guided = problem.budget - fits
+    hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
+    if len(hand_made) > guided // 2:  # at most half of the trials, those that physics alone forecasts to be the best
+        order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")[: max(guided // 2, 1)]
+        hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
+    seeds = [Proposal(i, s, f"baseline {name}") for i, (name, s) in enumerate(hand_made.items())]
     for trial in evaluated(seeds):
         study.add(trial)
-    while len(study.trials) < problem.budget:
-        first = len(study.trials)
-        generation = range(first, min(first + BATCH, problem.budget))
-        if all(number in known for number in generation):
+    while len(study.trials) < guided:
+        generation = range(len(study.trials), min(len(study.trials) + BATCH, guided))
+        if all(number in known for number in generation):  # no need to rank again what was chosen before
             for number in generation:
                 study.add(known[number])
-        else:
-            asked = study.ask(len(generation))
-            if not asked:
-                break
-            study.tell(evaluated(asked))
-
+                made += 1
+            continue
+        asked = study.ask(len(generation))
+        if not asked:
+            break
+        study.tell(evaluated(asked))
     trials = study.trials
-    if not any(trial.score and trial.origin.startswith("baseline") for trial in trials):
+    if not any(trial.score for trial in trials[: len(seeds)]):
         raise SearchFailed(f"none of {len(seeds)} baselines could be evaluated; the last: {trials[-1].reason}")
-    progress("fit", 0, 1)
-    fitted = refine(pool, space, NoiseSet(problem.seed, SEARCH, FOLLOWED), teaching.followed, trials)
-    progress("fit", 1, 1)
+
+    progress("fit", made, problem.budget)
+    rows = refine(pool, space, NoiseSet(problem.seed, SEARCH, FOLLOWED), teaching.followed, trials, fits)
+    fitted = evaluated([Proposal(len(trials) + i, s, "fit") for i, s in enumerate(rows)], "fit")
     progress("confirm", 0, 1)
     last = confirm(problem, trials, fitted, hand_made, pool, sets)
     progress("confirm", 1, 1)
+    per_trial, evaluations = NOISES[SEARCH] * problem.nfe, len(trials) + len(fitted)
     return Result(
         problem=problem,
         schedule=last.schedule,
@@ -118,10 +124,9 @@ def run(
         ratio_low=last.ratio_low,
         ratio_high=last.ratio_high,
         teacher_error=teaching.error,
-        calls=teaching.calls + (len(trials) * NOISES[SEARCH] + len(fitted) * FOLLOWED) * problem.nfe + last.calls,
-        evaluations=len(trials),
+        calls=teaching.calls + evaluations * per_trial + len(fitted) * FOLLOWED * problem.nfe + last.calls,
+        evaluations=evaluations,
         seconds=time.monotonic() - began,
-        tau=_unseen_tau(trials),
     )
 
 
@@ -169,12 +174,3 @@ def _trial(proposal: Proposal, future: Future[np.ndarray], calls: int) -> Trial:
         proposal.predicted_std,
         reason,
     )
-
-
-def _unseen_tau(trials: Sequence[Trial]) -> float | None:
-    """Kendall's τ between the forecasts made before evaluation and what was then measured; None below three."""
-    pairs = [(t.predicted, t.score.value) for t in trials if t.predicted is not None and t.score is not None]
-    if len(pairs) < 3:
-        return None
-    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
-    return None if math.isnan(tau) else tau

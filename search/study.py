@@ -145,7 +145,7 @@ class Study:
         self._study = optuna.create_study(sampler=self._sampler)
 
     def add(self, trial: Trial) -> None:
-        """Take a trial that was not asked for: a baseline, or one from an earlier run."""
+        """Take a trial that was not asked for."""
         value = None if trial.score is None else trial.score.value
         self._study.add_trial(
             create_trial(

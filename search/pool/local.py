@@ -3,6 +3,7 @@
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +24,49 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3  # a task that kills its worker this often is poison
+START_SECONDS = 120.0  # that a new worker may take before its first task begins
 MODELS_HELD = 4  # per worker, least recently used first out
+
+
+class _Slot:
+    """One spawned worker on a device; a new one, with new pipes, takes the place of one that was lost."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._worker = self._spawn()
+
+    def _spawn(self) -> ProcessPool:
+        return ProcessPool(max_workers=1, initializer=_start, initargs=(self._device,), context=get_context("spawn"))
+
+    def run(self, function: Callable[..., T], args: tuple[Any, ...], timeout: float) -> T:
+        """The result, or the function's own exception; raises `WorkerLost` where the worker died or took too long."""
+        try:
+            future = self._worker.schedule(function, args=args, timeout=timeout)
+        except RuntimeError as error:  # of the pool, which runs nothing any more
+            self.replace()
+            raise WorkerLost("the worker died before the task began") from error
+        try:
+            result: T = future.result(timeout + START_SECONDS)
+            return result
+        except ProcessExpired as error:
+            raise WorkerLost(f"worker {error.pid} died with exit code {error.exitcode}") from error
+        except TimeoutError as error:
+            if not future.done():  # the task itself was lost
+                self.replace()
+            raise WorkerLost(f"no result within {timeout:g} s") from error
+        except BrokenProcessPool as error:  # it died between two tasks, with its hand on the pipe
+            self.replace()
+            raise WorkerLost("the worker died before the task began") from error
+
+    def replace(self) -> None:
+        """Start afresh."""
+        self.stop()
+        self._worker = self._spawn()
+
+    def stop(self) -> None:
+        """End the worker at once."""
+        self._worker.stop()  # type: ignore[no-untyped-call]
+        self._worker.join()
 
 
 class LocalPool:
@@ -36,18 +79,15 @@ class LocalPool:
     def __init__(self, devices: Sequence[str] = ("cpu",), cache: Path | None = None, timeout: float = 600.0) -> None:
         if not devices:
             raise InvalidInput("a pool wants at least one device, for instance ('cpu',)")
-        self._cache, self._timeout = cache, timeout
-        self._slots: queue.SimpleQueue[ProcessPool] = queue.SimpleQueue()
-        self._workers = [
-            ProcessPool(max_workers=1, initializer=_start, initargs=(device,), context=get_context("spawn"))
-            for device in devices
-        ]
-        for worker in self._workers:
-            self._slots.put(worker)
+        self._cache, self._timeout, self._closed = cache, timeout, False
+        self._slots = [_Slot(device) for device in devices]
+        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        for slot in self._slots:
+            self._free.put(slot)
         self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="slot")
 
     def __len__(self) -> int:
-        return len(self._workers)
+        return len(self._slots)
 
     def model(self, reference: ModelReference) -> "ModelPool":
         """The pool's slots, working on one model."""
@@ -58,27 +98,27 @@ class LocalPool:
         return self._threads.submit(self._run, function, args)
 
     def _run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
-        worker = self._slots.get()
+        slot, attempt, reason = self._free.get(), 0, ""
         try:
-            for _ in range(ATTEMPTS):
+            while attempt < ATTEMPTS and not self._closed:
+                attempt += 1
                 try:
-                    result: T = worker.schedule(function, args=args, timeout=self._timeout).result()
-                    return result
-                except ProcessExpired as error:
-                    reason = f"worker {error.pid} died with exit code {error.exitcode}"
-                except TimeoutError:
-                    reason = f"no result within {self._timeout:g} s"
-            raise WorkerLost(f"{reason}, the last of {ATTEMPTS} attempts")
+                    return slot.run(function, args, self._timeout)
+                except WorkerLost as error:
+                    reason = str(error)
+            raise WorkerLost(f"{reason or 'the pool was closed'}, in attempt {attempt} of {ATTEMPTS}")
         finally:
-            self._slots.put(worker)
+            self._free.put(slot)
 
     def close(self) -> None:
         """Stop at once: queued tasks are cancelled, workers end."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._workers:
-            worker.stop()  # type: ignore[no-untyped-call]
-        for worker in self._workers:
-            worker.join()
+        for slot in self._slots:
+            slot.stop()
+        self._threads.shutdown(wait=True)
+        for slot in self._slots:  # one that was being replaced meanwhile
+            slot.stop()
 
     def __enter__(self) -> Self:
         return self

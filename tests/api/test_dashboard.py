@@ -162,7 +162,7 @@ def test_a_search_that_succeeded(client: TestClient, store: Store, held: Claim) 
         assert wanted in figures
     assert result.baseline_name in figures
     assert "Fitted numbers" in " ".join(elements.text("details"))
-    assert "were fitted after these trials" in elements.text("section", id="trials")[0]
+    assert "the result is measured on others" in elements.text("section", id="trials")[0]
     assert not elements.text("meta", **{"http-equiv": "refresh"})
     assert "--nfe 4" in elements.text("code")[-1]
 

@@ -94,11 +94,21 @@ def test_a_killed_worker_is_replaced_and_its_task_tried_again(local: LocalPool, 
     assert pool.submit(die_once, tmp_path / "died").result() == "alive"
 
 
+@pytest.mark.parametrize("wait", [0.0, 1.0])
+def test_a_worker_killed_while_idle_is_replaced(local: LocalPool, wait: float) -> None:
+    """SIGKILL between two tasks: the next ones run, whether the death was noticed by then or not."""
+    pool = local.model(ModelReference.zoo("digits-mixture"))
+    for _ in range(3):
+        os.kill(pool.submit(process_id).result(), signal.SIGKILL)
+        time.sleep(wait)
+        assert [future.result() for future in [pool.submit(shape_of) for _ in range(4)]] == [(1, 8, 8)] * 4
+
+
 def test_a_poisonous_task_fails_alone(local: LocalPool) -> None:
     """A task that kills its worker every time fails with the reason; tasks beside and after it succeed."""
     pool = local.model(ModelReference.zoo("digits-mixture"))
     poison, others = pool.submit(die), [pool.submit(shape_of) for _ in range(4)]
-    with pytest.raises(WorkerLost, match=r"died.*3 attempts"):
+    with pytest.raises(WorkerLost, match=r"died.*attempt 3 of 3"):
         poison.result()
     assert [other.result() for other in others] == [(1, 8, 8)] * 4
 

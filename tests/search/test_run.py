@@ -168,11 +168,36 @@ def test_the_fewest_calls_can_be_searched(inline: InlinePool, blobs: models.Gaus
     assert result.ratio <= 1.0
 
 
-def test_progress_names_every_phase_and_ends_full(inline: InlinePool, blobs: models.GaussianMixture) -> None:
-    """Phases come in order and each ends with done = total."""
+def test_progress_names_every_phase_and_never_falls(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """Phases come in order, counts rise, and teacher, trials and confirmation end with done = total."""
     told: list[tuple[str, int, int]] = []
     run(PROBLEM, blobs.process, inline, by_replay, progress=lambda *p: told.append(p))
     assert list(dict.fromkeys(phase for phase, _, _ in told)) == ["teacher", "search", "fit", "confirm"]
-    for name in ("teacher", "search", "fit", "confirm"):
+    for name in ("teacher", "fit", "confirm"):
         *_, (_, done, total) = (item for item in told if item[0] == name)
         assert done == total
+    counts = [done for phase, done, _ in told if phase in ("search", "fit")]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize(("budget", "seeds"), [(2000, None), (50, 19), (20, 7), (1, 1)])
+def test_hand_made_schedules_take_at_most_half_of_the_trials(
+    inline: InlinePool, blobs: models.GaussianMixture, budget: int, seeds: int | None
+) -> None:
+    """A small budget tries those with the best forecasts only; a large one tries all."""
+    trials: list[Trial] = []
+
+    def record(trial: Trial) -> None:
+        if not trial.origin.startswith("baseline"):
+            raise Interrupted
+        trials.append(trial)
+
+    everything = {schedule.canonical() for schedule in baselines(blobs.process, 4).values()}
+    assert len(everything) > 19
+    try:
+        run(replace(PROBLEM, budget=budget), blobs.process, inline, by_replay, record=record)
+    except Interrupted:
+        assert budget > 1
+    rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 8).draw((4,))))
+    likely = sorted(everything, key=lambda schedule: rank([], [schedule]).mean[0])
+    assert {trial.schedule for trial in trials} == set(likely[:seeds])

@@ -1,43 +1,16 @@
 """Fresh databases of both kinds, a store on them, and a hand on the database's clock."""
 
-import os
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
-import psycopg
 import pytest
 from sqlalchemy import delete, event
-from sqlalchemy.engine import make_url
 
 from storage import Claim, Jobs, Search, Store
 from storage.tables import ModelRow
+from tests.postgres import admin_connection, fresh_postgresql
 from tests.storage import samples
-
-POSTGRES = os.environ.get("FEWSTEP_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test")
-
-
-def _admin() -> psycopg.Connection:
-    url = make_url(POSTGRES).set(drivername="postgresql")
-    try:
-        return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError as error:
-        say = pytest.fail if os.environ.get("CI") else pytest.skip
-        say(f"no PostgreSQL answers at {url!r}: start one or set FEWSTEP_TEST_POSTGRES ({error})")
-
-
-@contextmanager
-def _postgresql() -> Iterator[str]:
-    schema = f"fewstep_{uuid.uuid4().hex}"
-    with _admin() as admin:
-        admin.execute(f"CREATE SCHEMA {schema}")
-        try:
-            # naming pg_catalog last lets a test put its own clock in front
-            path = {"options": f"-csearch_path={schema},pg_catalog"}
-            yield make_url(POSTGRES).update_query_dict(path).render_as_string(hide_password=False)
-        finally:
-            admin.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -49,8 +22,8 @@ def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield f"sqlite:///{tmp_path_factory.mktemp('database')}/fewstep.db"
 
     if request.param == "postgresql":
-        _admin().close()
-        return _postgresql
+        admin_connection().close()
+        return fresh_postgresql
     return _sqlite
 
 

@@ -70,7 +70,7 @@ document.addEventListener("click", async ({ target }) => {
 
 const ORIGINS = {
   baseline: ["by hand", "diamond-open"],
-  replay: ["replay", "hexagon"],
+  fit: ["fitted", "hexagon"],
   uniform: ["uniform", "x-thin-open"],
   tpe: ["tpe", "triangle-up"],
   crossover: ["crossover", "square"],

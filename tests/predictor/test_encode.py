@@ -1,0 +1,56 @@
+"""Schedules as rows of numbers."""
+
+import numpy as np
+import pytest
+
+from fewstep import Schedule, Step, compile, processes, solvers
+from predictor.encode import encode
+
+PROCESS = processes.VPLinear()
+TIMES = (1.0, 0.7, 0.3, 0.001)
+
+
+def row(schedule: Schedule) -> np.ndarray:
+    """The features of one schedule."""
+    return encode([schedule], [compile(schedule)])[0]
+
+
+def test_equal_meaning_gives_equal_rows():
+    """Choices that an order does not use leave no trace: encoding is invariant under `canonical`."""
+    steps = (Step("noise", 1, "bh2", second=0.3), Step("noise", 2, "bh1", second=0.7), Step("data", 1, "bh1"))
+    schedule = Schedule(PROCESS, TIMES, steps)
+    assert schedule.canonical() != schedule
+    np.testing.assert_array_equal(row(schedule.canonical()), row(schedule))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [Step("data", 1), Step("noise", 2), Step("data", 2, "bh1"), Step("data", 3)],
+    ids=["order", "prediction", "scale", "higher order"],
+)
+def test_another_meaning_gives_another_row(change: Step):
+    """Each choice that matters changes the row."""
+    steps = (Step(), Step("data", 2), Step("data", 2))
+    other = (*steps[:2], change)
+    assert not np.allclose(row(Schedule(PROCESS, TIMES, steps)), row(Schedule(PROCESS, TIMES, other)))
+
+
+def test_one_call_by_hand():
+    """One DDIM call: log gap, order 1, data, c/σ = 1/σ_0, W/α = 1 − α_0 σ_1/(σ_0 α_1), and its logarithm."""
+    schedule = Schedule(PROCESS, (1.0, 0.5), (Step(),))
+    alpha, sigma = PROCESS.alpha(np.array([1.0, 0.5])), PROCESS.sigma(np.array([1.0, 0.5]))
+    gap = np.log(alpha[1] / sigma[1]) - np.log(alpha[0] / sigma[0])
+    weight = 1 - alpha[0] * sigma[1] / (sigma[0] * alpha[1])
+    np.testing.assert_allclose(row(schedule), [np.log(gap), 1, 0, 1 / sigma[0], weight, np.log(weight)], rtol=1e-12)
+
+
+def test_rows_do_not_depend_on_company():
+    """A schedule has the same row alone and among others."""
+    schedules = [solvers.named(name).schedule(PROCESS, nfe=5, grid="time") for name in ("ddim", "dpmpp-2m", "dpm-3m")]
+    together = encode(schedules, [compile(schedule) for schedule in schedules])
+    np.testing.assert_array_equal(together, [row(schedule) for schedule in schedules])
+
+
+def test_infinite_log_snr_is_encoded_finitely():
+    """A schedule that ends at σ = 0 has finite features."""
+    assert np.all(np.isfinite(row(Schedule(PROCESS, (1.0, 0.5, 0.0), (Step(), Step())))))

@@ -1,0 +1,144 @@
+"""The ranker on the real digits mixture: how well it ranks, and what it does with odd input."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from fewstep import Schedule, processes, solvers
+from fewstep.errors import InvalidInput, UnknownName
+from fewstep.problem import Prediction, Rank, Score, Trial
+from fewstep.trajectory import Trajectories
+from predictor import ranker
+from predictor.report import coverage
+from predictor.train import ENOUGH, log_score
+
+
+def schedules(trials: Sequence[Trial]) -> list[Schedule]:
+    return [trial.schedule for trial in trials]
+
+
+def tau(forecast: Prediction, trials: Sequence[Trial]) -> float:
+    return float(kendalltau(forecast.mean, [log_score(trial) for trial in trials]).statistic)
+
+
+def assert_same(first: Prediction, second: Prediction) -> None:
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_array_equal(first.std, second.std)
+
+
+def test_physics_alone_ranks_well(rank: Rank, unseen: list[Trial]):
+    """With nothing evaluated, unseen schedules are already ranked far better than by chance."""
+    assert tau(rank([], schedules(unseen)), unseen) > 0.7
+
+
+def test_physics_alone_forecasts_the_level(rank: Rank, unseen: list[Trial]):
+    """With nothing evaluated, forecasts are in the units of log(score): right to a third in the median."""
+    forecast = rank([], schedules(unseen))
+    assert abs(np.median(forecast.mean - [log_score(trial) for trial in unseen])) < np.log(4 / 3)
+
+
+def test_a_hundred_trials_rank_unseen_schedules(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """After 100 trials Kendall's τ on unseen schedules is high."""
+    assert tau(rank(known, schedules(unseen)), unseen) > 0.78
+
+
+def test_each_kind_of_knowledge_ranks_and_physics_ranks_best(
+    trajectories: Trajectories, known: list[Trial], unseen: list[Trial]
+):
+    """τ after 100 trials rises from the tableau alone to replay to all physics."""
+    taus = [
+        tau(ranker(trajectories, knowledge=knowledge)(known, schedules(unseen)), unseen)
+        for knowledge in ("tableau", "replay", "all")
+    ]
+    assert 0.2 < taus[0] < taus[1] < taus[2]
+
+
+def test_intervals_hold_about_as_often_as_they_say(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """The 80 % intervals cover 60 to 95 % of what is measured."""
+    mean, std = rank(known, schedules(unseen))
+    assert 0.6 <= coverage(mean, std, np.array([log_score(trial) for trial in unseen])) <= 0.95
+
+
+def test_certainty_grows_with_evidence(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """Standard deviations shrink from nothing evaluated to a few trials to a hundred."""
+    stds = [rank(known[:count], schedules(unseen)).std.mean() for count in (0, ENOUGH + 4, len(known))]
+    assert stds[0] > stds[1] > stds[2] > 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, ENOUGH - 1, ENOUGH, 40])
+def test_any_number_of_trials_will_do(rank: Rank, known: list[Trial], unseen: list[Trial], count: int):
+    """Forecasts are finite and rank well from the first trial on."""
+    forecast = rank(known[:count], schedules(unseen))
+    assert np.all(np.isfinite(forecast.mean))
+    assert np.all(forecast.std > 0)
+    assert tau(forecast, unseen) > 0.65
+
+
+def test_forecasts_depend_on_arguments_and_seed_only(
+    trajectories: Trajectories, known: list[Trial], unseen: list[Trial]
+):
+    """A fresh ranker agrees to the bit with one that has answered other questions before; another seed differs."""
+    wanted = schedules(unseen)
+    used = ranker(trajectories, seed=3)
+    used([], wanted[::-1])
+    used(known[:50], wanted[5:20])
+    expected = ranker(trajectories, seed=3)(known, wanted)
+    assert_same(used(known, wanted), expected)
+    assert_same(used(known, wanted), expected)
+    assert not np.array_equal(ranker(trajectories, seed=4)(known, wanted).mean, expected.mean)
+
+
+def test_new_scores_for_the_same_schedules_are_noticed(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """A model fitted before is not used again where a score has changed."""
+    before = rank(known, schedules(unseen))
+    worse = [replace(t, score=replace(t.score, value=2 * t.score.value)) for t in known if t.score is not None]
+    after = rank(worse, schedules(unseen))
+    np.testing.assert_allclose(np.median(after.mean - before.mean), np.log(2), atol=0.2)
+
+
+def test_failed_trials_are_left_out(trajectories: Trajectories, known: list[Trial], unseen: list[Trial]):
+    """Trials without a score change nothing, even where all failed."""
+    mixed = [replace(t, score=None, reason="worker lost") if t.number % 3 == 0 else t for t in known]
+    scored = [trial for trial in mixed if trial.score is not None]
+    wanted = schedules(unseen)
+    assert_same(ranker(trajectories)(mixed, wanted), ranker(trajectories)(scored, wanted))
+    failed = [replace(trial, score=None) for trial in known]
+    assert_same(ranker(trajectories)(failed, wanted), ranker(trajectories)([], wanted))
+
+
+def test_a_perfect_score_is_survived(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """A score of zero, whose logarithm is infinite, leaves forecasts finite."""
+    perfect = replace(known[0], score=Score(0.0, 0.0, 96, 576))
+    assert np.all(np.isfinite(rank([perfect, *known[1:]], schedules(unseen)).mean))
+
+
+def test_each_number_of_calls_is_ranked_by_itself(
+    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], short: list[Schedule]
+):
+    """Candidates of several lengths in one question get what they would get alone."""
+    long = schedules(unseen)[: len(short)]
+    mixed = [schedule for pair in zip(short, long, strict=True) for schedule in pair]
+    together = ranker(trajectories)(known, mixed)
+    assert_same(Prediction(together.mean[::2], together.std[::2]), ranker(trajectories)(known, short))
+    assert_same(Prediction(together.mean[1::2], together.std[1::2]), ranker(trajectories)(known, long))
+
+
+def test_no_candidates_no_forecasts(rank: Rank, known: list[Trial]):
+    """An empty question has an empty answer."""
+    assert rank(known, []).mean.shape == (0,)
+
+
+def test_schedules_of_another_process_are_refused(rank: Rank):
+    """The message names both processes."""
+    other = solvers.named("ddim").schedule(processes.Cosine(), nfe=6)
+    with pytest.raises(InvalidInput, match=r"Cosine.*VPLinear"):
+        rank([], [other])
+
+
+def test_unknown_knowledge_is_refused(trajectories: Trajectories):
+    """The message lists the known kinds."""
+    with pytest.raises(UnknownName, match="tableau, replay, all"):
+        ranker(trajectories, knowledge="tea leaves")

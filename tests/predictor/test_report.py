@@ -1,0 +1,85 @@
+"""How good forecasts were, on cases counted by hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from fewstep import Schedule, processes, solvers
+from fewstep.errors import InvalidInput
+from fewstep.problem import Prediction, Rank, Score, Trial
+from predictor import cross_validate, kendall_tau
+from predictor.report import coverage
+from predictor.train import log_score
+
+SCHEDULES = [
+    solvers.named(name).schedule(processes.VPLinear(), nfe, grid)
+    for name in ("ddim", "dpmpp-2m")
+    for nfe in (4, 5, 6)
+    for grid in ("time", "edm")
+]
+
+
+def trial(number: int, log_score: float | None, predicted: float | None = None) -> Trial:
+    score = None if log_score is None else Score(float(np.exp(log_score)), 0.0, 1, 1)
+    return Trial(number, SCHEDULES[number % len(SCHEDULES)], score, "test", predicted)
+
+
+def test_tau_by_hand():
+    """Of six pairs five agree and one does not: τ = (5 − 1)/6; failures and trials without forecast do not count."""
+    pairs = [(1.0, 1.0), (3.0, 2.0), (2.0, 3.0), (4.0, 4.0)]
+    trials = [trial(i, measured, predicted) for i, (measured, predicted) in enumerate(pairs)]
+    trials += [trial(4, None, 0.0), trial(5, -9.0, None)]
+    assert kendall_tau(trials) == pytest.approx(4 / 6)
+
+
+def test_tau_of_a_reversed_order_is_minus_one():
+    """Forecasts in the opposite order of what was measured."""
+    assert kendall_tau([trial(i, float(i), float(-i)) for i in range(5)]) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [[], [trial(0, 1.0, 1.0), trial(1, 2.0, 2.0)], [trial(i, float(i), 1.0) for i in range(5)]],
+    ids=["none", "two", "all alike"],
+)
+def test_tau_without_meaning_is_none(trials: list[Trial]):
+    """Below three forecasts, or where they do not order anything."""
+    assert kendall_tau(trials) is None
+
+
+def test_coverage_by_hand():
+    """An 80 % interval reaches 1.2816 standard deviations either way."""
+    inside = coverage(np.zeros(4), np.array([1.0, 1.0, 2.0, 2.0]), np.array([1.28, -1.29, 2.56, 9.0]))
+    assert inside == 0.5
+
+
+def test_cross_validation_never_shows_what_it_asks():
+    """Each trial is forecast once, from trials that do not hold it; a perfect ranker gets τ = 1 and full coverage."""
+    trials = [trial(i, float(i % 7)) for i in range(len(SCHEDULES))] + [trial(0, None)]
+    truth = {t.schedule: log_score(t) for t in trials[:-1]}
+    asked: list[Schedule] = []
+
+    def rank(shown: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+        assert not {t.schedule for t in shown} & set(candidates)
+        asked.extend(candidates)
+        return Prediction(np.array([truth[c] for c in candidates]), np.full(len(candidates), 1e-6))
+
+    report = cross_validate(rank, trials, folds=4)
+    assert sorted(map(SCHEDULES.index, asked)) == list(range(len(SCHEDULES)))
+    assert (report.tau, report.coverage, report.forecasts) == (pytest.approx(1.0), 1.0, len(SCHEDULES))
+
+
+@pytest.mark.parametrize("folds", [1, 6])
+def test_impossible_folds_are_refused(rank: Rank, folds: int):
+    """Between two folds and one per scored trial."""
+    with pytest.raises(InvalidInput, match=f"got {folds} and 5"):
+        cross_validate(rank, [trial(i, float(i)) for i in range(5)], folds)
+
+
+def test_cross_validated_ranker_on_the_digits_mixture(rank: Rank, trials: list[Trial]):
+    """On real trials the ranker's cross-validated τ is high and its intervals hold about as often as they say."""
+    report = cross_validate(rank, trials, folds=3)
+    assert report.tau is not None
+    assert report.tau > 0.78
+    assert 0.6 <= report.coverage <= 0.95

@@ -1,0 +1,45 @@
+"""The point of it all, on real data: found schedules against every hand-made solver, on noises nobody tuned on."""
+
+import numpy as np
+import pytest
+
+import predictor
+from fewstep.models import zoo
+from fewstep.problem import Problem
+from search import evaluate, teacher
+from search.baselines import baselines
+from search.evaluate import Evaluator
+from search.noises import NoiseSet
+from search.pool.base import InlinePool
+from search.run import run
+
+JUDGE = NoiseSet(seed=77, role="judge", count=512)
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Evaluator:
+    return Evaluator(zoo.load("digits-mixture"), zoo.describe("digits-mixture").shape)
+
+
+def rmse(evaluator: Evaluator, schedule: object) -> float:
+    return float(np.sqrt(evaluate.measure(evaluator, JUDGE, schedule).mean()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nfe", [5, 8, 10])
+def test_found_beats_the_best_hand_made_solver_by_a_quarter(evaluator: Evaluator, nfe: int) -> None:
+    """At equal calls the found schedule's error is at most 0.75 of the lowest that any named solver reaches on any
+    grid, with or without lower last orders, judged on 512 noises of another seed."""
+    process = evaluator.denoiser.process
+    result = run(Problem("digits-mixture", nfe, budget=64), process, InlinePool(evaluator), predictor.ranker)
+    best = min(rmse(evaluator, schedule) for schedule in baselines(process, nfe).values())
+    assert result.schedule.nfe == nfe
+    assert rmse(evaluator, result.schedule) <= 0.75 * best
+    assert result.ratio_high < 0.75
+
+
+def test_the_teacher_has_converged(evaluator: Evaluator) -> None:
+    """Twice the calls move the teacher's ends by less than a hundredth of the smallest error published."""
+    noises = NoiseSet(seed=77, role="judge", count=128)
+    twice = evaluate.teach(evaluator, noises, 2 * teacher.CALLS)
+    ends = evaluate.teach(evaluator, noises, teacher.CALLS)
+    assert np.sqrt(np.mean((ends - twice) ** 2)) < 5e-4

@@ -1,0 +1,133 @@
+"""The whole service as processes: the same schedule whatever happens to it on the way."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import fewstep
+from fewstep import models
+from fewstep.client import Published
+from storage.store import Store
+from tests.service.support import Running, finish, started, wait_until
+
+NFE, BUDGET = 4, 56
+MODEL = "digits-mixture"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One data folder for all services here, so that the teacher is taught once."""
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """A database of its own for every test."""
+    return f"sqlite:///{tmp_path}/fewstep.db"
+
+
+def submitted(running: Running, nfe: int = NFE, budget: int = BUDGET, seed: int = 0) -> str:
+    running.client.add_model(MODEL)
+    return running.client.submit(MODEL, nfe, budget=budget, seed=seed).id
+
+
+def published(running: Running, search: str) -> Published:
+    finish(running, running.client.search(search))
+    return running.client.best(MODEL, NFE)
+
+
+def gist(result: Published) -> tuple[object, ...]:
+    """All that must not depend on history."""
+    found = result.result
+    return found.schedule, found.score, found.baseline_name, found.baseline, found.ratio, found.calls, found.tau
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data_dir: Path) -> Iterator[Published]:
+    """What the search finds with one worker and nothing going wrong."""
+    with started(f"sqlite:///{data_dir}/undisturbed.db", data_dir, slots=1) as running:
+        yield published(running, submitted(running))
+
+
+def trials_of(database_url: str, search: str) -> list[int]:
+    with Store(database_url) as store:
+        return [trial.number for trial in store.trials(search)]
+
+
+def test_two_workers_find_what_one_finds_and_it_can_be_used(
+    undisturbed: Published, database_url: str, data_dir: Path
+) -> None:
+    """Same seed, another number of workers: the same schedule and scores; it samples in this process."""
+    with started(database_url, data_dir, slots=2) as running:
+        first = published(running, submitted(running))
+        assert gist(first) == gist(undisturbed)
+        again = finish(running, running.client.submit(MODEL, NFE, budget=BUDGET))
+        assert gist(running.client.best(MODEL, NFE)) == gist(undisturbed)
+        assert again.evaluations == BUDGET
+    assert first.result.ratio < 0.75
+    noise = torch.zeros(2, *models.zoo.describe(MODEL).shape)
+    assert fewstep.sample(models.zoo.load(MODEL), first.schedule, noise).isfinite().all()
+
+
+def test_a_killed_worker_changes_nothing(undisturbed: Published, database_url: str, data_dir: Path) -> None:
+    """SIGKILL to a worker in the middle of a search: it ends normally with the same result."""
+    with started(database_url, data_dir) as running:
+        search = submitted(running)
+        wait_until(lambda: running.client.search(search).evaluations > 5)
+        victims = running.workers()
+        assert len(victims) == 2
+        victims[0].kill()
+        assert gist(published(running, search)) == gist(undisturbed)
+        assert trials_of(database_url, search) == list(range(BUDGET))
+
+
+def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, database_url: str, data_dir: Path) -> None:
+    """SIGKILL to everything, twice, and a restart: recorded trials are kept, the result is the same."""
+    with started(database_url, data_dir, lease=2.0) as running:
+        search = submitted(running)
+        wait_until(lambda: running.client.search(search).evaluations > 10)
+        running.kill()
+    kept = trials_of(database_url, search)
+    assert kept
+    with started(database_url, data_dir, lease=2.0) as running:
+        wait_until(lambda: running.client.search(search).evaluations > max(len(kept), 42))
+        running.kill()
+    with started(database_url, data_dir, lease=2.0) as running:
+        assert gist(published(running, search)) == gist(undisturbed)
+        assert running.client.search(search).attempt == 3
+    assert trials_of(database_url, search) == list(range(BUDGET))
+
+
+def test_a_model_whose_weights_changed_fails_its_search_and_nothing_else(
+    undisturbed: Published, database_url: str, data_dir: Path
+) -> None:
+    """A search of weights that are not there fails with both digests; the service goes on to the next search."""
+    with started(database_url, data_dir) as running:
+        known = running.client.add_model(MODEL)
+        with Store(database_url) as store:
+            stale = replace(store.model(known.id), id="0" * 16, digest="0" * 64)
+            store.add_model(stale)
+        failed = running.client.wait(running.client.submit("0" * 16, NFE, budget=BUDGET).id)
+        assert failed.state == "failed"
+        assert "digest 0000" in (failed.error or "")
+        assert "submit it again" in (failed.error or "")
+        assert gist(published(running, submitted(running))) == gist(undisturbed)
+
+
+def test_pause_resume_and_cancel_while_running(undisturbed: Published, database_url: str, data_dir: Path) -> None:
+    """A paused search stops, keeps its trials and ends the same once resumed; a cancelled one publishes nothing."""
+    with started(database_url, data_dir) as running:
+        search = submitted(running)
+        wait_until(lambda: running.client.search(search).evaluations > 5)
+        running.client.pause(search)
+        other = running.client.submit(MODEL, NFE, budget=BUDGET, seed=1).id
+        wait_until(lambda: running.client.search(other).state == "running")
+        running.client.cancel(other)
+        assert running.client.search(search).state == "paused"
+        running.client.resume(search)
+        assert gist(published(running, search)) == gist(undisturbed)
+        assert running.client.wait(other).state == "cancelled"
+        assert len(running.client.schedules(MODEL)) == 1

@@ -1,0 +1,64 @@
+"""The README: its code runs, its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fewstep import models, processes, solvers
+from fewstep.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_a_fetched_schedule_samples_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example under "Use a schedule" runs on a schedule file and gives images."""
+    monkeypatch.chdir(tmp_path)
+    process = models.zoo.describe("digits-mixture").process
+    Path("schedule.json").write_text(solvers.named("dpmpp-2m").schedule(process, 4).to_json())
+    names: dict[str, object] = {}
+    code = next(block for block in BLOCKS if "from_json" in block)
+    exec(code, {}, names)
+    assert isinstance(names["images"], torch.Tensor)
+    assert names["images"].shape == (16, 1, 8, 8)
+
+
+def test_a_model_of_ones_own_is_searched_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The example under "Search for your own model" runs, on smaller samples and a smaller budget."""
+    process = processes.VPLinear()
+
+    def my_network(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:  # the noise of N(0, I/4) data
+        alpha, sigma = (f(t).reshape(-1, 1, 1, 1) for f in (process.alpha, process.sigma))
+        return sigma * x / (0.25 * alpha**2 + sigma**2)
+
+    code = next(block for block in BLOCKS if "find(" in block)
+    smaller = code.replace("nfe=8, shape=(3, 32, 32), budget=400", "nfe=3, shape=(1, 2, 2), budget=4")
+    assert smaller != code
+    exec(smaller, {"my_network": my_network})
+    ratio, baseline = capsys.readouterr().out.split(maxsplit=1)
+    assert float(ratio) < 1
+    assert baseline.split()[0] in solvers.names()
+
+
+def test_every_command_shown_exists() -> None:
+    """Each ``fewstep …`` and ``make …`` in the README is a command of the program or a target of the Makefile."""
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^make (\w+)", shell, re.MULTILINE)) <= set(targets)
+    help_text = CliRunner().invoke(app, ["--help"]).output
+    commands = re.findall(r"^fewstep (\w+)", shell, re.MULTILINE)
+    assert commands
+    assert all(command in help_text for command in commands)
+
+
+def test_the_table_is_whole() -> None:
+    """One row for each number of calls, with a ratio that is found / hand-made."""
+    table = README.split("<!-- table: make demo -->")[1].split("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+    assert [row[0] for row in rows] == ["5", "8", "10"]
+    for _, _, baseline, found, ratio, _ in rows:
+        assert float(found) / float(baseline) == pytest.approx(float(ratio), abs=0.01)
