@@ -18,7 +18,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from fewstep import plan
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.history import History
-from fewstep.models.base import PREDICTIONS, per_sample
+from fewstep.models.base import per_sample, reading
 from fewstep.schedule import Schedule
 from fewstep.tableau import compile
 
@@ -75,12 +75,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self._tableau, self._process = compile(chosen), chosen.process
         told = self._tableau.network_times
         units = self._process.sigma(told) if chosen.process.kind == "flow" else told  # flow networks are told σ
-        reads = PREDICTIONS[NAMES[prediction]]
-        alpha, sigma = self._process.alpha(told), self._process.sigma(told)
-        if prediction == "epsilon" and not np.all(alpha):
-            raise InvalidInput(f"an epsilon prediction says nothing about the data at alpha = 0 (t = {told[0]})")
-        # D = p·y + q·F: what the reading makes of state and output on their own
-        self._reading = [np.broadcast_to(reads(*of, alpha, sigma), told.shape) for of in ((0.0, 1.0), (1.0, 0.0))]
+        self._reading = reading(NAMES[prediction], self._process, told)
+        if not np.all(np.isfinite(self._reading)):
+            raise InvalidInput(f"an {prediction} prediction says nothing about the data at alpha = 0 (t = {told[0]})")
         self._told = torch.tensor(units * scale, dtype=torch.float32)
         self._plans: dict[int, list[plan.Move]] = {}
         self.init_noise_sigma = float(self._process.prior_std)
@@ -210,7 +207,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 return self._index
             timestep = float(timestep.reshape(-1)[0])
         off = np.abs(self._told.numpy() - timestep)
-        nearest = int(off.argmin())
+        nearest = len(off) - 1 - int(off[::-1].argmin())  # of several calls at one time the last: it begins a stride
         if self._index is not None and self._index < len(off) and off[self._index] == off[nearest]:
             return self._index
         if off[nearest] > NARROW * abs(timestep):

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from fewstep.errors import UnknownName
 from fewstep.processes import Process
 
-__all__ = ["PREDICTIONS", "CallableDenoiser", "Denoiser", "from_callable", "per_sample", "to_data"]
+__all__ = ["PREDICTIONS", "CallableDenoiser", "Denoiser", "from_callable", "per_sample", "reading", "to_data"]
 
 
 @runtime_checkable
@@ -28,7 +29,7 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 # What a network may predict, and how it becomes data: v = α ε − σ x_0 (Salimans and Ho 2022, section 4) is the
 # "velocity", ε − x_0 (Lipman et al. 2023; Liu et al. 2023) the "flow".
-PREDICTIONS: dict[str, Callable[..., torch.Tensor]] = {
+PREDICTIONS: dict[str, Callable[..., Any]] = {
     "data": lambda output, x, alpha, sigma: output,
     "noise": lambda output, x, alpha, sigma: (x - sigma * output) / alpha,
     "velocity": lambda output, x, alpha, sigma: (alpha * x - sigma * output) / (alpha**2 + sigma**2),
@@ -39,7 +40,23 @@ PREDICTIONS: dict[str, Callable[..., torch.Tensor]] = {
 def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process) -> torch.Tensor:
     """A network's ``output`` (B, ...) at state ``x`` (B, ...) and time ``t`` (B,) as data prediction (B, ...)."""
     alpha, sigma = per_sample(process.alpha(t), x), per_sample(process.sigma(t), x)
-    return PREDICTIONS[prediction](output, x, alpha, sigma)
+    data: torch.Tensor = PREDICTIONS[prediction](output, x, alpha, sigma)
+    return data
+
+
+def reading(prediction: str, process: Process, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p and q (N,) with which D = p·x + q·output at ``times`` (N,): every prediction is linear in state and output.
+
+    >>> from fewstep import processes
+    >>> [weights.tolist() for weights in reading("flow", processes.Flow(), np.array([0.5, 0.25]))]
+    [[1.0, 1.0], [-0.5, -0.25]]
+    """
+    alpha, sigma = process.alpha(times), process.sigma(times)
+    of_state, of_output = ((0.0, 1.0), (1.0, 0.0))
+    with np.errstate(divide="ignore"):
+        made = [PREDICTIONS[prediction](*unit, alpha, sigma) for unit in (of_state, of_output)]
+    p, q = (np.broadcast_to(np.asarray(weights, dtype=np.float64), times.shape) for weights in made)
+    return p, q
 
 
 @dataclass(frozen=True)

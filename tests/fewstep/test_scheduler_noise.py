@@ -76,7 +76,8 @@ def test_a_stochastic_run_may_start_later(begin: int) -> None:
     for t in scheduler.timesteps[begin:]:
         x = scheduler.step(0.5 * x, t, x, generator=generator).prev_sample
     drawn = torch.Generator().manual_seed(7)
-    torch.randn(4 - begin, 2, 3, generator=drawn, dtype=torch.float64)
+    for _ in range(4 - begin):
+        torch.randn(2, 3, generator=drawn, dtype=torch.float64)
     assert torch.equal(generator.get_state(), drawn.get_state())
 
 

@@ -1,0 +1,104 @@
+"""A schedule as a sampler of k-diffusion's kind: any host that takes such a function runs it, ComfyUI among them."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from fewstep import plan
+from fewstep.errors import InvalidInput
+from fewstep.export.sigmas import levels, state_scale
+from fewstep.history import History
+from fewstep.schedule import Schedule
+from fewstep.tableau import compile
+
+__all__ = ["Sampler", "sampler"]
+
+CLOSE = 1e-3  # hosts hand sigmas on in float32, and some interpolate them from tables
+
+
+class Sampler(Protocol):
+    """``sample(model, x, sigmas)``: from the state ``x`` at ``sigmas[0]`` to the one at ``sigmas[-1]``."""
+
+    def __call__(
+        self,
+        model: Callable[..., torch.Tensor],
+        x: torch.Tensor,
+        sigmas: torch.Tensor,
+        extra_args: dict[str, Any] | None = None,
+        callback: Callable[[dict[str, Any]], None] | None = None,
+        disable: bool | None = None,
+        noise_sampler: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    ) -> torch.Tensor: ...
+
+
+def sampler(schedule: Schedule) -> Sampler:
+    """The schedule as ``sample(model, x, sigmas, extra_args, callback, disable)``, k-diffusion's convention.
+
+    ``model(x, sigma, **extra_args)``, with sigma (B,), returns its estimate of the clean data. ``x`` (B, ...) is the
+    state at the first sigma and the result the one at the last, both in x's dtype; sums are made in float32 or better.
+    The host's ``sigmas`` must be the schedule's own (`levels` of its times, without repeats) or, to start from a less
+    noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of stochastic schedules.
+    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, where sigmas are others.
+
+    >>> from fewstep import processes, solvers
+    >>> schedule = solvers.named("euler").schedule(processes.Flow(), nfe=2)
+    >>> sample = sampler(schedule)
+    >>> sample(lambda x, sigma: 0.0 * x, torch.ones(1, 2), torch.tensor([1.0, 0.5, 0.0]))
+    tensor([[0., 0.]])
+    """
+    tableau, process = compile(schedule), schedule.process
+    own, scale = levels(process, tableau.times), state_scale(process, tableau.times)
+    told, told_scale = levels(process, tableau.network_times), state_scale(process, tableau.network_times)
+    if not np.isfinite(own[0]):
+        raise InvalidInput(
+            f"{process.kind} has no data left at t = {schedule.times[0]}, where sigma is infinite in these samplers: "
+            "begin the schedule later"
+        )
+    strides = np.flatnonzero(np.append(np.diff(tableau.times) < 0, True))  # the last state at each of the levels
+
+    def begin(sigmas: torch.Tensor) -> int:
+        given = sigmas.detach().double().cpu().numpy()
+        wanted = own[strides][-len(given) :]
+        if len(given) < 2 or given.shape != wanted.shape or not np.allclose(given, wanted, rtol=CLOSE, atol=1e-6):
+            raise InvalidInput(
+                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in own[strides]]} or the last few of "
+                f"them, got {[float(f'{s:.6g}') for s in given.ravel()]}"
+            )
+        return int(strides[-len(given)])
+
+    def sample(
+        model: Callable[..., torch.Tensor],
+        x: torch.Tensor,
+        sigmas: torch.Tensor,
+        extra_args: dict[str, Any] | None = None,
+        callback: Callable[[dict[str, Any]], None] | None = None,
+        disable: bool | None = None,
+        noise_sampler: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        first, history = begin(sigmas), History()
+        state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
+        for i, move in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
+            seen, sigma = (state / told_scale[i]).to(x.dtype), x.new_full((len(x),), told[i])
+            denoised = model(seen, sigma, **(extra_args or {}))
+            if callback is not None:
+                at = {"sigma": x.new_tensor(own[i]), "sigma_hat": sigma[0]}
+                callback(
+                    {
+                        "x": seen,
+                        "i": int(np.searchsorted(strides, i) - np.searchsorted(strides, first)),
+                        "denoised": denoised,
+                        **at,
+                    }
+                )
+            ends = x.new_tensor(own[i]), x.new_tensor(own[i + 1])
+
+            def draw(like: torch.Tensor = state, ends: tuple[torch.Tensor, torch.Tensor] = ends) -> torch.Tensor:
+                return torch.randn_like(like) if noise_sampler is None else noise_sampler(*ends).to(like)
+
+            state = history.advance(move, state, denoised, draw)
+        last: torch.Tensor = (state / scale[-1]).to(x.dtype)
+        return last
+
+    return sample

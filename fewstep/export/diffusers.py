@@ -1,0 +1,71 @@
+"""Sigmas for diffusers' own schedulers: those few that take ``sigmas=``, with what they do to them undone."""
+
+from typing import Any
+
+import numpy as np
+
+from fewstep.errors import InvalidInput, InvalidSchedule
+from fewstep.export.sigmas import levels, state_scale, strides
+from fewstep.importer import from_diffusers
+from fewstep.schedule import Schedule
+from fewstep.tableau import compile
+
+__all__ = ["diffusers_sigmas"]
+
+CLOSE = 1e-2  # diffusers interpolates its table a little differently; another method is further off
+SHIFTS = {"FlowMatchEulerDiscreteScheduler": "shift", "UniPCMultistepScheduler": "flow_shift"}
+CHANGES = ("use_dynamic_shifting", "shift_terminal", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas",
+           "use_beta_sigmas")  # fmt: skip
+
+
+def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
+    """What to pass as ``sigmas=`` to a pipeline with ``scheduler``, so that it runs ``schedule``; an array, for UniPC.
+
+    A shift that the scheduler applies to given sigmas is inverted, and a zero that it appends is left out. The result
+    is tried on a copy of the scheduler. Raises `InvalidInput` where the scheduler takes no sigmas, or changes them in a
+    way that depends on more than its settings, and `InvalidSchedule` where it runs something else even so.
+
+    >>> from diffusers import FlowMatchEulerDiscreteScheduler
+    >>> from fewstep import processes, solvers
+    >>> schedule = solvers.named("flow-euler").schedule(processes.Flow(shift=3.0), nfe=4)
+    >>> diffusers_sigmas(schedule, FlowMatchEulerDiscreteScheduler(shift=3.0))
+    array([1.  , 0.75, 0.5 , 0.25])
+    """
+    name, config = type(scheduler).__name__, scheduler.config
+    own = levels(schedule.process, strides(schedule))
+    flow = schedule.process.kind == "flow"
+    if name == "EulerDiscreteScheduler":
+        wanted, given = not flow, own
+    elif name in SHIFTS and (name.startswith("Flow") or config.use_flow_sigmas):
+        wanted, given = flow and own[-1] == 0.0, own[:-1]  # the scheduler appends the zero
+        shift = float(config[SHIFTS[name]])
+        given = given / (shift - (shift - 1) * given)
+    else:
+        raise InvalidInput(
+            f"{name} takes no sigmas with these settings; EulerDiscreteScheduler and {', '.join(SHIFTS)} do (the last "
+            "with use_flow_sigmas=True). Or put FewstepScheduler in its place"
+        )
+    on = [each for each in CHANGES if config.get(each)]
+    if on and name != "EulerDiscreteScheduler":
+        raise InvalidInput(f"this {name} changes the sigmas that it is given ({', '.join(on)}): make it without")
+    if not wanted or not np.all(np.isfinite(given)):
+        raise InvalidSchedule(
+            f"{name} wants sigmas of {'a flow that ends at 0' if name in SHIFTS else 'a table of alphas'}; this "
+            f"schedule is on {schedule.process.kind}, from {own[0]:g} to {own[-1]:g}"
+        )
+    theirs, mine = _in_sigmas(from_diffusers(scheduler, sigmas=given)), _in_sigmas(schedule)
+    for what, got, want in zip(("noise levels", "levels that the network is told", "rows"), theirs, mine, strict=True):
+        if got.shape != want.shape or not np.allclose(got, want, rtol=CLOSE, atol=CLOSE):
+            raise InvalidSchedule(
+                f"with these sigmas {name} runs something else than this schedule: {what} differ; put FewstepScheduler "
+                "in its place"
+            )
+    return given
+
+
+def _in_sigmas(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A schedule's levels, told levels and rows (N, 1 + N + K) for states as samplers keep them."""
+    tableau, process = compile(schedule), schedule.process
+    scale = state_scale(process, tableau.times)
+    rows = np.hstack([tableau.start[:, None] * scale[0], tableau.outputs, tableau.noise]) / scale[1:, None]
+    return levels(process, tableau.times), levels(process, tableau.network_times), rows

@@ -1,0 +1,128 @@
+"""Sigmas for samplers that take nothing else: ComfyUI, k-diffusion and diffusers' ``sigmas=``.
+
+A list of sigmas says at which noise levels the network is called, no more. So a schedule can be told in one only where
+the sampler does the rest in the same way; whether it does is decided by its numbers, not by its name.
+
+| process | sigma | sampler's state |
+|---|---|---|
+| flow | σ(t), 1 … 0 | x_t itself |
+| any other | σ/α | x_t/α |
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.processes import Process
+from fewstep.schedule import Schedule
+from fewstep.solvers import named
+from fewstep.tableau import compile
+
+__all__ = ["levels", "line", "samplers", "sigmas", "state_scale", "strides"]
+
+TOLERANCE = 1e-6  # what float32 sigmas can tell apart
+
+# Samplers of k-diffusion and ComfyUI: the solver that each is, for flow and for other processes.
+SAMPLERS: dict[str, tuple[str | None, str | None]] = {
+    "euler": ("flow-euler", "euler"),
+    "heun": ("flow-heun", "heun"),
+    "dpmpp_2m": (None, "dpmpp-2m"),  # takes differences in log σ, which for flow is not the log-SNR
+    "lms": (None, "lms-4"),
+}
+
+
+def levels(process: Process, times: Any) -> np.ndarray:
+    """The sigmas of ``times`` (N,) as samplers count them; infinite where nothing of the data is left but for flow."""
+    t = np.asarray(times, dtype=np.float64)
+    if process.kind == "flow":
+        return np.asarray(process.sigma(t))
+    with np.errstate(divide="ignore"):
+        return np.asarray(process.sigma(t) / process.alpha(t))
+
+
+def state_scale(process: Process, times: Any) -> np.ndarray:
+    """What a sampler's state is multiplied with to make ours, (N,): α(t), or 1 for flow."""
+    t = np.asarray(times, dtype=np.float64)
+    return np.ones_like(t) if process.kind == "flow" else np.asarray(process.alpha(t))
+
+
+def samplers(schedule: Schedule) -> list[str]:
+    """The samplers, by k-diffusion's names, that run ``schedule`` when they are given its sigmas; often none.
+
+    >>> from fewstep import processes, solvers
+    >>> process = processes.Discrete.linear_betas()
+    >>> samplers(solvers.named("dpmpp-2m").schedule(process, nfe=8, lower_order_final=False))
+    ['dpmpp_2m']
+    """
+    return [name for name in SAMPLERS if _why_not(schedule, name) is None]
+
+
+def sigmas(schedule: Schedule, sampler: str) -> tuple[float, ...]:
+    """The sigmas with which ``sampler`` (k-diffusion's name) runs ``schedule``, last one included.
+
+    Raises `InvalidSchedule`, saying why, where no sigmas make that sampler do what the schedule does; `UnknownName`.
+
+    >>> from fewstep import processes, solvers
+    >>> schedule = solvers.named("euler").schedule(processes.Flow(shift=3.0), nfe=3)
+    >>> sigmas(schedule, "euler")
+    (1.0, 0.8571428571428571, 0.6, 0.0)
+    """
+    if sampler not in SAMPLERS:
+        raise UnknownName("sampler", sampler, SAMPLERS)
+    reason = _why_not(schedule, sampler)
+    if reason is not None:
+        raise InvalidSchedule(
+            f"no sigmas make {sampler!r} run this schedule: {reason}; take fewstep.export.sampler or portable instead"
+        )
+    return tuple(float(s) for s in levels(schedule.process, strides(schedule)))
+
+
+def line(schedule: Schedule, sampler: str) -> str:
+    """`sigmas` as one line of text, for ComfyUI's ManualSigmas node: float32 digits, never in scientific notation.
+
+    >>> from fewstep import processes, solvers
+    >>> line(solvers.named("euler").schedule(processes.Flow(shift=3.0), nfe=3), "euler")
+    '1.0, 0.85714287, 0.6, 0.0'
+    """
+    return ", ".join(np.format_float_positional(np.float32(s), trim="0") for s in sigmas(schedule, sampler))
+
+
+def strides(schedule: Schedule) -> np.ndarray:
+    """The schedule's times without the repeats that several calls at one noise level make."""
+    times = np.array(schedule.times)
+    distinct: np.ndarray = times[np.append(True, np.diff(times) < 0)]
+    return distinct
+
+
+def _why_not(schedule: Schedule, sampler: str) -> str | None:
+    """Why no sigmas make ``sampler`` run the schedule; None where they do."""
+    flow = schedule.process.kind == "flow"
+    solver, own = SAMPLERS[sampler][0 if flow else 1], compile(schedule)
+    if solver is None:
+        return f"for {schedule.process.kind} processes that sampler is no solver of this library"
+    if own.noise.shape[1]:
+        return "it adds fresh noise"
+    if not np.all(np.isfinite(levels(schedule.process, schedule.times[:1]))):
+        return f"its first sigma would be infinite (alpha = 0 at t = {schedule.times[0]})"
+    beside = np.flatnonzero(~np.isclose(own.network_times, own.times[:-1], rtol=TOLERANCE, atol=TOLERANCE))
+    if len(beside):
+        i = beside[0]
+        return f"call {i} tells the network {own.network_times[i]:g} at a state of time {own.times[i]:g}"
+    outer = tuple(strides(schedule).tolist())
+    found, ends_clean = named(solver), schedule.process.sigma(outer[-1]) == 0.0
+    calls = (len(outer) - 1) * len(found.blocks or [()]) - (ends_clean and len(found.blocks) > 1)
+    if calls != schedule.nfe:
+        return f"it would make {calls} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
+    try:
+        theirs = found.schedule(schedule.process, calls, lambda process, nfe: outer, lower_order_final=False)
+    except InvalidInput as error:
+        return f"it cannot be laid out over the schedule's noise levels ({error})"
+    if compile(theirs).close_to(own, TOLERANCE):
+        return None
+    if schedule.rows is not None:
+        return "its rows are fitted, and they are not that sampler's"
+    for i, (step, wanted) in enumerate(zip(schedule.canonical().steps, theirs.canonical().steps, strict=True)):
+        if step != wanted:
+            return f"steps[{i}] is {step}, where the sampler takes {wanted}"
+    return "its rows are not that sampler's"

@@ -1,0 +1,112 @@
+"""What a diffusers scheduler's settings mean here: its noise law, the times of its states, what it tells the network.
+
+| family | states | sigmas | example |
+|---|---|---|---|
+| index | x_t of a table of ᾱ | none: time steps index the table | DDIM |
+| table | x_t of a table of ᾱ | σ/α | DPMSolverMultistep |
+| scaled | x_t/α of a table of ᾱ | σ/α | Euler |
+| flow | x_t of the straight path | σ | FlowMatchEuler |
+| edm | x_0 + σ ε, network preconditioned | σ | EDMEuler |
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fewstep.errors import InvalidInput
+from fewstep.models.base import reading
+from fewstep.processes import VE, Discrete, Flow, Process
+
+__all__ = ["FAMILIES", "Settings", "read"]
+
+SAME = 1e-5  # relative; float32 tables
+FAMILIES = {
+    "DDIMScheduler": "index",
+    "DDPMScheduler": "index",
+    "PNDMScheduler": "index",
+    "DEISMultistepScheduler": "table",
+    "DPMSolverMultistepScheduler": "table",
+    "DPMSolverSinglestepScheduler": "table",
+    "SASolverScheduler": "table",
+    "UniPCMultistepScheduler": "table",
+    "EulerAncestralDiscreteScheduler": "scaled",
+    "EulerDiscreteScheduler": "scaled",
+    "HeunDiscreteScheduler": "scaled",
+    "LMSDiscreteScheduler": "scaled",
+    "FlowMatchEulerDiscreteScheduler": "flow",
+    "FlowMatchHeunDiscreteScheduler": "flow",
+    "EDMDPMSolverMultistepScheduler": "edm",
+    "EDMEulerScheduler": "edm",
+}
+PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """``times`` (N+1,) of the states and ``told`` (N,), both in the process's units; ``scale`` (N+1,) makes the
+    scheduler's states ours. A network output F read at a state of time t means D = p·x + q·F: ``assumed`` (p, q) as the
+    scheduler reads it, at the state's time; ``meant`` as our denoisers read it, at the time that the network is told.
+    """
+
+    process: Process
+    times: np.ndarray
+    told: np.ndarray
+    scale: np.ndarray
+    assumed: tuple[np.ndarray, np.ndarray]
+    meant: tuple[np.ndarray, np.ndarray]
+
+
+def read(scheduler: Any, family: str) -> Settings:
+    """What a scheduler means once its set_timesteps has been called; raises `InvalidInput` where it means nothing."""
+    config = scheduler.config
+    told = np.array(scheduler.timesteps.tolist(), dtype=np.float64)
+    if family == "edm":
+        return _edm(scheduler, told)
+    if family == "flow" or config.get("use_flow_sigmas", False):
+        sigmas = np.array(scheduler.sigmas.tolist(), dtype=np.float64)
+        return _settings(Flow(), sigmas, told / config.num_train_timesteps, np.ones(len(sigmas)), "flow")
+    try:
+        process = Discrete(scheduler.alphas_cumprod.double().tolist())
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"the scheduler's table of alphas is no noise law here ({error}): rescale_betas_zero_snr?"
+        ) from error
+    times = np.append(told, _last(scheduler)) if family == "index" else _placed(process, scheduler.sigmas, told)
+    scale = np.asarray(process.alpha(times)) if family == "scaled" else np.ones(len(times))
+    return _settings(process, times, told, scale, PREDICTIONS.get(config.prediction_type, ""))
+
+
+def _settings(process: Process, times: np.ndarray, told: np.ndarray, scale: np.ndarray, prediction: str) -> Settings:
+    if not prediction:
+        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(PREDICTIONS)}")
+    assumed, meant = reading(prediction, process, times[:-1]), reading(prediction, process, told)
+    return Settings(process, times, told, scale, assumed, meant)
+
+
+def _last(scheduler: Any) -> float:
+    """The time of the last state of a scheduler that counts in time steps."""
+    stride = scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    end = int(scheduler.timesteps[-1]) - stride
+    return float(end) if end >= 0 else (0.0 if scheduler.config.get("set_alpha_to_one", True) is False else -1.0)
+
+
+def _placed(process: Discrete, sigmas: Any, told: np.ndarray) -> np.ndarray:
+    """The times of sigmas = σ/α, exact where they are those of a whole time step."""
+    rho = np.array(sigmas.tolist(), dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        times = np.where(rho > 0, process.time(-np.log(rho)), process.t_zero)
+    whole = np.round(np.append(told, times[-1]))
+    near = np.abs(np.exp(-process.log_snr(np.clip(whole, 0, process.t_max))) - rho) <= SAME * rho
+    return np.clip(np.where(near, whole, times), process.t_zero, process.t_max)
+
+
+def _edm(scheduler: Any, told: np.ndarray) -> Settings:
+    """EDM's preconditioned networks: c_skip·x + c_out·F at the level they are told, as (log σ)/4."""
+    config = scheduler.config
+    sigmas = np.array(scheduler.sigmas.tolist(), dtype=np.float64)
+    process = VE(t_min=min(config.sigma_min, sigmas[-1]), t_max=max(config.sigma_max, sigmas[0]))
+    data, total = config.sigma_data**2, sigmas[:-1] ** 2 + config.sigma_data**2
+    sign = 1.0 if config.prediction_type == "epsilon" else -1.0
+    weights = data / total, sign * sigmas[:-1] * config.sigma_data / np.sqrt(total)
+    return Settings(process, sigmas, sigmas[:-1], np.ones(len(sigmas)), weights, weights)

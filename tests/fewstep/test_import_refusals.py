@@ -1,0 +1,104 @@
+"""What cannot be read out of a diffusers scheduler is said, and the scheduler is left as it was."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DEISMultistepScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    UniPCMultistepScheduler,
+)
+
+from fewstep.errors import InvalidInput
+from fewstep.importer import from_diffusers
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")  # diffusers'
+
+
+def test_the_scheduler_is_left_alone() -> None:
+    """A copy is set and run: a pipeline in the middle of things goes on as before."""
+    scheduler = DPMSolverMultistepScheduler()
+    scheduler.set_timesteps(9)
+    x = torch.ones(1, 3)
+    scheduler.step(x, scheduler.timesteps[0], x)
+    before = copy.deepcopy(scheduler.__dict__)
+    from_diffusers(scheduler, 4)
+    assert scheduler.step_index == 1
+    assert torch.equal(scheduler.timesteps, before["timesteps"])
+    assert torch.equal(scheduler.model_outputs[-1], before["model_outputs"][-1])
+
+
+def test_custom_time_steps_and_sigmas() -> None:
+    """What set_timesteps takes besides a number of steps."""
+    times = [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]
+    schedule = from_diffusers(DPMSolverMultistepScheduler(), timesteps=times)
+    assert schedule.times == (*map(float, times), -1.0)
+    sigmas = [14.6, 3.0, 0.7, 0.0]
+    schedule = from_diffusers(EulerDiscreteScheduler(), sigmas=sigmas)
+    law = schedule.process
+    np.testing.assert_allclose(
+        law.sigma(np.array(schedule.times)) / law.alpha(np.array(schedule.times)), sigmas, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("setting", ["clip_sample", "thresholding"])
+def test_what_is_not_linear_is_refused(setting: str) -> None:
+    """Clipping is no part of a schedule; the message says how to go on."""
+    quiet = {"clip_sample": False} | {setting: True}
+    with pytest.raises(InvalidInput, match=f"has {setting} on, which no schedule says: make it with {setting}=False"):
+        from_diffusers(DDPMScheduler(**quiet), 5)
+
+
+def test_unknown_classes_are_refused() -> None:
+    """The message lists the known ones."""
+    with pytest.raises(InvalidInput, match="cannot read a schedule out of LCMScheduler; known: DDIMScheduler"):
+        from_diffusers(LCMScheduler(), 4)
+
+
+def test_settings_that_make_nan_are_refused() -> None:
+    """UniPC's bh1 divides infinity by infinity where the last sigma is zero."""
+    with pytest.raises(InvalidInput, match=r"makes NaN or infinity of ordinary states.*final_sigmas_type"):
+        from_diffusers(UniPCMultistepScheduler(solver_type="bh1"), 5)
+
+
+def test_settings_that_the_scheduler_fails_with_are_refused() -> None:
+    """Its third order cannot reach a last sigma of zero."""
+    with pytest.raises(InvalidInput, match="UniPCMultistepScheduler itself fails with these settings"):
+        from_diffusers(UniPCMultistepScheduler(solver_order=3, lower_order_final=False), 5)
+
+
+def test_a_last_step_without_length_is_refused() -> None:
+    """Karras' spacing with sigma_min, and DEIS on a flow, repeat the smallest sigma: a call that changes nothing."""
+    flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    karras = DPMSolverMultistepScheduler(use_karras_sigmas=True, final_sigmas_type="sigma_min")
+    for scheduler in (karras, DEISMultistepScheduler(solver_order=1, **flow)):
+        with pytest.raises(InvalidInput, match="its last step has no length"):
+            from_diffusers(scheduler, 5)
+
+
+def test_a_table_that_ends_in_pure_noise_is_refused() -> None:
+    """A table of ᾱ has no zero in it here."""
+    scheduler = DDIMScheduler(rescale_betas_zero_snr=True, clip_sample=False, prediction_type="v_prediction")
+    with pytest.raises(InvalidInput, match="rescale_betas_zero_snr"):
+        from_diffusers(scheduler, 5)
+
+
+@pytest.mark.parametrize("given", [{}, {"num_inference_steps": 0}, {"num_inference_steps": -3}])
+def test_a_number_of_steps_is_wanted(given: dict) -> None:
+    """At least one, or times."""
+    with pytest.raises(InvalidInput, match="pass a number of inference steps, at least 1, or timesteps or sigmas"):
+        from_diffusers(DDIMScheduler(clip_sample=False), **given)
+
+
+def test_what_set_timesteps_does_not_take_is_refused() -> None:
+    """The scheduler's own words are passed on."""
+    with pytest.raises(InvalidInput, match="DDIMScheduler does not take"):
+        from_diffusers(DDIMScheduler(clip_sample=False), sigmas=[1.0, 0.0])
+    with pytest.raises(InvalidInput, match=r"UniPCMultistepScheduler does not take.*use_flow_sigmas"):
+        from_diffusers(UniPCMultistepScheduler(), sigmas=[1.0, 0.0])
