@@ -122,7 +122,8 @@ def hand_made(denoiser: Denoiser, nfe: int) -> dict[str, Schedule]:
             denoiser.process, nfe, grid, lower
         )
         for solver in solvers.names()
-        for grid in grids.names()
+        if not solvers.named(solver).stochastic and solvers.named(solver).applies(denoiser.process)
+        for grid in grids.suitable(denoiser.process)
         for lower in (True, False)
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fewstep import Schedule, Step
 from fewstep.steps.exponential import first_factor
-from search.space import FACTORS, GAP_RANGE, GENES, Space
+from search.space import FACTORS, GAP_RANGE, GENES, Space, with_genes
 
 __all__ = ["cross", "mutate", "uniform"]
 
@@ -23,7 +23,7 @@ def uniform(space: Space, rng: np.random.Generator) -> Schedule:
     for _ in range(space.nfe):
         genes: dict[str, Any] = {gene: values[rng.integers(len(values))] for gene, values in GENES.items()}
         genes |= {gene: rng.uniform(*bounds) for gene, bounds in FACTORS.items()}
-        steps.append(Step(**genes))
+        steps.append(with_genes(Step(), genes))
     return space.build(np.clip(rng.normal(0, WIDTH, space.nfe), -GAP_RANGE, GAP_RANGE), steps)
 
 
@@ -42,7 +42,7 @@ def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule
     for step, gap in zip(parent.steps, gaps, strict=True):
         if change_genes:
             changed = {gene: values[rng.integers(len(values))] for gene, values in GENES.items()}
-            step = replace(step, **{gene: value for gene, value in changed.items() if rng.random() < GENE_RATE})
+            step = with_genes(step, {gene: value for gene, value in changed.items() if rng.random() < GENE_RATE})
         if move_factors:
             step = _moved(step, float(gap), strength, rng)
         steps.append(step)
@@ -54,6 +54,10 @@ def _moved(step: Step, gap: float, strength: float, rng: np.random.Generator) ->
     if step.order > 1 and rng.random() < FACTOR_RATE:
         slope = (first_factor(gap, step.prediction, step.scale, step.slope) - 1) / gap
         step = replace(step, scale="linear", slope=np.clip(slope + rng.normal(0, strength), *FACTORS["slope"]))
+    if step.corrector and rng.random() < FACTOR_RATE:
+        slope = (first_factor(gap, step.prediction, step.corrector_scale, step.corrector_slope) - 1) / gap
+        slope = np.clip(slope + rng.normal(0, strength), *FACTORS["corrector_slope"])
+        step = replace(step, corrector_scale="linear", corrector_slope=slope)
     if step.order > 2 and rng.random() < FACTOR_RATE:
         step = replace(step, second=np.clip(step.second + rng.normal(0, 3 * strength), *FACTORS["second"]))
     return step

@@ -1,7 +1,8 @@
-"""The search space: times × order × prediction × factors of the derivatives, as named parameters and back.
+"""The search space: times × order × prediction × factors × corrector, as named parameters and back.
 
 The times are fixed at both ends; between them the gaps in λ are a softmax of one free number per step, so that every
-point of the space is a valid schedule.
+point of the space is a valid schedule. Multistep schedules in λ are points of it; singlestep solvers, other variables
+and fixed weights are not (`Space.holds`).
 """
 
 from dataclasses import dataclass, replace
@@ -12,15 +13,33 @@ import numpy as np
 from fewstep import Schedule, Step
 from fewstep.processes import Process
 
-__all__ = ["GAP_RANGE", "FACTORS", "GENES", "Space"]
+__all__ = ["FACTORS", "GAP_RANGE", "GENES", "Space", "with_genes"]
 
 GAP_RANGE = 5.0  # |log(gap / geometric mean of the gaps)|; every baseline grid up to 50 calls lies inside
 GENES: dict[str, tuple[Any, ...]] = {
     "order": (1, 2, 3, 4),
     "prediction": ("data", "noise"),
     "scale": ("none", "bh1", "bh2", "linear"),
+    "corrector": (False, True),  # of one order more than the step
+    "corrector_scale": ("none", "bh1", "bh2", "linear"),
 }
-FACTORS: dict[str, tuple[float, float]] = {"slope": (-0.5, 0.5), "second": (-0.5, 1.5)}  # continuous genes
+FACTORS: dict[str, tuple[float, float]] = {  # continuous genes
+    "slope": (-0.5, 0.5),
+    "second": (-0.5, 1.5),
+    "corrector_slope": (-0.5, 0.5),
+}
+SIMPLE = Step()
+
+
+def with_genes(step: Step, genes: dict[str, Any]) -> Step:
+    """The step with some of its genes changed.
+
+    >>> with_genes(Step(order=2), {"corrector": True})
+    Step(order=2, corrector=3)
+    """
+    given = {"corrector": step.corrector > 0, **genes}
+    order = given.get("order", step.order)
+    return replace(step, **(given | {"corrector": order + 1 if given["corrector"] else 0}))
 
 
 @dataclass(frozen=True)
@@ -38,25 +57,47 @@ class Space:
         return (self.process.t_max, *(float(t) for t in self.process.time(inner)), self.process.t_min)
 
     def logits(self, schedule: Schedule) -> np.ndarray:
-        """The free numbers (nfe,) of a schedule's times: log λ-gaps with mean zero, clipped to the range."""
+        """The free numbers (nfe,) of a schedule's falling times: log λ-gaps with mean zero, clipped to the range."""
         gaps = np.log(np.diff(self.process.log_snr(np.array(schedule.times))))
         logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
         return logits
 
     def build(self, logits: np.ndarray, steps: list[Step]) -> Schedule:
-        """The schedule with these λ-gaps and steps, orders cut to the outputs at hand, in canonical form."""
-        cut = (replace(step, order=min(step.order, i + 1)).canonical() for i, step in enumerate(steps))
-        return Schedule(self.process, self.times(logits), tuple(cut))
+        """The schedule with these λ-gaps and steps, in canonical form.
+
+        Orders are cut to the outputs at hand, and the last step's corrector is left out.
+        """
+        cut = []
+        for i, step in enumerate(steps):
+            order = min(step.order, i + 1)
+            cut.append(replace(step, order=order, corrector=order + 1 if step.corrector and i + 1 < self.nfe else 0))
+        return Schedule(self.process, self.times(logits), tuple(cut)).canonical()
+
+    def holds(self, schedule: Schedule) -> bool:
+        """Whether the schedule is a point of the space, to the rounding of its times."""
+        return all(
+            with_genes(SIMPLE, _genes(step)) == step and step.scale in GENES["scale"]
+            for step in schedule.canonical().steps
+        )
+
+    def moves(self, schedule: Schedule) -> bool:
+        """Whether the schedule keeps its meaning on other times: every step starts where the last one ended."""
+        return all(step.start == -1 for step in schedule.steps)
 
     def decode(self, params: dict[str, Any]) -> Schedule:
         """The schedule of a point of the space."""
         logits = np.array([params[f"gap_{i}"] for i in range(self.nfe)])
-        steps = [Step(**{gene: params[f"{gene}_{i}"] for gene in (*GENES, *FACTORS)}) for i in range(self.nfe)]
+        named = (*GENES, *FACTORS)
+        steps = [with_genes(SIMPLE, {gene: params[f"{gene}_{i}"] for gene in named}) for i in range(self.nfe)]
         return self.build(logits, steps)
 
     def encode(self, schedule: Schedule) -> dict[str, Any]:
-        """The point of a schedule; `decode` gives back the schedule's canonical form, to rounding."""
+        """The point of a schedule that the space holds; `decode` gives back its canonical form, to rounding."""
         params: dict[str, Any] = {f"gap_{i}": float(g) for i, g in enumerate(self.logits(schedule))}
         for i, step in enumerate(schedule.canonical().steps):
-            params |= {f"{gene}_{i}": getattr(step, gene) for gene in (*GENES, *FACTORS)}
+            params |= {f"{gene}_{i}": value for gene, value in _genes(step).items()}
         return params
+
+
+def _genes(step: Step) -> dict[str, Any]:
+    return {gene: getattr(step, gene) for gene in (*GENES, *FACTORS)} | {"corrector": step.corrector > 0}

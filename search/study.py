@@ -107,7 +107,7 @@ class GuidedSampler(BaseSampler):
         self, study: OptunaStudy, trial: FrozenTrial, rng: np.random.Generator
     ) -> list[tuple[Schedule, str]]:
         space = self._space
-        scored = [(t.score.value, t.schedule) for t in self._trials if t.score is not None]
+        scored = [(t.score.value, t.schedule) for t in self._trials if t.score is not None and space.holds(t.schedule)]
         elite = [schedule for _, schedule in sorted(scored, key=lambda pair: pair[0])[:ELITE]]
         made = [(proposals.uniform(space, rng), "uniform") for _ in range(UNIFORMS)]
         if not elite:
@@ -145,14 +145,14 @@ class Study:
         self._study = optuna.create_study(sampler=self._sampler)
 
     def add(self, trial: Trial) -> None:
-        """Take a trial that was not asked for."""
-        value = None if trial.score is None else trial.score.value
+        """Take a trial that was not asked for; one outside the space only counts, for there is nothing to vary."""
+        value, held = None if trial.score is None else trial.score.value, self._space.holds(trial.schedule)
         self._study.add_trial(
             create_trial(
-                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
-                params=self._space.encode(trial.schedule),
-                distributions=self._sampler.distributions,
-                value=value,
+                state=TrialState.COMPLETE if held and value is not None else TrialState.FAIL,
+                params=self._space.encode(trial.schedule) if held else {},
+                distributions=self._sampler.distributions if held else {},
+                value=value if held else None,
             )
         )
         self.trials.append(trial)
