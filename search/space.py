@@ -57,7 +57,7 @@ class Space:
         return (self.process.t_max, *(float(t) for t in self.process.time(inner)), self.process.t_min)
 
     def logits(self, schedule: Schedule) -> np.ndarray:
-        """The free numbers (nfe,) of a schedule's times, which fall: log λ-gaps with mean zero, clipped to the range."""
+        """The free numbers (nfe,) of a schedule's falling times: log λ-gaps with mean zero, clipped to the range."""
         gaps = np.log(np.diff(self.process.log_snr(np.array(schedule.times))))
         logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
         return logits

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from fewstep import Schedule, processes
+from fewstep import Schedule, processes, solvers
 from fewstep.problem import Prediction, Score, Trial
 from search.baselines import baselines
 from search.space import Space
@@ -89,6 +89,18 @@ def test_forecasts_travel_with_their_trials() -> None:
     asked = advance(seeded(oracle), 2).trials[10:]
     for trial in asked:
         assert trial.predicted == pytest.approx(np.log(cost(trial.schedule)))
+
+
+def test_the_best_trial_may_lie_outside_the_space() -> None:
+    """A solver that the space does not hold counts as a trial, but what is varied are the best ones inside."""
+    study = seeded(oracle)
+    for number, name in enumerate(("heun", "ipndm-4"), start=len(study.trials)):
+        schedule = solvers.named(name).schedule(SPACE.process, SPACE.nfe, "time")
+        assert not SPACE.holds(schedule)
+        study.add(Trial(number, schedule, Score(1e-9, 0.0, 1, 4), "baseline"))
+    asked = advance(study, 3).trials[12:]
+    assert [trial.number for trial in asked] == list(range(12, 24))
+    assert all(SPACE.holds(trial.schedule) for trial in asked)
 
 
 def test_a_study_of_failures_still_proposes() -> None:

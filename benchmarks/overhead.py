@@ -1,0 +1,156 @@
+"""What a step costs beside the network: our loop and scheduler against diffusers' own, on latents of Stable Diffusion.
+
+``python -m benchmarks.overhead [--quick] [--threads N] [--out FILE]`` writes JSON: for each method and number of calls
+the microseconds of a step (median over interleaved rounds, the network replaced by tensors made before) and their
+ratio to diffusers' class, which runs the very same schedule (`fewstep.importer.from_diffusers`); and, for the way a
+step is summed, three ways side by side: short sums in place, rows as they stand, one matrix product over all history.
+"""
+
+import json
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
+
+import fewstep
+from fewstep import compile, models, plan
+from fewstep.history import History
+from fewstep.importer import from_diffusers
+from fewstep.scheduler import FewstepScheduler
+
+SHAPE = (16, 4, 64, 64)
+CALLS = (8, 20)
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+METHODS = {"dpmpp-2m": DPMSolverMultistepScheduler, "unipc-2": UniPCMultistepScheduler}
+AIM = 0.33
+
+Run = Callable[[], Any]
+
+
+def stepping(scheduler: Any, calls: int, start: torch.Tensor, outputs: list[torch.Tensor]) -> Run:
+    """The loop of a pipeline with that scheduler, less the network."""
+
+    def run() -> torch.Tensor:
+        scheduler.set_timesteps(calls)
+        x = start
+        for t, output in zip(scheduler.timesteps, outputs, strict=True):
+            x = scheduler.step(output, t, x, return_dict=False)[0]
+        return x
+
+    return run
+
+
+def sampling(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch.Tensor]) -> Run:
+    """`fewstep.sample` with a denoiser that hands out what is there."""
+    given = iter(())
+
+    def run() -> torch.Tensor:
+        nonlocal given
+        given = iter(outputs)
+        return fewstep.sample(denoiser, schedule, start)
+
+    denoiser = models.from_callable(lambda x, t: next(given), schedule.process)
+    return run
+
+
+def summing(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch.Tensor]) -> dict[str, Run]:
+    """The sums alone, three ways, for a network that predicts data."""
+    tableau = compile(schedule)
+    moves = plan.make(tableau)
+
+    def short() -> torch.Tensor:
+        history, x = History(), start
+        for move, output in zip(moves, outputs, strict=True):
+            x = history.advance(move, x, output)
+        return x
+
+    def rows() -> torch.Tensor:
+        x = start
+        for i in range(tableau.calls):
+            x = float(tableau.start[i]) * start
+            for weight, output in zip(tableau.outputs[i].tolist(), outputs[: i + 1], strict=False):
+                x.add_(output, alpha=weight)
+        return x
+
+    weights = torch.tensor(tableau.outputs, dtype=start.dtype)
+    first = torch.tensor(tableau.start, dtype=start.dtype)
+    stack = torch.empty(1 + tableau.calls, start.numel())
+
+    def product() -> torch.Tensor:
+        stack[0] = start.view(-1)
+        x = start
+        for i, output in enumerate(outputs):
+            stack[1 + i] = output.reshape(-1)
+            x = (torch.cat([first[i : i + 1], weights[i, : i + 1]]) @ stack[: i + 2]).view_as(start)
+        return x
+
+    return {"short sums": short, "rows as they stand": rows, "one matrix product": product}
+
+
+def measure(contestants: dict[str, Run], rounds: int, steps: int) -> dict[str, float]:
+    """Median microseconds of a step; every round runs all contestants, so that they share the machine's moods."""
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    for i in range(rounds + 2):
+        for name, run in contestants.items():
+            begun = time.perf_counter()
+            run()
+            if i >= 2:  # the first rounds warm up
+                taken[name].append((time.perf_counter() - begun) / steps * 1e6)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def compare(name: str, calls: int, rounds: int) -> dict[str, Any]:
+    """One method with one number of calls, everybody in one run."""
+    generator = torch.Generator().manual_seed(0)
+    start, *outputs = (torch.randn(SHAPE, generator=generator) for _ in range(calls + 1))
+    theirs = METHODS[name](**BETAS)
+    schedule = from_diffusers(theirs, calls)
+    ours = FewstepScheduler.from_schedule(schedule)
+    known = {
+        type(theirs).__name__: stepping(theirs, calls, start, outputs),
+        "FewstepScheduler": stepping(ours, calls, start, outputs),
+        "fewstep.sample": sampling(schedule, start, outputs),
+    }
+    times = measure(known | summing(schedule, start, outputs), rounds, calls)
+    base = times[type(theirs).__name__]
+    return {
+        "method": name,
+        "calls": calls,
+        "microseconds": {key: round(value, 1) for key, value in times.items()},
+        "ratio": {key: round(value / base, 3) for key, value in times.items() if key != type(theirs).__name__},
+    }
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="Few rounds, to see that it runs.")] = False,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Where to write the JSON; else it is printed.")] = None,
+) -> None:
+    """Measure what a step costs beside the network."""
+    warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
+    torch.set_num_threads(threads)
+    rows = [compare(name, calls, 3 if quick else 40) for name in METHODS for calls in CALLS]
+    report = {
+        "latents": SHAPE,
+        "aim": AIM,
+        "machine": {"processor": platform.machine(), "threads": threads, "torch": torch.__version__},
+        "rows": rows,
+        "met": all(row["ratio"][name] <= AIM for row in rows for name in ("FewstepScheduler", "fewstep.sample")),
+    }
+    text = json.dumps(report, indent=2)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
