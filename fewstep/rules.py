@@ -8,7 +8,7 @@ from fewstep.errors import InvalidSchedule
 from fewstep.step import Step
 from fewstep.steps.move import Law
 
-__all__ = ["MIN_GAP", "check"]
+__all__ = ["MIN_GAP", "check", "places", "reach"]
 
 MIN_GAP = 1e-6  # in λ; closer outputs differ by rounding only, and their difference quotients are noise
 
