@@ -164,6 +164,9 @@ def _moments(run: Run, law: Process, step: Step, form: str, s: float, t: float, 
         return [first]
     if form == "data" and step.form != "velocity" and kept * run.sigma(t) == 0:  # all weight lies at the end
         return [run.alpha(t) * _place(run, step, s)(t) ** k for k in range(count)]
+    if step.variable == "rho" and form == "noise":  # the kernel is the variable
+        fall = run.rho(t) - run.rho(s)
+        return [first, *(run.alpha(t) * fall ** (k + 1) / (k + 1) for k in range(1, count))]
     if step.variable == "lambda":
         return [first, *_against_exponential(run, form, s, t, kept, count)]
     return [first, *_by_parts(run, law, step, form, s, t, count)]
@@ -182,7 +185,7 @@ def _by_parts(run: Run, law: Process, step: Step, form: str, s: float, t: float,
     """∫ x^k dw = x_t^k w_t − ∫ w·k·x^{k−1} dx, over times, in panels that crowd at both ends of time."""
     low = max(t - law.t_zero, 1e-18 * (s - law.t_zero))
     edges = np.geomspace(low, s - law.t_zero, 150) + law.t_zero
-    edges = np.concatenate([[t], edges, [k for k in law.knots if t < k < s]])
+    edges = np.concatenate([[t, s], edges, [k for k in law.knots if t < k < s]])
     if law.t_max < 1.5:  # α may vanish at t = 1
         edges = np.concatenate([edges, 1 - np.geomspace(max(1 - s, 1e-18), 1 - t, 60)])
     at, weights = _panels(np.unique(edges[(edges >= t) & (edges <= s)]))
