@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import fewstep
 from fewstep import Schedule, Step, compile, processes, solvers
-from fewstep.errors import InvalidInput, InvalidSchedule
+from fewstep.errors import InvalidInput
 from fewstep.step import PREDICTIONS, VARIABLES
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
+from tests.fewstep.drawn import schedules
 
 SCHEMA = json.loads((Path(fewstep.__file__).parent / "schedule.schema.json").read_text())
 PAGE = (Path(__file__).parents[2] / "docs" / "schedule-format.md").read_text()
@@ -81,45 +82,10 @@ def test_steps_have_the_same_entries_words_and_defaults() -> None:
     assert stated["noise"]["enum"] == list(KINDS)
 
 
-offsets = st.lists(st.integers(-4, -1), min_size=1, max_size=4, unique=True).map(tuple)
-choices = {
-    "prediction": st.sampled_from(PREDICTIONS),
-    "order": st.integers(1, 4),
-    "scale": st.sampled_from(sorted(SCALES)),
-    "slope": st.floats(-0.5, 0.5),
-    "second": st.floats(-2, 2),
-    "start": st.integers(-4, -1),
-    "variable": st.sampled_from(VARIABLES),
-    "points": st.lists(offsets, max_size=3).map(tuple),
-    "weights": st.sampled_from([(), (1.0,), (1.5, -0.5), (0.25, 0.25, 0.5)]),
-    "corrector": st.sampled_from([0, 2, 3, 4, 5]),
-    "corrector_scale": st.sampled_from(sorted(SCALES)),
-    "corrector_slope": st.floats(-0.5, 0.5),
-    "eta": st.floats(0, 1.5),
-    "noise": st.sampled_from(sorted(KINDS)),
-    "offset": st.floats(-1e-4, 0),
-}
-
-
-@given(st.data())
-@settings(max_examples=300)
-def test_every_valid_schedule_is_valid_in_the_schema(data: st.DataObject) -> None:
-    """Named solvers with single choices changed at random, wherever that leaves a valid schedule; rows too."""
-    law = data.draw(st.sampled_from(LAWS))
-    name = data.draw(st.sampled_from([name for name in solvers.names() if solvers.named(name).applies(law)]))
-    schedule = solvers.named(name).schedule(law, data.draw(st.integers(1, 7)))
-    changes = data.draw(st.lists(st.sampled_from(sorted(choices)), max_size=4, unique=True))
-    at = data.draw(st.integers(0, schedule.nfe - 1))
-    for field in changes:
-        value = data.draw(choices[field])
-        try:
-            step = replace(schedule.steps[at], **{field: value})
-            schedule = replace(schedule, steps=(*schedule.steps[:at], step, *schedule.steps[at + 1 :]))
-        except InvalidSchedule:
-            continue
-    if data.draw(st.booleans()):
-        schedule = replace(schedule, rows=compile(replace(schedule, steps=schedule.steps)))
-    READER.validate(document(schedule))
+@given(schedules(), st.booleans())
+def test_every_valid_schedule_is_valid_in_the_schema(schedule: Schedule, fitted: bool) -> None:
+    """Schedules from the whole space, with rows of their own or without."""
+    READER.validate(document(replace(schedule, rows=compile(schedule)) if fitted else schedule))
 
 
 def test_the_page_names_every_entry() -> None:
