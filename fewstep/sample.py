@@ -11,8 +11,8 @@ from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.history import History
 from fewstep.models.base import Denoiser, reading, unwrap
 from fewstep.processes import Process
-from fewstep.schedule import Schedule
-from fewstep.tableau import Tableau, compile
+from fewstep.schedule import Schedule, compile
+from fewstep.tableau import Tableau
 
 __all__ = ["Generators", "sample", "states"]
 

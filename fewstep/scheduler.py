@@ -19,8 +19,7 @@ from fewstep import plan
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.history import History
 from fewstep.models.base import per_sample, reading
-from fewstep.schedule import Schedule
-from fewstep.tableau import compile
+from fewstep.schedule import Schedule, compile
 
 __all__ = ["FewstepScheduler"]
 
