@@ -229,8 +229,7 @@ def test_noise_that_outgrows_its_law_is_measured() -> None:
     """SDE-DPM-Solver on noise predictions adds more than it takes away: rows as found."""
     settings = {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", **SD}
     schedule = from_diffusers(DPMSolverMultistepScheduler(**settings), 20)
-    assert schedule.rows is not None
-    assert compile(schedule).noise.shape == (20, 20)
+    assert schedule.rows.noise.shape == (20, 20)
 
 
 @pytest.mark.parametrize(
