@@ -25,7 +25,8 @@ from fewstep.models.reference import ModelReference
 from fewstep.problem import Trial
 from search.pool.local import LocalPool
 from search.run import run
-from storage.jobs import Jobs, LeaseLost
+from storage.jobs import Jobs
+from storage.lease import LeaseLost
 from storage.store import Store
 from storage.values import Claim
 
