@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from fewstep.errors import InvalidModel
-from fewstep.models import header
+from fewstep.models import conditions, header
+from fewstep.models.base import Denoiser
+from fewstep.models.decoupled import TwoHeads
 from fewstep.models.layout import Layout, locate
 from fewstep.models.manifest import Manifest
-from fewstep.models.network import NetworkDenoiser, Plain, Reading
+from fewstep.models.network import NetworkDenoiser, reading
 
 __all__ = ["open_network"]
 
@@ -18,7 +20,7 @@ Tensors = Mapping[str, torch.Tensor]
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
-def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> NetworkDenoiser:
+def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> Denoiser:
     """The denoiser of a model folder whose manifest was read before; its weights are checked before they are mapped.
 
     Raises `InvalidModel` where weights and config do not belong together, or where diffusers is missing.
@@ -26,8 +28,21 @@ def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
     layout = locate(folder)
     network, dtype = _load(manifest, layout)
     network.to(device)
-    call = CALLS[manifest.network]
-    return NetworkDenoiser(lambda x, told, given: call(network, x, told, given), _reading(manifest), dtype)
+    call, total, guided = CALLS[manifest.network], manifest.conditions, manifest.guidance != 1.0
+    if manifest.prediction == "heads":
+        return TwoHeads(lambda x, told: call(network, x.to(dtype), told.float(), {}).sample, manifest.process)
+    given, negative = conditions.load(layout.conditions, total, manifest.config, dtype, device)
+    if network.config.get("guidance_embeds"):  # distilled: the network is told the guidance, and one pass does
+        given["guidance"], guided = torch.tensor([manifest.guidance], device=device), False
+    return NetworkDenoiser(
+        lambda x, told, rows: call(network, x, told, rows).sample,
+        reading(manifest),
+        dtype,
+        given,
+        negative if guided else None,
+        total,
+        manifest.guidance,
+    )
 
 
 def _load(manifest: Manifest, layout: Layout) -> tuple[Any, torch.dtype]:
@@ -60,13 +75,46 @@ def _load(manifest: Manifest, layout: Layout) -> tuple[Any, torch.dtype]:
     return network.eval().requires_grad_(False), dtype
 
 
-def _reading(manifest: Manifest) -> Reading:
-    return Plain(manifest.process, manifest.prediction, manifest.time_scale)
+def _unet(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
+    return network(x, told, class_labels=given.get("labels"))
 
 
-def _unet(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> torch.Tensor:
-    output: torch.Tensor = network(x, told, class_labels=given.get("labels")).sample
-    return output
+def _text_unet(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
+    added = {"text_embeds": given["pooled"], "time_ids": given["time_ids"]} if "time_ids" in given else None
+    return network(x, told, given["prompt"], class_labels=given.get("labels"), added_cond_kwargs=added)
 
 
-CALLS: dict[str, Callable[[Any, torch.Tensor, torch.Tensor, Tensors], torch.Tensor]] = {"UNet2DModel": _unet}
+def _dit(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
+    return network(x, timestep=told, class_labels=given["labels"])
+
+
+def _sd3(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
+    return network(x, encoder_hidden_states=given["prompt"], pooled_projections=given["pooled"], timestep=told)
+
+
+def _flux(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
+    """Pixels go in by twos as tokens, with their places; the time is that of the straight path, in [0, 1]."""
+    (b, c, h, w), p = x.shape, 2
+    tokens = x.reshape(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * p * p)
+    rows, columns = torch.meshgrid(torch.arange(h // p), torch.arange(w // p), indexing="ij")
+    places = torch.stack([torch.zeros_like(rows), rows, columns], -1).reshape(-1, 3).to(x)
+    made = network(
+        tokens,
+        encoder_hidden_states=given["prompt"],
+        pooled_projections=given["pooled"],
+        timestep=told / 1000,
+        img_ids=places,
+        txt_ids=places.new_zeros(given["prompt"].shape[1], 3),
+        guidance=given.get("guidance"),
+    )
+    pixels = made.sample.reshape(b, h // p, w // p, c, p, p).permute(0, 3, 1, 4, 2, 5)
+    return type(made)(sample=pixels.reshape(x.shape))
+
+
+CALLS: dict[str, Callable[[Any, torch.Tensor, torch.Tensor, Tensors], Any]] = {
+    "DiTTransformer2DModel": _dit,
+    "FluxTransformer2DModel": _flux,
+    "SD3Transformer2DModel": _sd3,
+    "UNet2DConditionModel": _text_unet,
+    "UNet2DModel": _unet,
+}

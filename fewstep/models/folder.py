@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fewstep.models import program
 from fewstep.models.base import Denoiser
 from fewstep.models.manifest import Manifest
 
@@ -15,6 +16,8 @@ def open(folder: Path | str, device: str = "cpu", manifest: Manifest | None = No
     """
     path = Path(folder)
     manifest = manifest or Manifest.read(path)
+    if manifest.kind == "program":
+        return program.open_program(manifest, path, device)
     from fewstep.models import diffusers  # heavy, and an extra
 
     return diffusers.open_network(manifest, path, device)

@@ -10,7 +10,7 @@ from typing import Any
 from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
-from fewstep.models import header, law
+from fewstep.models import conditions, law
 from fewstep.models.base import PREDICTIONS
 from fewstep.models.layout import Layout, locate, read_json, sha256
 from fewstep.processes import Process
@@ -75,6 +75,9 @@ class Manifest:
             raise InvalidModel(f"conditions is how many there are, got {self.conditions!r}")
         if "quantization_config" in self.config:
             raise InvalidModel("quantised networks cannot be opened: save the network in half precision instead")
+        if self.guidance != 1.0 and not self.conditions:
+            raise InvalidModel("guidance leads away from a condition, but this model has none: leave it at 1")
+        _check_channels(self.config, self.prediction == "heads")
         if self.prediction == "heads" and self.process.kind != "ddm":
             raise InvalidModel(f"the prediction heads belongs to the process ddm, not {self.process.kind}")
         if self.preconditioning == "edm" and self.process.kind != "ve":
@@ -111,7 +114,9 @@ class Manifest:
             kind="program" if layout.program else "diffusers",
             network="" if layout.program else str(config.get("_class_name")),
             config={key: value for key, value in config.items() if not key.startswith("_")},
-            conditions=_conditions(layout, config),
+            conditions=conditions.count(
+                layout.conditions, str(config.get("_class_name")), config, facts.get("guidance", 1.0) != 1.0
+            ),
             files={role: sha256(path) for role, path in sorted(files.items())},
             **facts,
         )
@@ -156,21 +161,18 @@ def _of_scheduler(layout: Layout, process_given: bool) -> dict[str, Any]:
     return facts
 
 
+def _check_channels(config: Mapping[str, Any], heads: bool) -> None:
+    """A network makes as many channels as it takes, twice as many where it has two heads or learns its variance."""
+    taken, made = config.get("in_channels"), config.get("out_channels")
+    if type(taken) is int and type(made) is int and made not in ((2 * taken,) if heads else (taken, 2 * taken)):
+        raise InvalidModel(
+            f"this network makes {made} channels of {taken}; wanted {'' if heads else 'as many or '}twice as many"
+        )
+
+
 def _shape(config: Mapping[str, Any]) -> list[Any] | None:
     """Channels, height and width of a sample, from a network's config."""
     size, channels = config.get("sample_size"), config.get("in_channels")
     if size is None or channels is None:
         return None
     return [channels, *(size if isinstance(size, list) else (size, size))]
-
-
-def _conditions(layout: Layout, config: Mapping[str, Any]) -> int:
-    """How many conditions there are: stored ones, else a network's classes."""
-    if layout.conditions is None:
-        classes = config.get("num_class_embeds") or config.get("num_embeds_ada_norm") or 0
-        return classes if type(classes) is int else 0
-    counts = {entry.name: entry.shape[0] for entry in header.check(layout.conditions) if entry.shape}
-    found = counts.get("prompt") or counts.get("labels")
-    if not found:
-        raise InvalidModel("conditions.safetensors wants labels (n,) or prompt (n, L, D), n at least 1")
-    return found

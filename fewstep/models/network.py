@@ -12,9 +12,11 @@ import torch
 
 from fewstep.errors import InvalidInput
 from fewstep.models.base import to_data
-from fewstep.processes import Process
+from fewstep.models.edm import Edm
+from fewstep.models.manifest import Manifest
+from fewstep.processes import VE, Process
 
-__all__ = ["NetworkDenoiser", "Plain", "Reading"]
+__all__ = ["NetworkDenoiser", "Plain", "Reading", "reading"]
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -57,6 +59,13 @@ class Plain:
         if output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:
             output = output[:, : x.shape[1]]
         return to_data(self.prediction, output, x, t, self.process)
+
+
+def reading(manifest: Manifest) -> Reading:
+    """How a manifest's network is asked and read."""
+    if manifest.preconditioning == "edm" and isinstance(manifest.process, VE):
+        return Edm(manifest.process, manifest.sigma_data, -1.0 if manifest.prediction == "velocity" else 1.0)
+    return Plain(manifest.process, manifest.prediction, manifest.time_scale)
 
 
 @dataclass(frozen=True, eq=False)
