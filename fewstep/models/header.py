@@ -6,7 +6,6 @@ What is claimed must fit exactly: every range has the size that dtype and shape 
 gaps, and the last one ends where the file does.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from math import prod
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fewstep.errors import InvalidModel
+from fewstep.models.layout import parse
 
 __all__ = ["Limits", "TensorEntry", "check", "check_finite"]
 
@@ -84,7 +84,7 @@ def _entries(name: str, file: BinaryIO, size: int, limits: Limits) -> list[Tenso
             f"{name} ({size} bytes) is no safetensors file: its first {LENGTH} bytes give the length of the header, "
             f"which has 2 to {limits.header} bytes and fits in the file, got {length}"
         )
-    content = _parse(name, file.read(length))
+    content = parse(f"the header of {name}", file.read(length))
     metadata = content.pop(METADATA, {})
     if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
         raise InvalidModel(f"{name}: {METADATA} must map text to text")
@@ -102,27 +102,6 @@ def _entries(name: str, file: BinaryIO, size: int, limits: Limits) -> list[Tenso
     if end != size:
         raise InvalidModel(f"{name}: its tensors end at byte {end}, the file at {size}: it was cut or added to")
     return entries
-
-
-def _parse(name: str, text: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise InvalidModel(f"{name}: its header is not JSON as safetensors has it: {str(error)[:200]}") from error
-    if not isinstance(content, dict):
-        raise InvalidModel(f"{name}: its header must be an object of tensors, got {type(content).__name__}")
-    return content
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return made
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
 
 
 def _entry(where: str, name: str, value: Any, first: int, limits: Limits) -> TensorEntry:

@@ -26,6 +26,11 @@ def arrive(folders: ModelFolders, text: str, digest: str = DIGEST) -> Path:
             return folders.keep(folder, digest)
 
 
+def _written(folder: Path) -> Path:
+    (folder / "file").write_text("x")
+    return folder / "file"
+
+
 def test_a_folder_is_kept_under_its_digest(folders: ModelFolders) -> None:
     """What was written lies at its place, what came first stays, and nothing is left on the way."""
     assert arrive(folders, "one") == folders.path(DIGEST)
@@ -41,8 +46,7 @@ def test_a_folder_that_is_not_kept_is_gone(folders: ModelFolders) -> None:
         (folder / "inner" / "file").write_text("x")
     assert not folder.exists()
     with pytest.raises(NotADirectoryError), folders.incoming() as folder:
-        (folder / "file").write_text("x")
-        (folder / "file" / "inner").mkdir()
+        (_written(folder) / "inner").mkdir()
     assert not folder.exists()
 
 
