@@ -22,7 +22,7 @@ import torch
 from fewstep.errors import InvalidModel
 from fewstep.models import header
 
-__all__ = ["classes", "count", "load", "needs"]
+__all__ = ["classes", "count", "guided", "load", "needs"]
 
 LABELS = "labels"
 NEGATIVES = {"negative_labels": LABELS, "negative": "prompt", "negative_pooled": "pooled"}
@@ -51,7 +51,16 @@ def classes(config: Mapping[str, Any]) -> int:
     return found if type(found) is int and found > 0 else 0
 
 
-def count(path: Path | None, network: str, config: Mapping[str, Any], guided: bool) -> int:
+def guided(config: Mapping[str, Any], guidance: float) -> bool:
+    """Whether guidance takes a second pass; a distilled network is told its guidance instead.
+
+    >>> guided({}, 7.5), guided({"guidance_embeds": True}, 7.5), guided({}, 1.0)
+    (True, False, False)
+    """
+    return guidance != 1.0 and not config.get("guidance_embeds")
+
+
+def count(path: Path | None, network: str, config: Mapping[str, Any], guidance: float) -> int:
     """How many conditions there are, by the file's header alone; raises `InvalidModel` where one is missing or odd."""
     wanted = needs(network, config)
     if path is None:
@@ -77,7 +86,7 @@ def count(path: Path | None, network: str, config: Mapping[str, Any], guided: bo
     if odd := [name for name, entry in entries.items() if entry.shape[0] not in (1, total)]:
         raise InvalidModel(f"{path.name} has {total} conditions in {wanted[0]}, but another number in {odd}")
     for negative, kind in NEGATIVES.items():
-        if guided and kind != LABELS and kind in wanted and negative not in entries:
+        if guided(config, guidance) and kind != LABELS and kind in wanted and negative not in entries:
             raise InvalidModel(f"guidance leads away from {negative}, which {path.name} lacks: add it, or guide by 1")
         if negative in entries and kind in entries and entries[negative].shape[1:] != entries[kind].shape[1:]:
             raise InvalidModel(f"{path.name}: {negative} and {kind} differ in shape beyond their first dimension")

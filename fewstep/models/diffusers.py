@@ -8,8 +8,6 @@ import torch
 
 from fewstep.errors import InvalidModel
 from fewstep.models import conditions, header
-from fewstep.models.base import Denoiser
-from fewstep.models.decoupled import TwoHeads
 from fewstep.models.layout import Layout, locate
 from fewstep.models.manifest import Manifest
 from fewstep.models.network import NetworkDenoiser, reading
@@ -20,7 +18,7 @@ Tensors = Mapping[str, torch.Tensor]
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
-def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> Denoiser:
+def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> NetworkDenoiser:
     """The denoiser of a model folder whose manifest was read before; its weights are checked before they are mapped.
 
     Raises `InvalidModel` where weights and config do not belong together, or where diffusers is missing.
@@ -28,18 +26,16 @@ def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> Denoi
     layout = locate(folder)
     network, dtype = _load(manifest, layout)
     network.to(device)
-    call, total, guided = CALLS[manifest.network], manifest.conditions, manifest.guidance != 1.0
-    if manifest.prediction == "heads":
-        return TwoHeads(lambda x, told: call(network, x.to(dtype), told.float(), {}).sample, manifest.process)
+    call, total = CALLS[manifest.network], manifest.conditions
     given, negative = conditions.load(layout.conditions, total, manifest.config, dtype, device)
-    if network.config.get("guidance_embeds"):  # distilled: the network is told the guidance, and one pass does
-        given["guidance"], guided = torch.tensor([manifest.guidance], device=device), False
+    if manifest.config.get("guidance_embeds"):
+        given["guidance"] = torch.tensor([manifest.guidance], device=device)
     return NetworkDenoiser(
         lambda x, told, rows: call(network, x, told, rows).sample,
         reading(manifest),
         dtype,
         given,
-        negative if guided else None,
+        negative if conditions.guided(manifest.config, manifest.guidance) else None,
         total,
         manifest.guidance,
     )

@@ -20,7 +20,7 @@ from fewstep.checks import number
 from fewstep.errors import InvalidModel, UnknownName
 from fewstep.processes import VE, Discrete, Flow, Process
 
-__all__ = ["EDM", "FLOW", "TABLE", "Law", "alphas_cumprod", "read"]
+__all__ = ["EDM", "FLOW", "PREDICTIONS", "TABLE", "Law", "alphas_cumprod", "read", "table"]
 
 _SMALL = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 _LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
@@ -52,7 +52,7 @@ FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "Fl
 EDM = ("EDMDPMSolverMultistepScheduler", "EDMEulerScheduler")
 PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 MOST_STEPS = 100_000  # entries of a table
-LAST = 2.0**-24  # what diffusers, too, takes for a last ᾱ of zero: smallest number of half precision
+LAST = 2.0**-24  # what diffusers, too, takes for a last ᾱ of zero: the smallest number of half precision
 
 
 @dataclass(frozen=True)
@@ -76,28 +76,35 @@ def read(config: Mapping[str, Any]) -> Law:
     Law(process=Flow(shift=3.0, t_min=0.0, t_max=1.0), prediction='flow', time_scale=1000.0, sigma_data=None)
     """
     name = config.get("_class_name")
-    steps = config.get("num_train_timesteps", 1000)
-    if type(steps) is not int or not 2 <= steps <= MOST_STEPS:
-        raise InvalidModel(f"num_train_timesteps is a whole number from 2 to {MOST_STEPS}, got {str(steps)[:40]}")
     if name in EDM or (config.get("timestep_type") == "continuous" and _predicts(config) == "velocity"):
         return _edm(config, 0.5 if name in EDM else 1.0)
     if name in FLOW or config.get("use_flow_sigmas") is True:
         shift = (
             1.0 if config.get("use_dynamic_shifting") is True else config.get("shift", config.get("flow_shift", 1.0))
         )
-        return Law(Flow(shift=number("shift", shift, InvalidModel)), "flow", float(steps))
+        return Law(Flow(shift=number("shift", shift, InvalidModel)), "flow", float(_steps(config)))
     if not isinstance(name, str) or name not in TABLE:
         raise UnknownName("scheduler class", str(name)[:80], (*TABLE, *FLOW, *EDM))
-    return Law(Discrete(tuple(alphas_cumprod(TABLE[name] | dict(config), steps).tolist())), _predicts(config))
+    return Law(table(name, config), _predicts(config))
 
 
-def alphas_cumprod(config: Mapping[str, Any], steps: int = 1000) -> np.ndarray:
-    """The table ᾱ (T,) of a config with ``trained_betas`` or ``beta_schedule``, ``beta_start`` and ``beta_end``.
+def table(name: str, config: Mapping[str, Any]) -> Discrete:
+    """The noise law of a scheduler class in `TABLE`, whose own settings stand in for missing ones.
+
+    >>> round(table("LMSDiscreteScheduler", {"beta_end": 0.01}).alphas_cumprod[-1], 6)
+    0.006302
+    """
+    return Discrete(tuple(alphas_cumprod(TABLE[name] | dict(config)).tolist()))
+
+
+def alphas_cumprod(config: Mapping[str, Any]) -> np.ndarray:
+    """The table ᾱ (T,) of a config with ``trained_betas``, or ``beta_schedule``, ``beta_start`` and ``beta_end``.
 
     With ``rescale_betas_zero_snr`` √ᾱ is stretched to end at zero (Lin et al. 2024, algorithm 1), or close to it: the
-    last ᾱ is 2⁻²⁴. Float64, where diffusers has float32. Raises `InvalidModel` or `UnknownName`.
+    last ᾱ is 2⁻²⁴, or a quarter of the one before. Float64, where diffusers has float32. Raises `InvalidModel` or
+    `UnknownName`.
 
-    >>> alphas_cumprod({"beta_schedule": "linear", "beta_start": 0.1, "beta_end": 0.5}, 2)
+    >>> alphas_cumprod({"beta_schedule": "linear", "beta_start": 0.1, "beta_end": 0.5, "num_train_timesteps": 2})
     array([0.9 , 0.45])
     """
     trained = config.get("trained_betas")
@@ -108,17 +115,24 @@ def alphas_cumprod(config: Mapping[str, Any], steps: int = 1000) -> np.ndarray:
     else:
         ends = [number(key, config.get(key), InvalidModel) for key in ("beta_start", "beta_end")]
         kind = config.get("beta_schedule")
-        if kind not in BETAS:
+        if not isinstance(kind, str) or kind not in BETAS:
             raise UnknownName("beta_schedule", str(kind)[:80], BETAS)
-        betas = BETAS[kind](ends[0], ends[1], steps)
+        betas = BETAS[kind](ends[0], ends[1], _steps(config))
     if not np.all((betas > 0) & (betas < 1)):
         raise InvalidModel(f"betas lie between 0 and 1, got {betas.min():g} to {betas.max():g}")
-    table: np.ndarray = np.cumprod(1 - betas)
+    bars: np.ndarray = np.cumprod(1 - betas)
     if config.get("rescale_betas_zero_snr") is True:
-        root = np.sqrt(table)
-        table = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-        table[-1] = LAST
-    return table
+        root = np.sqrt(bars)
+        bars = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+        bars[-1] = min(LAST, bars[-2] / 4)
+    return bars
+
+
+def _steps(config: Mapping[str, Any]) -> int:
+    steps = config.get("num_train_timesteps", 1000)
+    if type(steps) is not int or not 2 <= steps <= MOST_STEPS:
+        raise InvalidModel(f"num_train_timesteps is a whole number from 2 to {MOST_STEPS}, got {str(steps)[:40]}")
+    return steps
 
 
 def _linear(first: float, last: float, count: int) -> np.ndarray:
@@ -158,4 +172,6 @@ def _edm(config: Mapping[str, Any], sigma_data: float) -> Law:
     ends = [config.get(key) or usual for key, usual in (("sigma_min", 0.002), ("sigma_max", 80.0))]
     low, high = (number("sigma_min or sigma_max", end, InvalidModel) for end in ends)
     data = number("sigma_data", config.get("sigma_data", sigma_data), InvalidModel)
+    if data <= 0:
+        raise InvalidModel(f"sigma_data is the standard deviation of the data, above 0, got {data}")
     return Law(VE(t_min=low, t_max=high), _predicts(config), sigma_data=data)

@@ -102,6 +102,7 @@ class Manifest:
         if "process" in own:
             facts["process"] = processes.from_dict(own.pop("process"))
         config = read_json(layout.network / "config.json") if layout.network else {}
+        network = str(config.get("_class_name")) if layout.network else ""
         facts |= {"shape": _shape(config), **own}
         lacking = [name for name in ("process", "prediction", "shape") if not facts.get(name)]
         if lacking:
@@ -112,11 +113,9 @@ class Manifest:
             files["weights" if len(layout.weights) == 1 else f"weights-{i + 1}"] = path
         return cls(
             kind="program" if layout.program else "diffusers",
-            network="" if layout.program else str(config.get("_class_name")),
+            network=network,
             config={key: value for key, value in config.items() if not key.startswith("_")},
-            conditions=conditions.count(
-                layout.conditions, str(config.get("_class_name")), config, facts.get("guidance", 1.0) != 1.0
-            ),
+            conditions=conditions.count(layout.conditions, network, config, facts.get("guidance", 1.0)),
             files={role: sha256(path) for role, path in sorted(files.items())},
             **facts,
         )

@@ -12,6 +12,7 @@ import torch
 
 from fewstep.errors import InvalidInput
 from fewstep.models.base import to_data
+from fewstep.models.decoupled import TwoHeads
 from fewstep.models.edm import Edm
 from fewstep.models.manifest import Manifest
 from fewstep.processes import VE, Process
@@ -65,6 +66,8 @@ def reading(manifest: Manifest) -> Reading:
     """How a manifest's network is asked and read."""
     if manifest.preconditioning == "edm" and isinstance(manifest.process, VE):
         return Edm(manifest.process, manifest.sigma_data, -1.0 if manifest.prediction == "velocity" else 1.0)
+    if manifest.prediction == "heads":
+        return TwoHeads(manifest.process)
     return Plain(manifest.process, manifest.prediction, manifest.time_scale)
 
 
