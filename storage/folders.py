@@ -43,31 +43,39 @@ class ModelFolders:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
+    def kept(self, folder: Path, digest: str) -> Iterator[None]:
+        """Move an incoming folder to its place in one step, unless one is there already; the block makes it known.
+
+        Where the block fails, the folder is gone again. Nobody else keeps or removes one meanwhile.
+        """
+        place = self.path(digest)
+        with self.settled():
+            there = place.is_dir()
+            if not there:
+                folder.rename(place)
+            try:
+                yield
+            except BaseException:
+                if not there:
+                    self.remove(digest)
+                raise
+
+    @contextmanager
     def settled(self) -> Iterator[None]:
-        """While the block lasts nobody else keeps or removes a folder: what is said of one in a database stays true."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """While the block lasts nobody else keeps or removes a folder: what a database says of one stays true."""
         with FileLock(self.root / ".lock"):
             yield
 
-    def keep(self, folder: Path, digest: str) -> Path:
-        """Move an incoming folder to its place, in one step; one that is there already stays. Where it is now.
-
-        Call it inside `settled`.
-        """
-        place = self.path(digest)
-        if not place.is_dir():
-            folder.rename(place)
-        return place
-
     def remove(self, digest: str) -> None:
-        """Delete the folder of that digest, if there is one. Call it inside `settled`."""
+        """Delete the folder of that digest, if there is one. Call it inside `settled` or `kept`."""
         place = self.path(digest)
         if place.is_dir():
             with self.incoming() as away:  # it leaves its place at once, however long deleting takes
                 place.rename(away / digest)
 
     def sweep(self) -> None:
-        """Delete what uploads that were killed have left behind."""
+        """Delete what uploads that were killed have left behind; makes the root where it is not there yet."""
+        (self.root / INCOMING).mkdir(parents=True, exist_ok=True)
         for folder in (self.root / INCOMING).glob("*"):
             if time.time() - folder.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -16,14 +16,16 @@ DIGEST = "ab" * 32
 
 @pytest.fixture
 def folders(tmp_path: Path) -> ModelFolders:
-    return ModelFolders(tmp_path / "models")
+    made = ModelFolders(tmp_path / "models")
+    made.sweep()
+    return made
 
 
 def arrive(folders: ModelFolders, text: str, digest: str = DIGEST) -> Path:
     with folders.incoming() as folder:
         (folder / "file").write_text(text)
-        with folders.settled():
-            return folders.keep(folder, digest)
+        with folders.kept(folder, digest):
+            return folders.path(digest)
 
 
 def _written(folder: Path) -> Path:
@@ -48,6 +50,17 @@ def test_a_folder_that_is_not_kept_is_gone(folders: ModelFolders) -> None:
     with pytest.raises(NotADirectoryError), folders.incoming() as folder:
         (_written(folder) / "inner").mkdir()
     assert not folder.exists()
+
+
+def test_a_folder_that_could_not_be_made_known_is_gone(folders: ModelFolders) -> None:
+    """Where the block fails the folder is taken back, but not one that was known before."""
+    with folders.incoming() as folder, pytest.raises(ValueError, match="full"), folders.kept(folder, DIGEST):
+        raise ValueError("the database is full")
+    assert not folders.path(DIGEST).exists()
+    arrive(folders, "one")
+    with folders.incoming() as folder, pytest.raises(ValueError, match="full"), folders.kept(folder, DIGEST):
+        raise ValueError("the database is full")
+    assert folders.path(DIGEST).joinpath("file").read_text() == "one"
 
 
 def test_a_folder_is_removed_once(folders: ModelFolders) -> None:
@@ -83,7 +96,6 @@ def test_many_arrivals_of_one_model(folders: ModelFolders) -> None:
 
 def test_leftovers_are_swept_and_work_in_progress_is_not(folders: ModelFolders) -> None:
     """What a killed process left behind a day ago goes; kept folders and those being written stay."""
-    folders.sweep()
     arrive(folders, "kept")
     old = folders.root / "incoming" / "old"
     old.mkdir()
