@@ -40,7 +40,7 @@ class ModelReference:
         if self.source == "zoo":
             found = zoo.describe(self.name)
             self._compare(found.digest)
-            return zoo.load(self.name), found.shape
+            return zoo.load(self.name, device), found.shape
         if self.folder is None:
             raise InvalidModel(f"model {self.name!r} of source {self.source} wants the folder where it lies")
         manifest = Manifest.read(self.folder)
