@@ -214,9 +214,12 @@ def test_conditions_of_a_network_that_takes_none(save: Save) -> None:
 
 
 WRONG = {
-    "missing": (lambda tensors: tensors.pop("conv_out.bias"), "missing keys .*conv_out.bias"),
-    "unexpected": (lambda tensors: tensors.update(extra=torch.ones(2)), "unexpected keys .*extra"),
-    "shape": (lambda tensors: tensors.update({"conv_out.bias": torch.ones(2)}), "cannot make a UNet2DModel"),
+    "missing": (lambda tensors: tensors.pop("conv_out.bias"), r"lack 1 tensors \(conv_out.bias\)"),
+    "unexpected": (lambda tensors: tensors.update(extra=torch.ones(2)), r"have besides 1 tensors \(extra\)"),
+    "shape": (
+        lambda tensors: tensors.update({"conv_out.bias": torch.ones(2)}),
+        r"have in another shape 1 tensors \(conv_out.bias\)",
+    ),
 }
 
 

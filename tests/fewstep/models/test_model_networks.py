@@ -1,5 +1,7 @@
 """Networks opened from folders against the same networks called by hand, as diffusers' pipelines call them."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,3 +235,21 @@ def test_a_network_without_a_scheduler_says_its_law_itself(save: Save) -> None:
         agree(denoiser(x, t), network(x, 999 * t).sample)
     made = sample(denoiser, solvers.named("dpmpp-2m").schedule(denoiser.process, 3), x)
     assert made.isfinite().all()
+
+
+def test_without_diffusers_everything_else_works(save: Save) -> None:
+    """The library and its mixtures need no diffusers; a network says what to install."""
+    path = save(unet(), DDPMScheduler())
+    code = (
+        "import sys; sys.modules['diffusers'] = None\n"
+        "import fewstep, fewstep.models.reference\n"
+        "from fewstep.models import folder, zoo\n"
+        "print(zoo.load('digits-mixture').process.kind)\n"
+        "try: folder.open(sys.argv[1])\n"
+        "except fewstep.errors.InvalidModel as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "vp-linear",
+        "this model needs the package diffusers: pip install 'fewstep[diffusers]'",
+    ]
