@@ -14,7 +14,8 @@ from fewstep import sample, solvers
 from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser, folder
 from fewstep.models.base import bound, passes, per_sample
-from fewstep.processes import Discrete, Flow, Process
+from fewstep.models.decoupled import TIME_SCALE
+from fewstep.processes import DDM, Discrete, Flow, Process
 from tests.fewstep.models.tiny import dit, flux, sd3, shaken, states, text_unet, unet
 
 Save = Callable[..., Path]
@@ -253,3 +254,20 @@ def test_without_diffusers_everything_else_works(save: Save) -> None:
         "vp-linear",
         "this model needs the package diffusers: pip install 'fewstep[diffusers]'",
     ]
+
+
+def test_a_network_with_two_heads(save: Save) -> None:
+    """Decoupled diffusion: the folder's denoiser equals x_t − t·C − √t·ε of the heads by hand, also under a class."""
+    network = shaken(unet(1, out=2, num_class_embeds=3))
+    path = save(network, DDPMScheduler())
+    manifest(path, '{"process": {"kind": "ddm"}, "prediction": "heads"}')
+    denoiser = folder.open(path)
+    assert denoiser.process == DDM()
+    x, t = states(1, 8, 8)
+    s = t[:, None, None, None]
+    with torch.no_grad():
+        told, labels = TIME_SCALE * t.log(), torch.tensor([0, 1, 2, 0, 1])
+        first, second = network(x / (1 + s).sqrt(), told, class_labels=labels).sample.chunk(2, 1)
+        attenuation = (s - 1) * x + s / (1 + s).sqrt() * first
+        noise = s.sqrt() * x + ((1 - s) / (1 + s)).sqrt() * second
+        agree(denoiser(x, t), x - s * attenuation - s.sqrt() * noise)
