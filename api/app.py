@@ -1,7 +1,7 @@
 """The web application: routes, errors, guards and the store, put together."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 from typing import Any
 
@@ -11,10 +11,12 @@ from fastapi.routing import APIRoute
 from api import errors
 from api.body import BodyCap
 from api.dashboard.routes import router as dashboard
+from api.inspection import Inspector
 from api.log import RequestLog
 from api.routes import health, models, schedules, searches
 from api.security import Guard, SecureHeaders
 from api.settings import Settings, load
+from storage.folders import ModelFolders
 from storage.store import Store
 
 __all__ = ["create_app"]
@@ -42,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (health.router, models.router, searches.router, schedules.router, dashboard):
         app.include_router(router)
     # The last one added is the outermost.
-    app.add_middleware(BodyCap, most=settings.max_body_bytes)
+    app.add_middleware(BodyCap, most=settings.max_body_bytes, larger={models.UPLOAD: settings.max_model_bytes})
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(RequestLog)
     app.add_middleware(SecureHeaders)
@@ -52,9 +54,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _open_store(app: FastAPI) -> AsyncIterator[None]:
-    with Store(app.state.settings.database_url) as store:
+    settings: Settings = app.state.settings
+    ModelFolders(settings.models_dir).sweep()
+    with Store(settings.database_url) as store, closing(Inspector(settings.inspect_seconds)) as inspector:
         store.migrate()
-        app.state.store = store
+        app.state.store, app.state.inspector = store, inspector
         yield
 
 

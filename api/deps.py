@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from api.inspection import Inspector
 from api.settings import Settings
+from storage.folders import ModelFolders
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Search
 
-__all__ = ["Digest", "Identity", "TheJobs", "TheSearch", "TheSettings", "TheStore"]
+__all__ = ["Digest", "Identity", "TheFolders", "TheInspector", "TheJobs", "TheSearch", "TheSettings", "TheStore"]
 
 NAME = r"^[0-9A-Za-z_.-]+$"
 
@@ -29,8 +31,21 @@ def the_settings(request: Request) -> Settings:
     return settings
 
 
+def the_inspector(request: Request) -> Inspector:
+    """What looks through models that somebody sent."""
+    inspector: Inspector = request.app.state.inspector
+    return inspector
+
+
+def the_folders(settings: "TheSettings") -> ModelFolders:
+    """Where models that somebody sent are kept."""
+    return ModelFolders(settings.models_dir)
+
+
 TheStore = Annotated[Store, Depends(the_store)]
 TheSettings = Annotated[Settings, Depends(the_settings)]
+TheInspector = Annotated[Inspector, Depends(the_inspector)]
+TheFolders = Annotated[ModelFolders, Depends(the_folders)]
 
 
 def the_jobs(store: TheStore) -> Jobs:

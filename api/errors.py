@@ -19,16 +19,17 @@ __all__ = ["Fault", "ProblemDetails", "install", "problem", "problems"]
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[FewstepError], int] = {InvalidInput: 422, NotFound: 404, Conflict: 409, ServiceError: 503}
 WHEN = {
-    400: "The body is not JSON, or the request was sent under a name that this service does not answer to",
-    403: "A page of another site may not change anything here",
+    400: "The body is not JSON or was cut short, or the request was sent under a name that is not this service's",
+    403: "A page of another site may not change anything here, or the operator does not allow this source of models",
     404: "There is no such thing",
     409: "The state of the thing forbids the request",
     413: "The body is too large",
-    415: "The body is not declared as JSON",
+    415: "The body is not declared as what it should be: JSON, or multipart/form-data for an upload",
     422: "A value is missing, unknown or out of range; `errors` names each one",
     500: "The service is at fault; the log knows more under the request's id",
     503: "The database does not answer; retry later",
 }
+UNREADABLE = "There was an error parsing the body"  # the framework's word for what no JSON parser takes
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MOST_FAULTS = 10  # a body of a megabyte must not be answered with ten
 
@@ -85,7 +86,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))  # the framework names the methods of one route only
         detail = f"{request.method} is not possible at {path}; possible: {headers['Allow']}"
-    elif error.status_code == 400:  # the framework's word for bytes, digits or nesting that no JSON parser takes
+    elif detail == UNREADABLE:
         detail = "the body cannot be read as JSON: send one JSON value, in UTF-8, without extreme nesting or numbers"
     return problem(error.status_code, detail, headers=headers)
 

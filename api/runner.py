@@ -1,4 +1,4 @@
-"""The runner: claims searches, works on them with a pool of evaluator slots, records every trial.
+"""The runner: claims searches, works on them with a pool of evaluator slots, records every trial; tries new models.
 
 The only place where search, predictor and storage meet. Several runners may share a database; whatever dies, the lease
 runs out, the search goes back to the queue, and the next runner goes on from the recorded trials.
@@ -10,22 +10,24 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import structlog
 import torch
 
 import predictor
+from api.heartbeat import Heartbeat, Stopped
+from api.prober import Prober
 from api.settings import Settings
+from api.submission import reference
 from fewstep import processes
 from fewstep.errors import FewstepError, ServiceError
-from fewstep.models.reference import ModelReference
 from fewstep.problem import Trial
 from search.pool.local import LocalPool
 from search.run import run
-from storage.jobs import Jobs, LeaseLost
+from storage.jobs import Jobs
+from storage.lease import LeaseLost
 from storage.store import Store
 from storage.values import Claim
 
@@ -33,12 +35,9 @@ __all__ = ["alive_file", "devices", "serve", "work"]
 
 IDLE_SECONDS = 0.5  # between two looks at an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
+STOP_SECONDS = 10.0  # for giving back a model that is being tried; a download takes longer and is left to its lease
 
 log = structlog.get_logger()
-
-
-class Stopped(FewstepError):
-    """The runner was asked to stop; its search goes back to the queue."""
 
 
 def devices(slots: int) -> list[str]:
@@ -52,7 +51,7 @@ def alive_file(data_dir: Path) -> Path:
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Work on queued searches until ``stop`` is set."""
+    """Work on queued searches and, beside them, on submitted models until ``stop`` is set."""
     name = f"{socket.gethostname()}:{os.getpid()}"
     alive = alive_file(settings.data_dir)
     alive.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +59,9 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     with Store(settings.database_url) as store, LocalPool(slots, settings.data_dir / "teachers") as pool:
         store.migrate()
         jobs = Jobs(store)
+        prober = Prober(settings, store, pool, stop)
+        probing = threading.Thread(target=prober.run, args=(name, alive), name="prober", daemon=True)
+        probing.start()
         log.info("runner ready", runner=name, slots=slots)
         while not stop.is_set():
             alive.touch()
@@ -73,13 +75,15 @@ def serve(settings: Settings, stop: threading.Event) -> None:
             if claim is None:
                 stop.wait(IDLE_SECONDS)
             else:
-                with Heartbeat(jobs, claim, settings.lease_seconds, alive):
-                    work(store, jobs, pool, claim, stop)
+                lease = settings.lease_seconds
+                with Heartbeat(partial(jobs.heartbeat, claim, lease), lease, alive):
+                    work(settings, store, pool, claim, stop)
+        probing.join(STOP_SECONDS)
 
 
-def work(store: Store, jobs: Jobs, pool: LocalPool, claim: Claim, stop: threading.Event) -> None:
+def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: threading.Event) -> None:
     """Work on one claimed search to its end, whatever that is."""
-    search = claim.search
+    jobs, search = Jobs(store), claim.search
     told = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)
     told.info("search starts", recorded=search.evaluations)
     try:
@@ -87,7 +91,7 @@ def work(store: Store, jobs: Jobs, pool: LocalPool, claim: Claim, stop: threadin
         result = run(
             search.problem,
             processes.from_dict(model.process),
-            pool.model(ModelReference(model.source, model.name, model.digest)),
+            pool.model(reference(model, settings)),
             predictor.ranker,
             record=lambda trial: _record(jobs, claim, trial, stop),
             recorded=store.trials(search.id),
@@ -127,32 +131,3 @@ def _throttled(tell: Callable[[str, int, int], None], stop: threading.Event) -> 
             tell(phase, done, total)
 
     return progress
-
-
-class Heartbeat:
-    """Extends a claim's lease at a third of its length, in a thread of its own, for as long as the context lasts."""
-
-    def __init__(self, jobs: Jobs, claim: Claim, lease: float, alive: Path) -> None:
-        self._jobs, self._claim, self._lease, self._alive = jobs, claim, lease, alive
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def _beat(self) -> None:
-        while not self._over.wait(self._lease / 3):
-            self._alive.touch()
-            try:
-                self._jobs.heartbeat(self._claim, self._lease)
-            except LeaseLost:
-                return  # the next record or progress of the search says so too, and ends it
-            except Exception:
-                log.exception("heartbeat failed", search=self._claim.search.id)  # the next one may get through
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()

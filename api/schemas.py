@@ -1,19 +1,17 @@
 """JSON shapes of the API: what it takes, checked strictly, and what it gives, built from the store's values."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fewstep import processes
 from fewstep.errors import UnknownName
-from fewstep.models import zoo
 from fewstep.problem import MAX_BUDGET, MAX_NFE, METRICS, Problem, Score, Trial
 from storage.store import MAX_PRIORITY
-from storage.values import Model, Published, Search, SearchState
+from storage.values import Published, Search, SearchState
 
-__all__ = ["ModelIn", "ModelOut", "PublishedOut", "SearchIn", "SearchOut", "SearchesOut", "TrialOut", "TrialsOut"]
+__all__ = ["In", "PublishedOut", "SearchIn", "SearchOut", "SearchesOut", "TrialOut", "TrialsOut"]
 
 MAX_SEED = 2**31 - 1
 
@@ -27,34 +25,13 @@ def _known(metric: str) -> str:
 Metric = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
 
 
-class _In(BaseModel):
+class In(BaseModel):
     """A body: unknown fields are refused, and no value is bent into another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class ModelIn(_In):
-    """A model to search for: one of the zoo's."""
-
-    source: Literal["zoo"] = "zoo"
-    name: str = Field(min_length=1, max_length=100, examples=["digits-mixture"])
-
-    def value(self) -> Model:
-        """The store's value; raises `UnknownName`, which lists the zoo."""
-        entry = zoo.describe(self.name)
-        return Model(
-            id=entry.digest[:16],
-            name=entry.name,
-            source=self.source,
-            summary=entry.summary,
-            shape=entry.shape,
-            process=processes.to_dict(entry.process),
-            digest=entry.digest,
-            created=datetime.now(UTC),
-        )
-
-
-class SearchIn(_In):
+class SearchIn(In):
     """What to search for and how much to spend."""
 
     model: str = Field(max_length=100, pattern=r"^[0-9A-Za-z_.-]+$", description="The model's id")
@@ -67,23 +44,6 @@ class SearchIn(_In):
     def problem(self) -> Problem:
         """The shared value."""
         return Problem(self.model, self.nfe, self.metric, self.budget, self.seed)
-
-
-class ModelOut(BaseModel):
-    """A model that searches may name."""
-
-    id: str
-    name: str
-    source: str
-    summary: str
-    shape: list[int]
-    process: dict[str, Any]
-    digest: str
-    created: datetime
-
-    @classmethod
-    def of(cls, model: Model) -> Self:
-        return cls(**{**asdict(model), "shape": list(model.shape)})
 
 
 class ScoreOut(BaseModel):

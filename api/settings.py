@@ -3,10 +3,10 @@
 import ipaddress
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fewstep.errors import InvalidInput
 
@@ -19,6 +19,10 @@ class Settings(BaseSettings):
     ``host`` must be a loopback address unless ``allow_public`` says that something else guards the port (a container's
     network, a proxy that asks for keys). ``slots`` is the number of evaluations at a time, ``lease_seconds`` how long a
     silent runner keeps its search, ``poll_seconds`` how often an event stream looks for news.
+
+    Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
+    the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
+    the workers. Looking through a model may take ``inspect_seconds``.
     """
 
     model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True, extra="forbid")
@@ -35,8 +39,32 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(30.0, gt=0, le=3600)
     poll_seconds: float = Field(0.25, gt=0, le=60)
     max_body_bytes: int = Field(2**20, ge=1024)
+    model_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    allow_hub: bool = False
+    allow_programs: bool = False
+    max_model_bytes: int = Field(2**32, ge=2**20)
+    inspect_seconds: float = Field(300.0, gt=0, le=3600)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where uploaded and fetched models lie."""
+        return self.data_dir / "models"
+
+    @field_validator("model_roots", mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        """Folders as a search path has them: separated by a colon."""
+        return tuple(filter(None, given.split(os.pathsep))) if isinstance(given, str) else given
+
+    @field_validator("model_roots")
+    @classmethod
+    def _folders(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        missing = next((root for root in roots if not root.is_dir()), None)
+        if missing is not None:
+            raise ValueError(f"{str(missing)!r} is not a folder")
+        return tuple(root.resolve() for root in roots)
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:

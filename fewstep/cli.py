@@ -8,14 +8,17 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from fewstep import processes
+from fewstep import cli_models, processes
 from fewstep import sample as run
+from fewstep.cli_options import URL, Url
 from fewstep.client import Client, Search
 from fewstep.commands.convert import export_schedule, import_scheduler
-from fewstep.display import axis, follow, measured, steps_table, table
+from fewstep.display import axis, follow, measured, steps_table
 from fewstep.errors import FewstepError, SearchFailed
 from fewstep.files import read_schedule, write
-from fewstep.models import zoo
+from fewstep.models import Denoiser, zoo
+from fewstep.models.base import bound
+from fewstep.models.reference import ModelReference
 from fewstep.picture import grid, png
 from fewstep.problem import MAX_NFE
 
@@ -43,29 +46,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Url = Annotated[str, typer.Option(envvar="FEWSTEP_URL", help="Address of the service.")]
 Nfe = Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=MAX_NFE)]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
 ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedule's JSON file.")]
-URL = "http://127.0.0.1:8471"
 
 
-@app.command()
-def models(url: Url = URL) -> None:
-    """List the zoo's models and the service's."""
-    console, columns, words = (
-        Console(),
-        ("name", "shape", "process", "summary"),
-        ("name", "shape", "process", "summary"),
-    )
-    here = [zoo.describe(name) for name in zoo.names()]
-    console.print("the zoo", style="bold")
-    console.print(table(columns, [(m.name, _size(m.shape), m.process.kind, m.summary) for m in here], words))
-    with Client(url) as client:
-        there = client.models()
-    console.print(f"known at {url}", style="bold", highlight=False)
-    lines = [(m.id, m.name, _size(m.shape), m.process["kind"], m.summary) for m in there]
-    console.print(table(("id", *columns), lines, ("id", *words)) if lines else "none yet: fewstep submit adds one\n")
+app.add_typer(cli_models.app, name="models")
 
 
 @app.command()
@@ -117,18 +103,18 @@ def fetch(
 
 @app.command()
 def sample(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or a model folder.")],
     schedule: ScheduleFile,
     count: Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=MAX_SAMPLES)] = 16,
     seed: Annotated[int, typer.Option(help="Seed of the start noise.", min=0, max=2**63 - 1)] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")] = Path("samples.png"),
 ) -> None:
     """Draw samples with a schedule, in this process, and save them as a picture."""
-    plan, shape = read_schedule(schedule), zoo.describe(model).shape
+    plan, (denoiser, shape) = read_schedule(schedule), _open(model)
     draw = torch.Generator().manual_seed(seed)
     # one draw per sample: the first ones stay the same however many are asked for
     noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
-    write(output, png(grid(run(zoo.load(model), plan, noise))))
+    write(output, png(grid(run(bound(denoiser, range(count)), plan, noise))))
     typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
 
 
@@ -160,5 +146,6 @@ def _follow(client: Client, search: Search) -> None:
     typer.echo(f"fewstep fetch {asked.model} --nfe {asked.nfe} -o schedule.json fetches what was found", err=True)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in shape)
+def _open(model: str) -> tuple[Denoiser, tuple[int, ...]]:
+    """A model here, and the shape of one sample."""
+    return ModelReference.at(model).open()

@@ -2,28 +2,26 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 from urllib.parse import quote
 
-import httpx
-
-from fewstep.errors import Conflict, FewstepError, InvalidInput, NotFound, ServiceError
+from fewstep.connection import Connection
+from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
 from fewstep.problem import Problem
 from fewstep.replies import Event, Model, Published, Search, to_events, to_model, to_published, to_search
 from fewstep.schedule import Schedule
+from fewstep.uploading import Progress, Upload, ignore
 
 __all__ = ["Client", "Event", "Model", "Published", "Search"]
 
-SILENCE = 60.0  # seconds without even a keep-alive (the service sends one every 15) before a stream counts as dead
 RECONNECTS = 8
 PAGE = 200
 PAUSE = 0.2  # seconds before a stream that ended early is opened again
-ERRORS: dict[int, type[FewstepError]] = {400: InvalidInput, 404: NotFound, 409: Conflict, 422: InvalidInput}
-
-Value = TypeVar("Value")
+LOOK = 0.3  # seconds between two looks at a model that is being tried
 
 
 class Client:
@@ -40,13 +38,7 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8471", timeout: float = 30.0) -> None:
-        if not re.match(r"https?://[^\s/]", url):
-            raise InvalidInput(f"the service's address looks like http://127.0.0.1:8471, got {url!r}")
-        try:
-            self._http = httpx.Client(base_url=url, timeout=timeout)
-        except httpx.InvalidURL as error:
-            raise InvalidInput(f"the service's address {url!r} cannot be used: {error}") from error
-        self.url, self.timeout = url, timeout
+        self._service = Connection(url, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -58,15 +50,65 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._service.close()
 
     def models(self) -> list[Model]:
         """Every model the service knows."""
-        return self._value(lambda data: [to_model(item) for item in data], "GET", "/v1/models")
+        return self._service.value(lambda data: [to_model(item) for item in data], "GET", "/v1/models")
 
-    def add_model(self, name: str) -> Model:
-        """Make a model of the zoo known to the service; nothing changes where it is known."""
-        return self._value(to_model, "POST", "/v1/models", json={"source": "zoo", "name": name})
+    def model(self, model: str) -> Model:
+        """The model of that id, or the one added last under that name; raises `NotFound`."""
+        return self._service.value(to_model, "GET", f"/v1/models/{self._model_id(model)}")
+
+    def add_model(
+        self,
+        name: str | Path,
+        source: str = "zoo",
+        *,
+        commit: str | None = None,
+        title: str | None = None,
+        guidance: float | None = None,
+        progress: Progress = ignore,
+    ) -> Model:
+        """Make a model known to the service; nothing changes where it is known.
+
+        ``source`` says what ``name`` is:
+
+        | source | name |
+        |---|---|
+        | zoo | a model of the zoo, ready at once |
+        | folder | a path on the service's machine, below a folder that its operator lists |
+        | hub | "owner/name" of a repository, with its ``commit``, where the operator allows it |
+        | upload | a model folder on this machine: its files are sent, and called ``title`` |
+
+        An upload may be given a ``guidance`` scale, and calls ``progress(sent, total)`` in bytes. All but the zoo's are
+        first "submitted": `wait_for_model` waits until they are ready. Raises `InvalidInput` where it is refused.
+        """
+        if source == "upload":
+            upload = Upload(Path(name), guidance)
+            params = {} if title is None else {"name": title}
+            with upload.files(progress) as files:
+                return self._service.value(to_model, "POST", "/v1/models/upload", slow=True, files=files, params=params)
+        body = {
+            "zoo": {"source": "zoo", "name": str(name)},
+            "folder": {"source": "folder", "name": str(name)},
+            "hub": {"source": "hub", "repo": str(name), "commit": commit},
+        }
+        if source not in body:
+            raise UnknownName("model source", source, (*body, "upload"))
+        if guidance is not None or title is not None:
+            raise InvalidInput(f"guidance and title are for uploads, not for the source {source}: write fewstep.json")
+        return self._service.value(to_model, "POST", "/v1/models", slow=True, json=body[source])
+
+    def wait_for_model(self, model: str) -> Model:
+        """The model once it was tried: its ``state`` is then ready or refused."""
+        while (found := self.model(model)).state == "submitted":
+            time.sleep(LOOK)
+        return found
+
+    def remove_model(self, model: str) -> None:
+        """Make the service forget a model with everything found for it; raises `Conflict` while a search is live."""
+        self._service.value(lambda _: None, "DELETE", f"/v1/models/{self._model_id(model)}")
 
     def submit(
         self,
@@ -83,11 +125,11 @@ class Client:
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
         problem = Problem(self._model_id(model), nfe, metric, budget, seed)
-        return self._value(to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
+        return self._service.value(to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
 
     def search(self, id: str) -> Search:
         """The search of that id."""
-        return self._value(to_search, "GET", f"/v1/searches/{_part(id)}")
+        return self._service.value(to_search, "GET", f"/v1/searches/{_part(id)}")
 
     def searches(self, state: str | None = None, model: str | None = None, limit: int = 50) -> list[Search]:
         """The newest searches, at most ``limit``, newest first; of one state or one model, if named."""
@@ -96,7 +138,7 @@ class Client:
         found: list[Search] = []
         while len(found) < limit:
             params["limit"] = str(min(limit - len(found), PAGE))
-            page = self._value(dict, "GET", "/v1/searches", params=params)
+            page = self._service.value(dict, "GET", "/v1/searches", params=params)
             found += [to_search(item) for item in page["items"]]
             if page["next"] is None:
                 break
@@ -134,29 +176,29 @@ class Client:
 
     def pause(self, id: str) -> Search:
         """Stop a search and keep its place."""
-        return self._value(to_search, "POST", f"/v1/searches/{_part(id)}/pause")
+        return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/pause")
 
     def resume(self, id: str) -> Search:
         """Queue a paused search again."""
-        return self._value(to_search, "POST", f"/v1/searches/{_part(id)}/resume")
+        return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/resume")
 
     def cancel(self, id: str) -> Search:
         """End a search for good."""
-        return self._value(to_search, "POST", f"/v1/searches/{_part(id)}/cancel")
+        return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/cancel")
 
     def best(self, model: str, nfe: int, metric: str = "endpoint") -> Published:
         """The best schedule found for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
         path, params = f"/v1/models/{self._model_id(model)}/schedules/best", {"nfe": nfe, "metric": metric}
-        return self._value(to_published, "GET", path, params=params)
+        return self._service.value(to_published, "GET", path, params=params)
 
     def schedules(self, model: str) -> list[Published]:
         """The best schedule found for every number of calls, fewest first."""
         path = f"/v1/models/{self._model_id(model)}/schedules"
-        return self._value(lambda data: [to_published(item) for item in data], "GET", path)
+        return self._service.value(lambda data: [to_published(item) for item in data], "GET", path)
 
     def schedule(self, digest: str) -> Schedule:
         """The published schedule of that digest."""
-        return self._value(Schedule.from_dict, "GET", f"/v1/schedules/{_part(digest)}")
+        return self._service.value(Schedule.from_dict, "GET", f"/v1/schedules/{_part(digest)}")
 
     def _model_id(self, model: str) -> str:
         if re.fullmatch("[0-9a-f]{16}", model):
@@ -168,48 +210,10 @@ class Client:
             raise NotFound(f"the service knows no model {model!r}; known: {names}: call add_model first")
         return ids[-1]  # the one added last, where several share the name
 
-    def _value(self, read: Callable[[Any], Value], method: str, path: str, **request: Any) -> Value:
-        try:
-            response = self._http.request(method, path, **request)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        _check(response)
-        try:
-            return read(response.json())
-        except (LookupError, TypeError, ValueError) as error:
-            raise ServiceError(
-                f"{method} {path} gave an answer that this client cannot read ({error!r}): "
-                "use the service's version of fewstep",
-                response.status_code,
-            ) from error
-
     def _stream(self, id: str, after: int) -> Iterator[Event]:
-        path, headers = f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}
-        timeout = httpx.Timeout(self.timeout, read=SILENCE)
-        try:
-            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
-                if response.is_error:
-                    response.read()
-                _check(response)
-                yield from to_events(id, response.iter_lines())
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: httpx.HTTPError) -> ServiceError:
-        return ServiceError(f"cannot reach {self.url}: {error or type(error).__name__}; is the service running there?")
+        with self._service.lines(f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}) as lines:
+            yield from to_events(id, lines)
 
 
 def _part(value: str) -> str:
     return quote(value, safe="")
-
-
-def _check(response: httpx.Response) -> None:
-    """Raise what the service says is wrong, if anything."""
-    if response.is_success:
-        return
-    try:
-        detail = response.json()["detail"]
-    except (ValueError, LookupError, TypeError):
-        detail = f"answered {response.status_code} {response.reason_phrase}: {response.text[:200]!r}"
-    kind = ERRORS.get(response.status_code)
-    raise kind(detail) if kind else ServiceError(detail, response.status_code)

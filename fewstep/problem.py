@@ -82,7 +82,8 @@ class Result:
 
     ``ratio`` is score/baseline with its paired 95 % bootstrap interval ``ratio_low`` … ``ratio_high``;
     ``teacher_error`` is the teacher's own distance to convergence, in the units of the scores; ``calls`` counts every
-    network sample-call spent, teacher included; ``tau`` is Kendall's τ of the ranker on trials it had not seen.
+    network sample-call spent, teacher included, and ``passes`` says how often such a call passes the network (2 with
+    classifier-free guidance); ``tau`` is Kendall's τ of the ranker on trials it had not seen.
     """
 
     problem: Problem
@@ -99,6 +100,7 @@ class Result:
     evaluations: int
     seconds: float
     tau: float | None = None
+    passes: int = 1
 
 
 class Prediction(NamedTuple):

@@ -18,7 +18,11 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Model:
-    """A model that the service knows."""
+    """A model that the service knows; ``state`` is submitted, ready or refused, for the ``reason`` given.
+
+    ``shape`` is one sample's, empty while the model is still to be fetched; ``passes`` are those of the network in one
+    call, ``seconds_per_call`` is for one sample as it was measured when the model was tried.
+    """
 
     id: str
     name: str
@@ -28,6 +32,15 @@ class Model:
     process: dict[str, Any]
     digest: str
     created: datetime
+    state: str = "ready"
+    reason: str | None = None
+    network: str | None = None
+    prediction: str | None = None
+    parameters: int | None = None
+    conditions: int = 0
+    guidance: float | None = None
+    passes: int | None = None
+    seconds_per_call: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,22 @@ from safetensors.torch import load_file, save_file
 import fewstep
 from fewstep import Schedule
 from fewstep.models import Denoiser
+from fewstep.models.base import passes
 from fewstep.trajectory import Trajectories
 from search import teacher
+from search.chunks import Chunked, Limit, default_batch
 from search.metrics import endpoint
 from search.noises import NoiseSet
 
-__all__ = ["Evaluator", "follow", "measure", "teach"]
+__all__ = ["Evaluator", "count_passes", "follow", "measure", "teach"]
 
 
 @dataclass
 class Evaluator:
     """One model on one device with the teacher's ends for the noises seen so far.
 
-    ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only).
+    ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only). ``batch`` is the most
+    samples of a call, by default what `search.chunks.default_batch` says; results depend on it by rounding only.
     """
 
     denoiser: Denoiser
@@ -37,7 +40,15 @@ class Evaluator:
     identity: str = "in-process"
     cache: Path | None = None
     device: str = "cpu"
+    batch: int | None = None
     ends: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._limit = Limit(self.batch or default_batch(self.shape))
+
+    def under(self, noises: NoiseSet) -> Denoiser:
+        """The denoiser for the samples of these noises: noise i runs under condition i, modulo their number."""
+        return Chunked(self.denoiser, range(noises.first, noises.first + noises.count), self._limit)
 
     def taught(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's ends (n, *shape) after ``calls`` calls; computed once, then remembered."""
@@ -47,7 +58,7 @@ class Evaluator:
                 noise,
                 self._cached(
                     f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}",
-                    lambda: teacher.ends(self.denoiser, noise, calls),
+                    lambda: teacher.ends(self.under(noises), noise, calls),
                 ),
             )
         return self.ends[noises, calls]
@@ -73,11 +84,16 @@ def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
 
 def follow(evaluator: Evaluator, noises: NoiseSet) -> Trajectories:
     """The teacher's stored trajectories of the noises."""
-    return teacher.follow(evaluator.denoiser, noises.draw(evaluator.shape).to(evaluator.device))
+    return teacher.follow(evaluator.under(noises), noises.draw(evaluator.shape).to(evaluator.device))
 
 
 def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:
     """Squared endpoint errors (n,) of a schedule; not finite where it diverges. Costs n·nfe sample-calls."""
     noise, ends = evaluator.taught(noises, teacher.CALLS)
-    samples = fewstep.sample(evaluator.denoiser, schedule, noise)
+    samples = fewstep.sample(evaluator.under(noises), schedule, noise)
     return endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())
+
+
+def count_passes(evaluator: Evaluator) -> int:
+    """How often a call of the model passes its network."""
+    return passes(evaluator.denoiser)

@@ -32,19 +32,20 @@ def fit(
     """
     compiled = fewstep.compile(schedule)
     noise = noises.draw(evaluator.shape).to(evaluator.device)
-    start = evaluator.denoiser.process.prior_std * noise
+    denoiser = evaluator.under(noises)
+    start = denoiser.process.prior_std * noise
     project = teacher.projection(start[0].numel())
 
     def seen(values: torch.Tensor) -> np.ndarray:
         flat: np.ndarray = (values.flatten(1).double().cpu().numpy() @ project).reshape(-1)
         return flat
 
-    targets = trajectories.at(trajectories.states, evaluator.denoiser.process.log_snr(compiled.times[1:]))
+    targets = trajectories.at(trajectories.states, denoiser.process.log_snr(compiled.times[1:]))
     basis, features, state = [start], [seen(start)], start
     starts, outputs = np.zeros(compiled.calls), np.zeros((compiled.calls, compiled.calls))
     for i in range(compiled.calls):
         times = state.new_full((len(state),), float(compiled.network_times[i]))
-        basis.append(evaluator.denoiser(state, times))
+        basis.append(denoiser(state, times))
         features.append(seen(basis[-1]))
         given = np.stack(features, axis=1)  # (n·p, i+2)
         prior = np.array([compiled.start[i], *compiled.outputs[i, : i + 1]])

@@ -7,6 +7,7 @@ import numpy as np
 
 from fewstep import Schedule, Step
 from fewstep.steps.exponential import first_factor
+from search.ends import log_snrs
 from search.space import FACTORS, GAP_RANGE, GENES, Space, with_genes
 
 __all__ = ["cross", "mutate", "uniform"]
@@ -37,7 +38,7 @@ def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule
         if rng.random() < 0.5:  # half of the time only two gaps move
             kicks[rng.permutation(space.nfe)[2:]] = 0.0
         logits = np.clip(logits + kicks, -GAP_RANGE, GAP_RANGE)
-    gaps = np.diff(space.process.log_snr(np.array(parent.times)))
+    gaps = np.diff(log_snrs(space.process, np.array(parent.times)))
     steps = []
     for step, gap in zip(parent.steps, gaps, strict=True):
         if change_genes:

@@ -29,15 +29,15 @@ def refine(
 
     ``trajectories`` are the teacher's for ``noises``. Each of the results costs noises·nfe sample-calls.
     """
-    steps = [Step("data", min(ORDER, i + 1)) for i in range(space.nfe)]
     times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
-    even = [Schedule(space.process, row, tuple(steps)) for row in times]
+    even = [Schedule(space.process, row, (Step(),) * space.nfe) for row in times]
     scored = sorted(
         (t.score.value, t.number, t.schedule) for t in trials if t.score is not None and space.moves(t.schedule)
     )
     best = [schedule for _, _, schedule in scored[:BEST]]
+    steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
     logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
-    moved = [space.build(row, list(s.steps)) for s, row in zip((*even, *best), logits, strict=True)]
+    moved = [space.build(row, each) for each, row in zip(steps, logits, strict=True)]
     starts = list(dict.fromkeys([*moved, *best]))[:most]
     futures = [pool.submit(fit, noises, trajectories, start, RIDGE) for start in starts]
     fitted = []

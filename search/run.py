@@ -127,15 +127,18 @@ def run(
         calls=teaching.calls + evaluations * per_trial + len(fitted) * FOLLOWED * problem.nfe + last.calls,
         evaluations=evaluations,
         seconds=time.monotonic() - began,
+        passes=teaching.passes,
     )
 
 
 class Teaching(NamedTuple):
-    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost."""
+    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost, and how often
+    a call passes the network."""
 
     followed: Trajectories
     error: float
     calls: int
+    passes: int
 
 
 def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress) -> Teaching:
@@ -151,7 +154,7 @@ def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress
     error = endpoint.score(endpoint.squared_errors(halved.result(), futures[0].result()), 0).value
     noises = sum(chunk.count for chunks in sets.values() for chunk in chunks)
     calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + FOLLOWED * (teacher.CALLS + 1)
-    return Teaching(followed.result(), error, calls)
+    return Teaching(followed.result(), error, calls, pool.submit(evaluate.count_passes).result())
 
 
 def _trial(proposal: Proposal, future: Future[np.ndarray], calls: int) -> Trial:

@@ -12,10 +12,14 @@ import numpy as np
 
 from fewstep import Schedule, Step
 from fewstep.processes import Process
+from fewstep.rules import reach
+from fewstep.steps.move import Law
+from search.ends import ends, log_snrs
 
 __all__ = ["FACTORS", "GAP_RANGE", "GENES", "Space", "with_genes"]
 
 GAP_RANGE = 5.0  # |log(gap / geometric mean of the gaps)|; every baseline grid up to 50 calls lies inside
+SMALLEST = 1e-6  # λ-gap; only times beyond the reach of an infinite end lie closer
 GENES: dict[str, tuple[Any, ...]] = {
     "order": (1, 2, 3, 4),
     "prediction": ("data", "noise"),
@@ -51,27 +55,29 @@ class Space:
 
     def times(self, logits: np.ndarray) -> tuple[float, ...]:
         """Falling times (nfe + 1,) whose λ-gaps are proportional to exp(logits), (nfe,)."""
-        first, last = self.process.log_snr(np.array([self.process.t_max, self.process.t_min]))
+        first, last = ends(self.process)
         shares = np.exp(logits - logits.max())
         inner = first + (last - first) * np.cumsum(shares / shares.sum())[:-1]
         return (self.process.t_max, *(float(t) for t in self.process.time(inner)), self.process.t_min)
 
     def logits(self, schedule: Schedule) -> np.ndarray:
         """The free numbers (nfe,) of a schedule's falling times: log λ-gaps with mean zero, clipped to the range."""
-        gaps = np.log(np.diff(self.process.log_snr(np.array(schedule.times))))
+        gaps = np.log(np.maximum(np.diff(log_snrs(self.process, np.array(schedule.times))), SMALLEST))
         logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
         return logits
 
     def build(self, logits: np.ndarray, steps: list[Step]) -> Schedule:
         """The schedule with these λ-gaps and steps, in canonical form.
 
-        Orders are cut to the outputs at hand, and the last step's corrector is left out.
+        Orders are cut to the outputs at hand, and correctors are left out of the last step and at infinite log-SNR.
         """
-        cut = []
+        times = self.times(logits)
+        law, cut = Law(self.process, np.array(times)), []
         for i, step in enumerate(steps):
-            order = min(step.order, i + 1)
-            cut.append(replace(step, order=order, corrector=order + 1 if step.corrector and i + 1 < self.nfe else 0))
-        return Schedule(self.process, self.times(logits), tuple(cut)).canonical()
+            order = min(step.order, reach(law, step, i))
+            corrects = step.corrector and i + 1 < self.nfe and bool(np.isfinite(law.lam[i : i + 2]).all())
+            cut.append(replace(step, order=order, corrector=order + 1 if corrects else 0))
+        return Schedule(self.process, times, tuple(cut)).canonical()
 
     def holds(self, schedule: Schedule) -> bool:
         """Whether the schedule is a point of the space, to the rounding of its times."""

@@ -1,7 +1,7 @@
 """The converged teacher: where each noise ends under the exact flow, and what happened on the way.
 
-Fourth-order exponential multistep in data prediction, even in λ. On the digits mixture 96 calls end within 2e-4
-of 1000 calls.
+Fourth-order exponential multistep in data prediction, even in λ; from pure noise and to clean data, where λ is
+infinite, in a step of first order each. On the digits mixture 96 calls end within 2e-4 of 1000 calls.
 """
 
 from math import prod
@@ -14,6 +14,8 @@ from fewstep import Schedule, Step, grids
 from fewstep.models import Denoiser, from_callable
 from fewstep.processes import Process
 from fewstep.trajectory import Trajectories
+from search.ends import log_snrs
+from search.space import Space
 
 __all__ = ["CALLS", "ends", "follow", "projection", "schedule"]
 
@@ -24,8 +26,12 @@ PROJECTED = 64  # replay residuals are linear, so wide states are stored as this
 
 def schedule(process: Process, calls: int = CALLS) -> Schedule:
     """The teacher's own schedule with ``calls`` network calls."""
-    steps = tuple(Step("data", min(ORDER, i + 1)) for i in range(calls))
-    return Schedule(process, grids.logsnr(process, calls), steps)
+    first, last = process.log_snr(np.array([process.t_max, process.t_min]))
+    if np.isfinite([first, last]).all():
+        return Schedule(
+            process, grids.logsnr(process, calls), tuple(Step(order=min(ORDER, i + 1)) for i in range(calls))
+        )
+    return Space(process, calls).build(np.zeros(calls), [Step(order=ORDER)] * calls)
 
 
 def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.Tensor:
@@ -36,7 +42,6 @@ def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.T
 @torch.no_grad()
 def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Trajectories:
     """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) sample-calls."""
-    path = schedule(denoiser.process, calls)
     project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
     outputs: list[np.ndarray] = []
 
@@ -53,7 +58,7 @@ def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Traje
     for last in fewstep.states(from_callable(recorded, process, prediction="data"), path, noise):
         states.append(seen(last))
     recorded(last, last.new_full((len(last),), path.times[-1]))
-    return Trajectories(process, process.log_snr(np.array(path.times)), np.stack(states), np.stack(outputs))
+    return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs))
 
 
 def projection(d: int) -> np.ndarray:

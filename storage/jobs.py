@@ -6,9 +6,8 @@ Every change holds the search's row and compares (state, lease token) first, so 
 change nothing any more. Leases use the database's time.
 """
 
-import math
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,19 +17,14 @@ from fewstep.problem import Result, Trial
 from storage.codec import dump_result, dump_schedule, dump_score, load_score, readable
 from storage.database import Database
 from storage.engine import insert_once, moment
+from storage.lease import MAX_ATTEMPTS, LeaseLost, lasting
 from storage.log import write_event
 from storage.mapping import to_search
 from storage.queries import search_row
 from storage.tables import PublishedRow, SearchRow, TrialRow
 from storage.values import LIVE, TERMINAL, Claim, Search, SearchState
 
-__all__ = ["MAX_LEASE", "Jobs", "LeaseLost"]
-
-MAX_LEASE = 24 * 3600
-
-
-class LeaseLost(Conflict):
-    """The search is no longer running under this token: stop working on it."""
+__all__ = ["Jobs"]
 
 
 class Jobs:
@@ -55,7 +49,7 @@ class Jobs:
                 return None
             now = moment(session)
             row.token, row.runner = secrets.token_hex(16), runner
-            row.lease_until = now + _seconds(lease)
+            row.lease_until = now + lasting(lease)
             row.started = row.started or now
             _move(session, row, SearchState.RUNNING, now)
             return Claim(to_search(row), row.token)
@@ -64,7 +58,7 @@ class Jobs:
         """Extend the lease to ``lease`` seconds from now."""
         with self.store.write() as session:
             row = _held(session, claim)
-            row.lease_until = moment(session) + _seconds(lease)
+            row.lease_until = moment(session) + lasting(lease)
 
     def phase(self, claim: Claim, phase: str, done: int, total: int) -> None:
         """Tell how far a phase of the search is."""
@@ -138,7 +132,7 @@ class Jobs:
         with self.store.write() as session:
             _move(session, _held(session, claim), SearchState.FAILED, moment(session), readable(reason))
 
-    def reap(self, max_attempts: int = 3) -> list[Search]:
+    def reap(self, max_attempts: int = MAX_ATTEMPTS) -> list[Search]:
         """Requeue running searches whose lease ran out, or fail them after ``max_attempts``; which ones."""
         with self.store.write() as session:
             now = moment(session)
@@ -197,9 +191,3 @@ def _move(session: Session, row: SearchRow, to: SearchState, now: datetime, reas
         row.error = reason
     data = {"state": to} if reason is None else {"state": to, "reason": reason}
     write_event(session, row.id, "state", data, now)
-
-
-def _seconds(lease: float) -> timedelta:
-    if not (math.isfinite(lease) and 0 < lease <= MAX_LEASE):
-        raise InvalidInput(f"a lease lasts more than 0 and at most {MAX_LEASE} seconds, got {lease}")
-    return timedelta(seconds=lease)

@@ -1,19 +1,38 @@
 """Rows to values."""
 
 import json
+from dataclasses import asdict
+from typing import Any
 
 from fewstep.problem import Problem, Trial
-from storage.codec import load_result, load_schedule, load_score
+from storage.codec import dump, load_result, load_schedule, load_score
 from storage.tables import EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
-from storage.values import Event, Model, Published, Search
+from storage.values import Event, Facts, Model, Published, Search
 
-__all__ = ["to_event", "to_model", "to_published", "to_search", "to_trial"]
+__all__ = ["model_columns", "to_event", "to_model", "to_published", "to_search", "to_trial"]
 
 
 def to_model(row: ModelRow) -> Model:
     """The model of a row."""
-    shape, process = tuple(json.loads(row.shape)), json.loads(row.process)
-    return Model(row.id, row.name, row.source, row.summary, shape, process, row.digest, row.created)
+    return Model(
+        id=row.id,
+        name=row.name,
+        source=row.source,
+        summary=row.summary,
+        shape=tuple(json.loads(row.shape)),
+        process=json.loads(row.process),
+        digest=row.digest,
+        created=row.created,
+        state=row.state,
+        reason=row.reason,
+        facts=Facts(**json.loads(row.facts)),
+    )
+
+
+def model_columns(model: Model) -> dict[str, Any]:
+    """The columns that say what a model is; inverse of `to_model`."""
+    texts = {"shape": dump(model.shape), "process": dump(model.process), "facts": dump(asdict(model.facts))}
+    return {**vars(model), **texts}
 
 
 def to_search(row: SearchRow) -> Search:

@@ -3,18 +3,17 @@
 import uuid
 from dataclasses import asdict
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.problem import Problem, Trial
-from storage.codec import dump
 from storage.database import Database
 from storage.engine import insert_once, moment
 from storage.log import write_event
-from storage.mapping import to_event, to_model, to_published, to_search, to_trial
+from storage.mapping import model_columns, to_event, to_model, to_published, to_search, to_trial
 from storage.queries import MAX_EVENT, best_of, front_of, model_row, search_row, searches_before, want_number
 from storage.tables import EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
-from storage.values import LIVE, Event, Model, Page, Published, Search, SearchState
+from storage.values import LIVE, Event, Model, ModelState, Page, Published, Search, SearchState
 
 __all__ = ["MAX_KEY", "MAX_PAGE", "MAX_PRIORITY", "Store"]
 
@@ -30,15 +29,20 @@ class Store(Database):
     """
 
     def add_model(self, model: Model) -> Model:
-        """Keep a model; where it is there already, the one that was there first. Raises `Conflict` where another
-        model has its id."""
+        """Keep a model; where it is there already, the one that was there first, tried again if it was refused. Raises
+        `Conflict` where another model has its id."""
         with self.write() as session:
-            texts = {"shape": dump(model.shape), "process": dump(model.process)}
-            insert_once(session, ModelRow, **{**vars(model), **texts})
-            kept = to_model(model_row(session, model.id))
-        if kept.digest != model.digest:
-            raise Conflict(f"model {model.id} has digest {kept.digest}, got {model.digest}: the ids collide")
-        return kept
+            columns = model_columns(model)
+            insert_once(session, ModelRow, **columns)
+            same = or_(ModelRow.id == model.id, ModelRow.digest == model.digest)
+            row = session.scalars(select(ModelRow).where(same).with_for_update()).one()
+            if row.digest != model.digest and model.source != "hub":
+                raise Conflict(f"model {model.id} has digest {row.digest}, got {model.digest}: the ids collide")
+            if row.state is ModelState.REFUSED:
+                for name in columns.keys() - {"id", "created"}:
+                    setattr(row, name, columns[name])
+                row.attempt, row.token, row.runner, row.lease_until = 1, None, None, None
+            return to_model(row)
 
     def models(self) -> list[Model]:
         """Every model, in order of arrival."""
@@ -63,12 +67,18 @@ class Store(Database):
 
     def submit(self, problem: Problem, key: str | None = None, priority: int = 0) -> Search:
         """Queue a search. The same idempotency ``key`` with the same problem gives the same search again; with
-        another problem it raises `Conflict`. Raises `NotFound` where the model is unknown."""
+        another problem it raises `Conflict`. Raises `NotFound` where the model is unknown, `Conflict` until it is
+        ready."""
         if key is not None and not 1 <= len(key) <= MAX_KEY:
             raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY} characters, got {len(key)}")
         want_number("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
         with self.write() as session:
-            model_row(session, problem.model, hold="delete")
+            model = model_row(session, problem.model, hold="delete")
+            if model.state is not ModelState.READY:
+                raise Conflict(
+                    f"model {model.id} is {model.state}: "
+                    + (f"{model.reason}; submit it again" if model.reason else "wait until it is ready")
+                )
             fields = asdict(problem)
             search_id, now = uuid.uuid4().hex, moment(session)
             made = insert_once(

@@ -1,6 +1,7 @@
 """The tables. Numbers that are filtered or sorted by are columns; schedules and results are JSON text."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import ClassVar
 
 from sqlalchemy import (
@@ -19,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fewstep.errors import InvalidInput
-from storage.values import SearchState
+from storage.values import ModelState, SearchState
 
 __all__ = ["Base", "EventRow", "Line", "ModelRow", "PublishedRow", "SearchRow", "TrialRow", "Utc"]
 
@@ -30,14 +31,18 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-STATES = Enum(
-    SearchState,
-    name="state",
-    native_enum=False,
-    create_constraint=True,
-    length=16,
-    values_callable=lambda states: [state.value for state in states],
-)
+
+
+def _states(kind: type[StrEnum]) -> Enum:
+    """A text column that holds the values of ``kind`` and nothing else."""
+    return Enum(
+        kind,
+        name="state",
+        native_enum=False,
+        create_constraint=True,
+        length=16,
+        values_callable=lambda states: [state.value for state in states],
+    )
 
 
 class Utc(TypeDecorator[datetime]):
@@ -74,22 +79,35 @@ class Base(DeclarativeBase):
     """Every table."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar = {datetime: Utc, SearchState: STATES, str: Line}
+    type_annotation_map: ClassVar = {
+        datetime: Utc,
+        ModelState: _states(ModelState),
+        SearchState: _states(SearchState),
+        str: Line,
+    }
 
 
 class ModelRow(Base):
-    """A model that searches may name."""
+    """A model, whether searches may name it yet, and the lease of the runner that tries it."""
 
     __tablename__ = "models"
+    __table_args__ = (Index(None, "state", "created"),)
 
     id: Mapped[str] = mapped_column(Line(16), primary_key=True)
-    digest: Mapped[str] = mapped_column(Line(64))
+    digest: Mapped[str] = mapped_column(Line(64), unique=True)
     name: Mapped[str]
     source: Mapped[str]
     summary: Mapped[str]
     shape: Mapped[str] = mapped_column(Text)  # JSON
     process: Mapped[str] = mapped_column(Text)  # JSON
     created: Mapped[datetime]
+    state: Mapped[ModelState] = mapped_column(server_default=ModelState.READY)
+    reason: Mapped[str | None]
+    facts: Mapped[str] = mapped_column(Text, server_default="{}")  # JSON
+    attempt: Mapped[int] = mapped_column(server_default="1")
+    runner: Mapped[str | None]
+    token: Mapped[str | None] = mapped_column(Line(32))
+    lease_until: Mapped[datetime | None]
 
 
 class SearchRow(Base):

@@ -2,32 +2,37 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
-from fewstep.models import zoo
-from training import mixture
+from training import classifier, mixture, recipes
 
-RECIPES: dict[str, Callable[[Path, int], None]] = {"digits-mixture": mixture.fit}
-
-
-class Recipe(StrEnum):
-    """Names on the command line; one for each entry of `RECIPES`."""
-
-    DIGITS_MIXTURE = "digits-mixture"
+RECIPES: dict[str, Callable[[Path, int], object]] = {
+    "digits-mixture": mixture.fit,
+    "digits-features": classifier.build,
+    **{name: partial(recipes.build, name) for name in recipes.NETWORKS},
+}
+Name = StrEnum("Name", {name: name for name in RECIPES})  # type: ignore[misc]  # the command line's choices
+WEIGHTS = Path(str(resources.files("fewstep.models") / "weights"))
 
 
 def main(
-    recipe: Annotated[Recipe, typer.Option(help="Which model to rebuild.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; by default over the zoo's own file.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the fit.")] = mixture.SEED,
+    recipe: Annotated[Name, typer.Option(help="Which model to rebuild.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; by default over the zoo's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the recipe.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Rebuild a model of the zoo."""
-    path = out or zoo.describe(recipe.value).path
+    torch.set_num_threads(threads)
+    path = out or WEIGHTS / (recipe.value if recipe.value in recipes.NETWORKS else f"{recipe.value}.safetensors")
     RECIPES[recipe.value](path, seed)
-    typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    typer.echo(f"wrote {path} ({sum(file.stat().st_size for file in files) / 1e6:.2f} MB)")
 
 
 if __name__ == "__main__":

@@ -2,24 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-__all__ = ["COMPONENTS", "REGULARISATION", "SEED", "digits", "fit"]
+from training.data import digits
+
+__all__ = ["COMPONENTS", "REGULARISATION", "SEED", "fit"]
 
 COMPONENTS = 40
 REGULARISATION = 1e-3  # added to every variance: keeps border pixels, which never change, from being singular
 SEED = 0
-
-
-def digits() -> np.ndarray:
-    """The 1797 digits as rows of 64 numbers in [−1, 1], float64."""
-    images: np.ndarray = load_digits().data / 8.0 - 1.0
-    return images
 
 
 def fit(path: Path, seed: int = SEED) -> None:

@@ -1,28 +1,85 @@
-"""Models that searches may name."""
+"""Models: made known, uploaded, shown, forgotten."""
 
-from fastapi import APIRouter, Response
+import os
+from typing import Annotated, Any
 
-from api.deps import Identity, TheStore
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from api import submission
+from api.deps import Identity, TheFolders, TheInspector, TheSettings, TheStore
 from api.errors import problems
-from api.schemas import ModelIn, ModelOut
+from api.inspection import Inspector
+from api.model_schemas import FolderIn, HubIn, ModelIn, ModelOut, ZooIn
+from api.receiver import PARTS, PROGRAM, receive
+from api.settings import Settings
+from storage.values import Model
 
-__all__ = ["router"]
+__all__ = ["UPLOAD", "router"]
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
+UPLOAD = "/v1/models/upload"
+THERE: dict[int | str, dict[str, Any]] = {200: {"description": "The model was there already", "model": ModelOut}}
+BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": {part: {"type": "string", "format": "binary"} for part in PARTS}}
+        }
+    },
+}
+Name = Annotated[
+    str | None, Query(pattern=r"^[0-9A-Za-z_.-]{1,100}$", description="What to call it; by default after its id")
+]
+
+
+@router.post("", status_code=201, responses={**THERE, **problems(413, 415, 422)})
+def add_model(
+    body: Annotated[ModelIn, Body()],
+    store: TheStore,
+    settings: TheSettings,
+    inspector: TheInspector,
+    response: Response,
+) -> ModelOut:
+    """Make a model known: one of the zoo's (ready at once), a folder of the operator's, or a hub's.
+
+    Those that are not of the zoo are submitted: a runner tries them, and they become ready or refused. One that is
+    there already is given back as it is, tried again where it was refused.
+    """
+    model = _described(body, settings, inspector)
+    return _answer(model, store.add_model(model), response)
+
 
 @router.post(
-    "",
-    status_code=201,
-    responses={200: {"description": "The model was there already", "model": ModelOut}, **problems(413, 415, 422)},
+    "/upload", status_code=201, responses={**THERE, **problems(413, 415, 422)}, openapi_extra={"requestBody": BODY}
 )
-def add_model(body: ModelIn, store: TheStore, response: Response) -> ModelOut:
-    """Add a model of the zoo; one that is there already is given back as it is."""
-    model = body.value()
-    kept = store.add_model(model)
-    response.status_code = 201 if kept.created == model.created else 200
-    response.headers["Location"] = f"/v1/models/{kept.id}"
-    return ModelOut.of(kept)
+async def upload(
+    request: Request,
+    store: TheStore,
+    settings: TheSettings,
+    folders: TheFolders,
+    inspector: TheInspector,
+    response: Response,
+    name: Name = None,
+) -> ModelOut:
+    """Upload a model: each file as a part of its own name.
+
+    `config.json`, `scheduler_config.json` and `diffusion_pytorch_model.safetensors` as diffusers saves them, or
+    `program.pt2` where the operator allows programs; `fewstep.json` and `conditions.safetensors` if there are any. The
+    files are looked through before the answer; what is refused leaves nothing behind.
+    """
+    submission.want_free(name)
+    async with contextmanager_in_threadpool(folders.incoming()) as folder:
+        await receive(request, folder, settings.allow_programs)
+
+        def taken() -> ModelOut:
+            source = "program" if (folder / PROGRAM).exists() else "upload"
+            model = submission.of_inspected(inspector(folder), source, name)
+            return _answer(model, submission.keep(store, folders, folder, model), response)
+
+        return await run_in_threadpool(taken)
 
 
 @router.get("")
@@ -38,6 +95,28 @@ def get_model(id: Identity, store: TheStore) -> ModelOut:
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409, 422))
-def delete_model(id: Identity, store: TheStore) -> None:
+def delete_model(id: Identity, store: TheStore, folders: TheFolders) -> None:
     """Forget a model with everything found for it; refused (409) while a search of it is live."""
-    store.delete_model(id)
+    with folders.settled():
+        model = store.model(id)
+        store.delete_model(id)
+        if model.source in submission.KEPT:
+            folders.remove(model.digest)
+
+
+def _described(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: Inspector) -> Model:
+    if isinstance(body, ZooIn):
+        return submission.of_zoo(body.name)
+    if isinstance(body, FolderIn):
+        folder = submission.folder_under(settings.model_roots, body.name)
+        return submission.of_inspected(inspector(folder), "folder", os.path.normpath(body.name))
+    if not settings.allow_hub:
+        raise HTTPException(403, "this service fetches nothing: its operator may set FEWSTEP_ALLOW_HUB=true")
+    return submission.of_hub(body.repo, body.commit)
+
+
+def _answer(sent: Model, kept: Model, response: Response) -> ModelOut:
+    """The model as the store has it; it is new where it was made just now."""
+    response.status_code = 201 if kept.created == sent.created else 200
+    response.headers["Location"] = f"/v1/models/{kept.id}"
+    return ModelOut.of(kept)

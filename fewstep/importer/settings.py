@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput
+from fewstep.models import law
 from fewstep.models.base import reading
 from fewstep.processes import VE, Discrete, Flow, Process
 
@@ -39,7 +40,6 @@ FAMILIES = {
     "EDMDPMSolverMultistepScheduler": "edm",
     "EDMEulerScheduler": "edm",
 }
-PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,20 +66,15 @@ def read(scheduler: Any, family: str) -> Settings:
     if family == "flow" or config.get("use_flow_sigmas", False):
         sigmas = np.array(scheduler.sigmas.tolist(), dtype=np.float64)
         return _settings(Flow(), sigmas, told / config.num_train_timesteps, np.ones(len(sigmas)), "flow")
-    try:
-        process = Discrete(scheduler.alphas_cumprod.double().tolist())
-    except InvalidInput as error:
-        raise InvalidInput(
-            f"the scheduler's table of alphas is no noise law here ({error}): rescale_betas_zero_snr?"
-        ) from error
+    process = law.table(type(scheduler).__name__, config)
     times = np.append(told, _last(scheduler)) if family == "index" else _placed(process, scheduler.sigmas, told)
     scale = np.asarray(process.alpha(times)) if family == "scaled" else np.ones(len(times))
-    return _settings(process, times, told, scale, PREDICTIONS.get(config.prediction_type, ""))
+    return _settings(process, times, told, scale, law.PREDICTIONS.get(config.prediction_type, ""))
 
 
 def _settings(process: Process, times: np.ndarray, told: np.ndarray, scale: np.ndarray, prediction: str) -> Settings:
     if not prediction:
-        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(PREDICTIONS)}")
+        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(law.PREDICTIONS)}")
     assumed, meant = reading(prediction, process, times[:-1]), reading(prediction, process, told)
     return Settings(process, times, told, scale, assumed, meant)
 

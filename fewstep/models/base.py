@@ -1,6 +1,6 @@
 """The one model convention: a denoiser maps (x, t) to its estimate of the clean data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,18 +10,54 @@ import torch
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.processes import Process
 
-__all__ = ["PREDICTIONS", "CallableDenoiser", "Denoiser", "from_callable", "per_sample", "reading", "to_data", "unwrap"]
+__all__ = [
+    "PREDICTIONS",
+    "CallableDenoiser",
+    "Denoiser",
+    "bound",
+    "from_callable",
+    "passes",
+    "per_sample",
+    "reading",
+    "to_data",
+    "unwrap",
+]
 
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """``x`` (B, ...), ``t`` (B,) in the process's units -> E[x_0 | x_t = x], same shape as ``x``."""
+    """``x`` (B, ...), ``t`` (B,) in the process's units -> E[x_0 | x_t = x], same shape as ``x``.
+
+    A conditional one has two more: ``conditions``, how many it knows, and ``bound(indices)``, see `bound`. One that
+    passes its network more than once in a call says how often as ``passes``.
+    """
 
     @property
     def process(self) -> Process: ...
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor: ...
+
+
+def bound(denoiser: Denoiser, indices: Sequence[int]) -> Denoiser:
+    """The denoiser for a batch whose sample i runs under condition ``indices[i]``, modulo their number.
+
+    One without conditions is returned as it is.
+
+    >>> from fewstep import processes
+    >>> plain = from_callable(lambda x, t: x, processes.VPLinear())
+    >>> bound(plain, range(4)) is plain
+    True
+    """
+    if not getattr(denoiser, "conditions", 0):
+        return denoiser
+    made: Denoiser = denoiser.bound(indices)  # type: ignore[attr-defined]
+    return made
+
+
+def passes(denoiser: Denoiser) -> int:
+    """How often a call passes the network: 2 with classifier-free guidance, else 1."""
+    return int(getattr(denoiser, "passes", 1))
 
 
 def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -1,37 +1,66 @@
 """A model by name and identity: what travels between processes instead of weights."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fewstep.errors import InvalidModel, UnknownName
-from fewstep.models import zoo
+from fewstep.models import folder, zoo
 from fewstep.models.base import Denoiser
+from fewstep.models.manifest import Manifest
 
 __all__ = ["SOURCES", "ModelReference"]
 
-SOURCES = ("zoo",)
+SOURCES = ("zoo", "folder", "upload", "hub", "program")
 
 
 @dataclass(frozen=True)
 class ModelReference:
-    """``source`` (one of `SOURCES`), ``name`` within it, and the ``digest`` that the weights must have."""
+    """``source`` (one of `SOURCES`), ``name`` within it, and the ``digest`` that the model must have.
+
+    ``folder`` is where the model lies; only the zoo's need none.
+    """
 
     source: str
     name: str
     digest: str
+    folder: Path | None = None
 
     @classmethod
     def zoo(cls, name: str) -> "ModelReference":
         """Reference to a model of the zoo as it is installed here; raises `UnknownName`."""
         return cls("zoo", name, zoo.describe(name).digest)
 
-    def open(self) -> tuple[Denoiser, tuple[int, ...]]:
-        """The denoiser and the shape of one sample; raises `InvalidModel` where the weights have another digest."""
+    @classmethod
+    def at(cls, name: str) -> "ModelReference":
+        """Reference to a model on this machine: the zoo's of that name, else the model folder of that path.
+
+        Raises `UnknownName` where it is neither, `InvalidModel` where the folder is no model.
+        """
+        path = Path(name)
+        if name in zoo.names() or not path.is_dir():
+            return cls.zoo(name)
+        return cls("folder", name, Manifest.read(path).digest, path)
+
+    def open(self, device: str = "cpu") -> tuple[Denoiser, tuple[int, ...]]:
+        """The denoiser, its network on ``device``, and the shape of one sample.
+
+        Raises `InvalidModel` where the model has another digest than was submitted.
+        """
         if self.source not in SOURCES:
             raise UnknownName("model source", self.source, SOURCES)
-        found = zoo.describe(self.name)
-        if found.digest != self.digest:
+        if self.source == "zoo":
+            found = zoo.describe(self.name)
+            self._compare(found.digest)
+            return zoo.load(self.name, device), found.shape
+        if self.folder is None:
+            raise InvalidModel(f"model {self.name!r} of source {self.source} wants the folder where it lies")
+        manifest = Manifest.read(self.folder)
+        self._compare(manifest.digest)
+        return folder.open(self.folder, device, manifest), manifest.shape
+
+    def _compare(self, digest: str) -> None:
+        if digest != self.digest:
             raise InvalidModel(
                 f"model {self.name!r} was submitted with digest {self.digest[:16]}…, but the one installed here has "
-                f"{found.digest[:16]}…: submit it again"
+                f"{digest[:16]}…: submit it again"
             )
-        return zoo.load(self.name), found.shape

@@ -4,9 +4,8 @@
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 
@@ -15,11 +14,13 @@ import safetensors.torch
 import torch
 
 from fewstep.errors import InvalidModel, UnknownName
+from fewstep.models import folder
 from fewstep.models.base import Denoiser
+from fewstep.models.manifest import Manifest
 from fewstep.models.mixture import GaussianMixture
 from fewstep.processes import Process, VPLinear
 
-__all__ = ["ZooModel", "describe", "load", "names", "read_weights"]
+__all__ = ["ZooMixture", "ZooModel", "describe", "load", "names", "read_mixture", "read_weights"]
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -31,7 +32,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise InvalidModel(f"cannot read weights {path.name} ({size}): {error}; restore the file") from error
 
 
-def _mixture(path: Path, process: Process) -> Denoiser:
+def read_mixture(path: Path, process: Process) -> GaussianMixture:
+    """The Gaussian mixture in a safetensors file; raises `InvalidModel` where it holds something else."""
     tensors = read_weights(path)
     missing = {"weights", "means", "covariances"} - set(tensors)
     if missing:
@@ -39,20 +41,68 @@ def _mixture(path: Path, process: Process) -> Denoiser:
     return GaussianMixture(process, tensors["weights"], tensors["means"], tensors["covariances"])
 
 
+def _weights() -> Path:
+    return Path(str(resources.files("fewstep.models") / "weights"))
+
+
 @dataclass(frozen=True)
 class ZooModel:
-    """A shipped model: what it is, where its weights lie and how to make a denoiser of them."""
+    """A shipped network: a model folder (`fewstep.models.layout`) as diffusers saves it."""
 
     name: str
     summary: str
-    shape: tuple[int, ...]
-    process: Process
-    make: Callable[[Path, Process], Denoiser]
 
     @property
     def path(self) -> Path:
-        """The weights file."""
-        return Path(str(resources.files("fewstep.models") / "weights" / f"{self.name}.safetensors"))
+        """Where its weights lie."""
+        return _weights() / self.name
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What the folder says; raises `InvalidModel`."""
+        return Manifest.read(self.path)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return self.manifest.shape
+
+    @property
+    def process(self) -> Process:
+        """The noise law."""
+        return self.manifest.process
+
+    @property
+    def digest(self) -> str:
+        """Identity of the model, in hexadecimal, the same as that of its folder; raises `InvalidModel`."""
+        return self.manifest.digest
+
+    def open(self, device: str = "cpu") -> Denoiser:
+        """Its denoiser, the network on ``device``; raises `InvalidModel`."""
+        return folder.open(self.path, device, self.manifest)
+
+
+@dataclass(frozen=True)
+class ZooMixture(ZooModel):
+    """A shipped Gaussian mixture: one file of tables, which say neither shape nor process."""
+
+    sample: tuple[int, ...]
+    law: Process
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return _weights() / f"{self.name}.safetensors"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return self.sample
+
+    @property
+    def process(self) -> Process:
+        """The noise law."""
+        return self.law
 
     @property
     def digest(self) -> str:
@@ -63,26 +113,34 @@ class ZooModel:
         content.update(repr((self.shape, self.process)).encode())
         return content.hexdigest()
 
+    def open(self, device: str = "cpu") -> Denoiser:
+        """Its denoiser, which computes wherever the states are; raises `InvalidModel`."""
+        return read_mixture(self.path, self.process)
 
-ZOO = {
-    model.name: model
-    for model in (
-        ZooModel(
-            "digits-mixture",
-            "exact denoiser of a 40-component Gaussian mixture fitted to scikit-learn's digits",
-            (1, 8, 8),
-            VPLinear(),
-            _mixture,
-        ),
-    )
+
+MIXTURE = ZooMixture(
+    "digits-mixture",
+    "exact denoiser of a 40-component Gaussian mixture fitted to scikit-learn's digits",
+    (1, 8, 8),
+    VPLinear(),
+)
+NETWORKS = (
+    ZooModel("digits-unet", "U-Net that predicts noise, trained with constant weight"),
+    ZooModel("digits-unet-debiased", "the same network, trained with the debiased weight SNR^(-1/2)"),
+    ZooModel("digits-cond", "U-Net under a digit's class, with guidance"),
+    ZooModel("digits-ddm", "decoupled diffusion: one head for the data's fading, one for the noise"),
+    ZooModel("digits-flow", "U-Net that predicts the velocity of flow matching"),
+)
+ZOO: dict[str, ZooModel] = {
+    model.name: model for model in (MIXTURE, *(each for each in NETWORKS if each.path.is_dir()))
 }
 
 
 def names() -> list[str]:
     """Names of the zoo's models.
 
-    >>> names()
-    ['digits-mixture']
+    >>> names()[0]
+    'digits-mixture'
     """
     return list(ZOO)
 
@@ -98,12 +156,15 @@ def describe(name: str) -> ZooModel:
     return ZOO[name]
 
 
-@cache
-def load(name: str) -> Denoiser:
-    """The denoiser of that name, loaded once; raises `UnknownName` or `InvalidModel`.
+def load(name: str, device: str = "cpu") -> Denoiser:
+    """The denoiser of that name, its network on ``device``, loaded once; raises `UnknownName` or `InvalidModel`.
 
     >>> load("digits-mixture").process.kind
     'vp-linear'
     """
-    model = describe(name)
-    return model.make(model.path, model.process)
+    return _load(name, device)
+
+
+@cache
+def _load(name: str, device: str) -> Denoiser:
+    return describe(name).open(device)

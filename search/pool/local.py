@@ -152,7 +152,7 @@ def _start(device: str) -> None:
 
 @lru_cache(maxsize=MODELS_HELD)
 def _evaluator(reference: ModelReference, cache: Path | None) -> Evaluator:
-    denoiser, shape = reference.open()
+    denoiser, shape = reference.open(_device)
     return Evaluator(denoiser, shape, reference.digest, cache, _device)
 
 

@@ -1,6 +1,7 @@
 """A fresh database and a client of the application for every test."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.inspection import Inspector
 from api.settings import Settings
 from storage.store import Store
 from storage.values import Model
 from tests.api.support import add_model
+
+
+@pytest.fixture(scope="session")
+def inspector() -> Iterator[Inspector]:
+    """One process that looks through models, for all tests."""
+    with closing(Inspector(120.0)) as inspector:
+        yield inspector
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import httpx
 import uvicorn
 
 from api.app import create_app
-from api.schemas import ModelIn
 from api.settings import Settings
+from api.submission import of_zoo
 from fewstep.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
@@ -55,7 +55,7 @@ def serving(settings: Settings, port: int = 0) -> Iterator[Service]:
 
 def add_model(store: Store, name: str = "digits-mixture") -> Model:
     """A model of the zoo in the store."""
-    return store.add_model(ModelIn(name=name).value())
+    return store.add_model(of_zoo(name))
 
 
 def claim(store: Store, search: Search) -> Claim:
@@ -79,7 +79,7 @@ def publish(store: Store, problem: Problem, **values: float) -> Search:
 
 def check(answer: Any, status: int, *words: str) -> None:
     """The answer is a problem of that status whose detail holds the words."""
-    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM_JSON), answer.text
+    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM_JSON), answer.text[:500]
     content = answer.json()
     assert content["status"] == status
     assert content["title"]

@@ -20,6 +20,7 @@ PATHS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/v1/models": {"get", "post"},
+    "/v1/models/upload": {"post"},
     "/v1/models/{id}": {"get", "delete"},
     "/v1/models/{id}/schedules": {"get"},
     "/v1/models/{id}/schedules/best": {"get"},

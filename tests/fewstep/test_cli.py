@@ -3,54 +3,25 @@
 import io
 import re
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
-import structlog
 import torch
-from typer.testing import CliRunner
 
-from api.settings import Settings
 from fewstep import Schedule, processes, solvers
 from fewstep import sample as run
-from fewstep.cli import app
 from fewstep.errors import InvalidInput
 from fewstep.models import zoo
 from fewstep.picture import grid, png
 from fewstep.problem import Problem, Score, Trial
 from storage.jobs import Jobs
-from tests.api.support import Service, add_model, claim, publish, serving
+from tests.api.support import Service, add_model, claim, publish
+from tests.fewstep.commands import Fewstep, refused
 from tests.storage import samples
 
 NOBODY = "http://127.0.0.1:9"
-Fewstep = Callable[..., Any]
-
-
-@pytest.fixture
-def fewstep(monkeypatch: pytest.MonkeyPatch) -> Fewstep:
-    """``fewstep("show", path)`` runs a command and gives its result; an unexpected exception is raised."""
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.delenv("FEWSTEP_URL", raising=False)
-
-    def run_it(*words: object, env: dict[str, str] | None = None) -> Any:
-        result = CliRunner().invoke(app, [str(word) for word in words], env=env)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run_it
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    """A service in a thread; its log is kept off the stdout that it shares with the command."""
-    settings = Settings(data_dir=tmp_path / "data", poll_seconds=0.02)
-    with structlog.testing.capture_logs(), serving(settings) as service:
-        yield service
 
 
 @pytest.fixture
@@ -63,14 +34,6 @@ def saved(plan: Schedule, tmp_path: Path) -> Path:
     path = tmp_path / "schedule.json"
     path.write_text(plan.to_json())
     return path
-
-
-def refused(result: Any, *words: str) -> None:
-    """The command failed with one line on stderr that holds the words, and no traceback."""
-    assert result.exit_code == 1
-    assert re.fullmatch(r"fewstep: [^\n]+\n", result.stderr), result.stderr
-    for word in words:
-        assert word in result.stderr
 
 
 @pytest.mark.parametrize("command", ["models", "submit", "watch", "fetch", "sample", "show", "export", "import"])

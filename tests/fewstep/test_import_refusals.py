@@ -1,6 +1,7 @@
 """What cannot be read out of a diffusers scheduler is said, and the scheduler is left as it was."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
+from fewstep import compile
 from fewstep.errors import InvalidInput
 from fewstep.importer import from_diffusers
 
@@ -82,11 +84,15 @@ def test_a_last_step_without_length_is_refused() -> None:
             from_diffusers(scheduler, 5)
 
 
-def test_a_table_that_ends_in_pure_noise_is_refused() -> None:
-    """A table of ᾱ has no zero in it here."""
-    scheduler = DDIMScheduler(rescale_betas_zero_snr=True, clip_sample=False, prediction_type="v_prediction")
-    with pytest.raises(InvalidInput, match="rescale_betas_zero_snr"):
-        from_diffusers(scheduler, 5)
+def test_a_table_that_ends_in_pure_noise_can_be_read() -> None:
+    """A last ᾱ of zero is read as one close to zero: the same times and, but for that, the same rows."""
+    options = {"clip_sample": False, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+    stable = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    for betas in ({}, stable):
+        schedule = from_diffusers(DDIMScheduler(rescale_betas_zero_snr=True, **options, **betas), 5)
+        assert schedule.times == (999.0, 799.0, 599.0, 399.0, 199.0, -1.0)
+        assert 0 < schedule.process.alpha(999.0) <= 2.0**-12
+        assert compile(schedule).close_to(compile(replace(schedule, rows=None)), 1e-3)
 
 
 @pytest.mark.parametrize("given", [{}, {"num_inference_steps": 0}, {"num_inference_steps": -3}])

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from storage import Claim, Jobs, Store
+from storage import Claim, Jobs, Probes, Store
 from tests.storage import samples
 
 
@@ -30,8 +30,18 @@ def claim_all(url: str, start: Any, said: Connection) -> None:
         said.send(ids)
 
 
-def hang_before_commit(url: str, verb: str, arguments: tuple[Any, ...], said: Connection) -> None:
-    """Do everything a verb does but its commit, say so, and wait to be killed."""
+def claim_all_models(url: str, start: Any, said: Connection) -> None:
+    """Claim submitted models until nothing waits; say which."""
+    with Store(url) as store:
+        start.wait(60)
+        ids = []
+        while (claim := Probes(store).claim("child", 60)) is not None:
+            ids.append(claim.model.id)
+        said.send(ids)
+
+
+def hang_before_commit(url: str, kind: Any, verb: str, arguments: tuple[Any, ...], said: Connection) -> None:
+    """Do everything a verb of ``kind`` does but its commit, say so, and wait to be killed."""
     store = Store(url)
 
     @event.listens_for(store.engine, "commit")
@@ -39,7 +49,7 @@ def hang_before_commit(url: str, verb: str, arguments: tuple[Any, ...], said: Co
         said.send("about to commit")
         time.sleep(600)
 
-    getattr(Jobs(store), verb)(*arguments)
+    getattr(kind(store), verb)(*arguments)
 
 
 def record_until_killed(url: str, claim: Claim, said: Connection) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import fewstep
 from fewstep import Schedule, processes, solvers
 from fewstep.problem import Problem, Result, Score, Trial
-from storage import Claim, Jobs, Model, Store
+from storage import Claim, Facts, Jobs, Model, ModelState, Store
 
 PROCESS = processes.VPLinear()
 
@@ -19,6 +19,16 @@ def model(letter: str = "a") -> Model:
     created = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     digest = letter * 64
     return Model(digest[:16], f"m-{letter}", "zoo", "Ωmega", (1, 8, 8), processes.to_dict(PROCESS), digest, created)
+
+
+def submitted(letter: str = "a") -> Model:
+    """A model that nobody has tried yet."""
+    return replace(model(letter), state=ModelState.SUBMITTED, source="upload", facts=Facts("UNet2DModel", "noise"))
+
+
+def on_hub(letter: str = "a") -> Model:
+    """A model whose files nobody has fetched yet."""
+    return replace(submitted(letter), source="hub", shape=(), process={}, facts=Facts())
 
 
 def problem(letter: str = "a", nfe: int = 4, seed: int = 0) -> Problem:

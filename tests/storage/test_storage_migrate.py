@@ -1,13 +1,14 @@
 """Tables from nothing, back to nothing, and by several processes at once."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
 
 from fewstep.errors import Conflict, InvalidInput, ServiceError
-from storage import Store, migrate
+from storage import Facts, ModelState, Store, migrate
 from tests.storage import children, samples
 from tests.storage.parent import CHILDREN, child, hear
 
@@ -46,6 +47,29 @@ def test_migrations_make_the_tables(empty: str) -> None:
         assert found == {"add_index", "remove_column", "add_column"}
 
 
+def test_models_of_an_older_version_stay(empty: str) -> None:
+    """Models from before they were tried are ready and keep their searches; going back forgets those that are not."""
+    with Store(empty) as store:
+        migrate.upgrade(empty, "0001")
+        with store.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO models (id, digest, name, source, summary, shape, process, created) VALUES "
+                    "(:id, :digest, 'm', 'zoo', 's', '[1, 8, 8]', '{\"kind\": \"ve\"}', '2026-01-02 03:04:05+00')"
+                ),
+                {"id": "a" * 16, "digest": "a" * 64},
+            )
+        store.migrate()
+        store.submit(samples.problem())
+        (model,) = store.models()
+        assert (model.state, model.reason, model.facts) == (ModelState.READY, None, Facts())
+        store.add_model(replace(samples.model("b"), state=ModelState.SUBMITTED))
+        migrate.downgrade(empty, "0001")
+        store.migrate()
+        assert store.models() == [model]
+        assert [search.problem for search in store.searches().items] == [samples.problem()]
+
+
 def test_states_are_checked(empty: str) -> None:
     """The database itself refuses a state that does not exist."""
     with Store(empty) as store:
@@ -54,6 +78,8 @@ def test_states_are_checked(empty: str) -> None:
         store.submit(samples.problem())
         with pytest.raises(Exception, match="ck_searches_state"), store.engine.begin() as connection:
             connection.execute(text("UPDATE searches SET state = 'asleep'"))
+        with pytest.raises(Exception, match="ck_models_state"), store.engine.begin() as connection:
+            connection.execute(text("UPDATE models SET state = 'asleep'"))
 
 
 def test_version_table_of_others(empty: str) -> None:
@@ -120,7 +146,7 @@ def test_draft(empty: str, tmp_path: Path) -> None:
         script = path.read_text()
         compile(script, str(path), "exec")
         assert script.startswith('"""Bring origin back."""')
-        assert 'down_revision = "0001"' in script
+        assert 'down_revision = "0002"' in script
         assert "with op.batch_alter_table('trials', schema=None) as batch_op:" in script
         assert "batch_op.add_column(sa.Column('origin', sa.String(), nullable=False))" in script
         store.ping()

@@ -135,7 +135,7 @@ def test_killed_before_commit(store: Store, jobs: Jobs, verb: str) -> None:
         "succeed": (claim, samples.result(samples.problem())),
     }[verb]
     before = (store.search(id), store.trials(id), store.events(id))
-    with child(children.hang_before_commit, store.url, verb, arguments) as (process, said):
+    with child(children.hang_before_commit, store.url, Jobs, verb, arguments) as (process, said):
         assert hear(said) == "about to commit"
         kill(process)
     assert (store.search(id), store.trials(id), store.events(id)) == before

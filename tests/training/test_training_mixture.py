@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from fewstep.models import zoo
-from training import mixture
+from training import data, mixture
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]
 
 def test_digits_are_scaled() -> None:
     """1797 digits of 64 numbers fill [−1, 1]."""
-    digits = mixture.digits()
+    digits = data.digits()
     assert digits.shape == (1797, 64)
     assert digits.dtype == np.float64
     assert (digits.min(), digits.max()) == (-1.0, 1.0)
@@ -45,7 +45,7 @@ def test_the_shipped_mixture_is_one_of_digits() -> None:
     assert weights.shape == (mixture.COMPONENTS,)
     assert (weights > 0).all()
     assert float(weights.sum()) == pytest.approx(1, abs=1e-6)
-    digits = torch.from_numpy(mixture.digits())
+    digits = torch.from_numpy(data.digits())
     mean = weights @ means
     second = torch.einsum("k,kde->de", weights, covariances + means[:, :, None] * means[:, None, :])
     torch.testing.assert_close(mean, digits.mean(0), rtol=0, atol=1e-4)

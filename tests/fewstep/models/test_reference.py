@@ -28,7 +28,7 @@ def test_a_reference_to_other_weights_is_refused() -> None:
 
 def test_unknown_sources_and_names_are_refused() -> None:
     """Both errors list what is known."""
-    with pytest.raises(UnknownName, match="unknown model source 'hub'; known: zoo"):
-        replace(ModelReference.zoo("digits-mixture"), source="hub").open()
+    with pytest.raises(UnknownName, match="unknown model source 'web'; known: zoo, folder"):
+        replace(ModelReference.zoo("digits-mixture"), source="web").open()
     with pytest.raises(UnknownName, match="unknown zoo model 'sdxl'"):
         ModelReference.zoo("sdxl")

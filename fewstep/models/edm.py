@@ -1,0 +1,46 @@
+"""EDM's preconditioned networks (Karras et al. 2022, table 1 and eq. 7), as one way to ask and read a network.
+
+    D = c_skip·x + c_out·F(c_in·x, c_noise),  x = x_0 + σ ε
+
+| symbol | value |
+|---|---|
+| c_in | 1/√(σ² + d²), with d = ``sigma_data`` |
+| c_skip | d²/(σ² + d²) |
+| c_out | σ·d/√(σ² + d²) |
+| c_noise | log(σ)/4 |
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from fewstep.models.base import per_sample
+from fewstep.processes import VE
+
+__all__ = ["Edm"]
+
+
+@dataclass(frozen=True)
+class Edm:
+    """How a preconditioned network is asked and read. ``sign`` is −1 where it predicts a velocity, else 1.
+
+    >>> reading = Edm(VE(), sigma_data=0.5)
+    >>> fed, told = reading.inputs(torch.ones(1, 2), torch.tensor([1.0]))
+    >>> told.item(), reading.data(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([1.0])).tolist()
+    (0.0, [[0.20000000298023224, 0.20000000298023224]])
+    """
+
+    process: VE
+    sigma_data: float = 0.5
+    sign: float = 1.0
+
+    def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """c_in·x and c_noise."""
+        sigma = self.process.sigma(t)
+        return x * per_sample((sigma**2 + self.sigma_data**2).rsqrt(), x), sigma.log() / 4
+
+    def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """c_skip·x + c_out·F."""
+        sigma = per_sample(self.process.sigma(t), x)
+        total = sigma**2 + self.sigma_data**2
+        return self.sigma_data**2 / total * x + self.sign * self.sigma_data * sigma * total.rsqrt() * output

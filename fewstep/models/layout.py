@@ -1,0 +1,139 @@
+"""Where things lie in a model folder: what diffusers saves, and three small files of our own.
+
+    unet/ or transformer/ (or the folder itself)   config.json, diffusion_pytorch_model*.safetensors
+    scheduler/ (or the folder itself)              scheduler_config.json
+    fewstep.json                                   what those configs cannot say; optional
+    conditions.safetensors                         labels or prompt embeddings to search under; optional
+    program.pt2                                    an exported program in the place of a network's config and weights
+
+Nothing here is loaded, and no name in any file is followed out of its folder.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewstep.errors import InvalidModel
+
+__all__ = ["CONDITIONS", "PROGRAM", "Layout", "locate", "parse", "read_json", "sha256"]
+
+CONDITIONS, PROGRAM, MANIFEST = "conditions.safetensors", "program.pt2", "fewstep.json"
+CONFIG, SCHEDULER, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model"
+SHARD = re.compile(rf"{WEIGHTS}-\d{{5}}-of-\d{{5}}\.safetensors")
+LARGEST = 2**24  # bytes of a JSON file
+CHUNK = 2**22
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``network`` is the folder with config and weights, ``weights`` its files and ``variant`` their kind ("fp16").
+
+    ``program``, ``scheduler``, ``manifest`` and ``conditions`` are None where they are missing.
+    """
+
+    folder: Path
+    network: Path | None
+    weights: tuple[Path, ...]
+    variant: str | None
+    program: Path | None
+    scheduler: Path | None
+    manifest: Path | None
+    conditions: Path | None
+
+
+def locate(folder: Path) -> Layout:
+    """What a model folder holds; raises `InvalidModel` where it has neither a network nor a program."""
+    if not folder.is_dir():
+        raise InvalidModel(f"{folder} is not a folder: a model is what diffusers' save_pretrained writes")
+    program = _file(folder / PROGRAM)
+    network = next((path for name in ("unet", "transformer", ".") if _file((path := folder / name) / CONFIG)), None)
+    if (network is None) == (program is None):
+        raise InvalidModel(
+            f"{folder.name} wants either a network (unet/, transformer/ or the folder itself with {CONFIG} and "
+            f"{WEIGHTS}.safetensors) or {PROGRAM}, not {'both' if program else 'neither'}"
+        )
+    weights, variant = _weights(network) if network else ((), None)
+    scheduler = _file(folder / "scheduler" / SCHEDULER) or _file(folder / SCHEDULER)
+    own = _file(folder / MANIFEST), _file(folder / CONDITIONS)
+    return Layout(folder, network, weights, variant, program, scheduler, *own)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; raises `InvalidModel` where it is too large, no JSON or no object."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+    except OSError as error:
+        raise InvalidModel(f"cannot read {path.name}: {error.strerror}") from error
+    return parse(path.name, text)
+
+
+def parse(name: str, text: bytes) -> dict[str, Any]:
+    """The object in ``text``, JSON by the letter: no key twice, no NaN; raises `InvalidModel` naming ``name``.
+
+    >>> parse("config.json", b'{"sample_size": 8}')
+    {'sample_size': 8}
+    """
+    if len(text) > LARGEST:
+        raise InvalidModel(f"{name} has more than {LARGEST} bytes, too many for a description")
+    try:
+        content = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InvalidModel(f"{name} is not valid JSON: {str(error)[:200]}") from error
+    if not isinstance(content, dict):
+        raise InvalidModel(f"{name} must hold an object, got {type(content).__name__}")
+    return content
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; raises `InvalidModel` where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(CHUNK):
+                digest.update(part)
+    except OSError as error:
+        raise InvalidModel(f"cannot read {path.name}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _weights(network: Path) -> tuple[tuple[Path, ...], str | None]:
+    """The weight files of a network and their variant: one file, or the shards that an index names."""
+    for variant in (None, "fp16"):
+        dot = f".{variant}" if variant else ""
+        if whole := _file(network / f"{WEIGHTS}{dot}.safetensors"):
+            return (whole,), variant
+        if not variant and (index := _file(network / f"{WEIGHTS}.safetensors.index.json")):
+            return tuple(network / name for name in _shards(read_json(index))), variant
+    raise InvalidModel(f"there is no {WEIGHTS}.safetensors beside {CONFIG}: save with safe_serialization=True")
+
+
+def _shards(index: Mapping[str, Any]) -> list[str]:
+    named = index.get("weight_map")
+    names = set(named.values()) if isinstance(named, dict) and all(map(_is_text, named.values())) else set()
+    if not names or not all(SHARD.fullmatch(name) for name in names):
+        raise InvalidModel(f"the index of the weights must name shards such as {WEIGHTS}-00001-of-00002.safetensors")
+    return sorted(names)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return made
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")

@@ -1,0 +1,177 @@
+"""What a submitted model is, read from its folder without loading anything: the facts that make its identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fewstep import processes
+from fewstep.checks import number
+from fewstep.errors import InvalidInput, InvalidModel, UnknownName
+from fewstep.models import conditions, law
+from fewstep.models.base import PREDICTIONS
+from fewstep.models.layout import Layout, locate, read_json, sha256
+from fewstep.processes import Process
+
+__all__ = ["KINDS", "NETWORKS", "Manifest"]
+
+KINDS = ("diffusers", "program")
+NETWORKS = (
+    "DiTTransformer2DModel",
+    "FluxTransformer2DModel",
+    "SD3Transformer2DModel",
+    "UNet2DConditionModel",
+    "UNet2DModel",
+)
+PRECONDITIONINGS = ("none", "edm")
+OWN = {"format", "shape", "process", "prediction", "preconditioning", "sigma_data", "guidance", "time_scale"}
+FORMAT = 1
+LARGEST = 2**16  # of one dimension of a sample
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A model's description; equal models have equal ones, whatever folder they lie in.
+
+    ``kind`` "diffusers" or "program" · ``network`` one of `NETWORKS`, "" for a program · ``config`` its constructor's
+    settings · ``process``, ``prediction`` (of `PREDICTIONS`, or "heads") and ``time_scale`` as in
+    `fewstep.models.law.Law` · ``preconditioning`` "none", or "edm" with its ``sigma_data`` · ``shape`` of one sample ·
+    ``guidance`` 1 for none · ``conditions`` how many are stored or known by number · ``files`` role -> SHA-256.
+
+    Raises `InvalidModel`, `UnknownName` or `InvalidInput` where something does not fit.
+    """
+
+    kind: str
+    network: str
+    config: Mapping[str, Any]
+    process: Process
+    prediction: str
+    shape: tuple[int, ...]
+    time_scale: float = 1.0
+    preconditioning: str = "none"
+    sigma_data: float = 0.5
+    guidance: float = 1.0
+    conditions: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("kind", self.kind, KINDS),
+            ("network class", self.network, NETWORKS if self.kind == "diffusers" else ("",)),
+            ("prediction", self.prediction, (*PREDICTIONS, "heads")),
+            ("preconditioning", self.preconditioning, PRECONDITIONINGS),
+        ):
+            if not isinstance(value, str) or value not in known:
+                raise UnknownName(name, str(value)[:80], known)
+        for name in ("time_scale", "sigma_data", "guidance"):
+            object.__setattr__(self, name, number(name, getattr(self, name), InvalidModel))
+        sizes = tuple(self.shape) if isinstance(self.shape, (list, tuple)) else ()
+        if not sizes or not all(type(size) is int and 1 <= size <= LARGEST for size in sizes):
+            raise InvalidModel(f"shape is that of one sample, for instance [3, 32, 32], got {str(self.shape)[:80]}")
+        object.__setattr__(self, "shape", sizes)
+        if type(self.conditions) is not int or self.conditions < 0:
+            raise InvalidModel(f"conditions is how many there are, got {self.conditions!r}")
+        if "quantization_config" in self.config:
+            raise InvalidModel("quantised networks cannot be opened: save the network in half precision instead")
+        if self.guidance != 1.0 and not self.conditions:
+            raise InvalidModel("guidance leads away from a condition, but this model has none: leave it at 1")
+        _check_channels(self.config, self.prediction == "heads")
+        if self.prediction == "heads" and self.process.kind != "ddm":
+            raise InvalidModel(f"the prediction heads belongs to the process ddm, not {self.process.kind}")
+        if self.preconditioning == "edm" and self.process.kind != "ve":
+            raise InvalidModel(f"the preconditioning edm belongs to the process ve, not {self.process.kind}")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """The manifest of a model folder (`fewstep.models.layout`): JSON is parsed, files are hashed, none is loaded.
+
+        Raises `InvalidModel` with the reason.
+        """
+        return cls._from_layout(locate(folder))
+
+    @classmethod
+    def _from_layout(cls, layout: Layout) -> "Manifest":
+        own = read_json(layout.manifest) if layout.manifest else {}
+        if unknown := sorted(set(own) - OWN):
+            raise InvalidModel(f"fewstep.json has unknown keys {str(unknown)[:120]}; known: {', '.join(sorted(OWN))}")
+        if own.pop("format", FORMAT) != FORMAT:
+            raise InvalidModel(f"fewstep.json is of another format than {FORMAT}: update fewstep")
+        facts = _of_scheduler(layout, "process" in own)
+        if "process" in own:
+            facts["process"] = processes.from_dict(own.pop("process"))
+        config = read_json(layout.network / "config.json") if layout.network else {}
+        network = str(config.get("_class_name")) if layout.network else ""
+        facts |= {"shape": _shape(config), **own}
+        lacking = [name for name in ("process", "prediction", "shape") if not facts.get(name)]
+        if lacking:
+            raise InvalidModel(f"neither the configs nor fewstep.json say {' and '.join(lacking)}: add to fewstep.json")
+        roles = {"program": layout.program, "conditions": layout.conditions}
+        files = {role: path for role, path in roles.items() if path}
+        for i, path in enumerate(layout.weights):
+            files["weights" if len(layout.weights) == 1 else f"weights-{i + 1}"] = path
+        return cls(
+            kind="program" if layout.program else "diffusers",
+            network=network,
+            config={key: value for key, value in config.items() if not key.startswith("_")},
+            conditions=conditions.count(layout.conditions, network, config, facts.get("guidance", 1.0)),
+            files={role: sha256(path) for role, path in sorted(files.items())},
+            **facts,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest as plain JSON values."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {"config": dict(self.config), "files": dict(self.files), "shape": list(self.shape)}
+        return values | plain | {"process": processes.to_dict(self.process)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Manifest":
+        """The manifest that `to_dict` described; raises `InvalidModel` where it is none."""
+        names = {each.name for each in fields(cls)}
+        if not isinstance(data, dict) or set(data) != names:
+            raise InvalidModel(f"a manifest is an object with {', '.join(sorted(names))}; got {str(data)[:80]}")
+        for name in ("config", "files"):
+            if not isinstance(data[name], dict):
+                raise InvalidModel(f"a manifest's {name} is an object, got {str(data[name])[:80]}")
+        return cls(**{**data, "process": processes.from_dict(data["process"])})
+
+    @property
+    def digest(self) -> str:
+        """The model's identity: SHA-256 of the manifest's canonical JSON, in hexadecimal."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _of_scheduler(layout: Layout, process_given: bool) -> dict[str, Any]:
+    """What the scheduler's config says; beside a given process one of an unknown class may say nothing."""
+    if layout.scheduler is None:
+        return {}
+    try:
+        found = law.read(read_json(layout.scheduler))
+    except InvalidInput:
+        if process_given:
+            return {}
+        raise
+    facts = {"process": found.process, "prediction": found.prediction, "time_scale": found.time_scale}
+    if found.sigma_data is not None:
+        facts |= {"preconditioning": "edm", "sigma_data": found.sigma_data}
+    return facts
+
+
+def _check_channels(config: Mapping[str, Any], heads: bool) -> None:
+    """A network makes as many channels as it takes, twice as many where it has two heads or learns its variance."""
+    taken, made = config.get("in_channels"), config.get("out_channels")
+    if type(taken) is int and type(made) is int and made not in ((2 * taken,) if heads else (taken, 2 * taken)):
+        raise InvalidModel(
+            f"this network makes {made} channels of {taken}; wanted {'' if heads else 'as many or '}twice as many"
+        )
+
+
+def _shape(config: Mapping[str, Any]) -> list[Any] | None:
+    """Channels, height and width of a sample, from a network's config."""
+    size, channels = config.get("sample_size"), config.get("in_channels")
+    if size is None or channels is None:
+        return None
+    return [channels, *(size if isinstance(size, list) else (size, size))]

@@ -1,0 +1,37 @@
+"""The command line as a user runs it, and a service for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from api.settings import Settings
+from fewstep.cli import app
+from tests.api.support import Service, serving
+from tests.fewstep.commands import Fewstep
+
+
+@pytest.fixture
+def fewstep(monkeypatch: pytest.MonkeyPatch) -> Fewstep:
+    """``fewstep("show", path)`` runs a command and gives its result; an unexpected exception is raised."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("FEWSTEP_URL", raising=False)
+
+    def run_it(*words: object, env: dict[str, str] | None = None) -> Any:
+        result = CliRunner().invoke(app, [str(word) for word in words], env=env)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run_it
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A service in a thread; its log is kept off the stdout that it shares with the command."""
+    settings = Settings(data_dir=tmp_path / "data", poll_seconds=0.02)
+    with structlog.testing.capture_logs(), serving(settings) as service:
+        yield service

@@ -1,0 +1,139 @@
+"""Noise laws read out of scheduler configs against the schedulers themselves."""
+
+import inspect
+import json
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from fewstep.errors import InvalidInput, InvalidModel, UnknownName
+from fewstep.importer import from_diffusers
+from fewstep.models import law
+from fewstep.processes import VE, Discrete, Flow
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers'
+MADE = [name for name in law.TABLE if name != "DPMSolverSDEScheduler"]  # that one needs a package of its own
+BETAS = [
+    {"beta_schedule": "linear"},
+    {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    {"beta_schedule": "squaredcos_cap_v2"},
+    {"trained_betas": np.linspace(1e-3, 0.3, 40).tolist()},
+    {"beta_schedule": "linear", "num_train_timesteps": 4000, "beta_end": 0.005},
+]
+
+
+def saved(scheduler, folder: Path) -> dict:
+    """The config as a file brings it."""
+    scheduler.save_pretrained(folder)
+    return json.loads((folder / "scheduler_config.json").read_text())
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_table_is_the_schedulers_own(name: str, tmp_path: Path) -> None:
+    """ᾱ of every class, to the float32 that diffusers keeps it in, for each way to give β."""
+    for options in BETAS:
+        scheduler = getattr(diffusers, name)(**options)
+        read = law.read(saved(scheduler, tmp_path))
+        assert isinstance(read.process, Discrete)
+        wanted = scheduler.alphas_cumprod.double().numpy()
+        np.testing.assert_allclose(read.process.alphas_cumprod, wanted, rtol=2e-4)  # 4000 roundings of float32
+        assert (read.prediction, read.time_scale) == ("noise", 1.0)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_settings_that_are_left_out_are_the_classes_own(name: str) -> None:
+    """A config without betas means what the class makes without arguments."""
+    defaults = inspect.signature(getattr(diffusers, name).__init__).parameters
+    assert all(defaults[key].default == value for key, value in law.TABLE[name].items())
+    assert law.read({"_class_name": name}).process == law.table(name, law.TABLE[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["DDIMScheduler", "DDPMScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"]
+)
+@pytest.mark.parametrize("options", BETAS[:3])
+def test_zero_terminal_snr(name: str, options: dict) -> None:
+    """The rescaled table is the scheduler's own up to its last entry, which is all but zero."""
+    scheduler = getattr(diffusers, name)(rescale_betas_zero_snr=True, **options)
+    read = law.read(dict(scheduler.config) | {"_class_name": name}).process
+    assert isinstance(read, Discrete)
+    np.testing.assert_allclose(
+        read.alphas_cumprod[:-1], scheduler.alphas_cumprod.double().numpy()[:-1], rtol=2e-3, atol=1e-9
+    )
+    assert 0 < read.alphas_cumprod[-1] <= 2.0**-24
+
+
+@pytest.mark.parametrize("steps", [1000, 500])
+def test_flow_schedulers_shift_and_scale_time(steps: int) -> None:
+    """The times that a flow scheduler tells its network are time_scale·σ, its sigmas the process's on an even grid."""
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, num_train_timesteps=steps)
+    read = law.read(dict(scheduler.config) | {"_class_name": type(scheduler).__name__})
+    assert (read.process, read.prediction, read.time_scale) == (Flow(shift=3.0), "flow", steps)
+    scheduler.set_timesteps(4)
+    told = read.time_scale * scheduler.sigmas[:-1].double()
+    torch.testing.assert_close(told, scheduler.timesteps.double(), rtol=1e-6, atol=0)
+    times = np.linspace(1, 1 / steps, steps)
+    all_of_them = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, num_train_timesteps=steps).sigmas.numpy()
+    np.testing.assert_allclose(read.process.sigma(times), all_of_them, rtol=1e-5)
+
+
+def test_flow_sigmas_of_other_schedulers() -> None:
+    """DPM-Solver and its kin may run flows: use_flow_sigmas and flow_shift say so."""
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        use_flow_sigmas=True, flow_shift=5.0, prediction_type="flow_prediction"
+    )
+    read = law.read(dict(scheduler.config) | {"_class_name": type(scheduler).__name__})
+    assert (read.process, read.prediction, read.time_scale) == (Flow(shift=5.0), "flow", 1000.0)
+
+
+def test_edm_schedulers_precondition() -> None:
+    """Both EDM classes, and Euler on continuous time with a velocity, whose data have unit variance."""
+    for name in law.EDM:
+        read = law.read({"_class_name": name, "sigma_min": 0.01, "sigma_max": 50.0, "sigma_data": 0.7})
+        assert read == law.Law(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
+    euler = {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}
+    assert law.read(euler | {"sigma_min": 0.002, "sigma_max": 700.0}).sigma_data == 1.0
+
+
+@pytest.mark.parametrize("kind", law.PREDICTIONS)
+def test_every_prediction_type_is_known(kind: str) -> None:
+    """The four words of diffusers."""
+    assert law.read({"_class_name": "DDIMScheduler", "prediction_type": kind}).prediction == law.PREDICTIONS[kind]
+
+
+def test_an_imported_schedule_is_on_the_same_law() -> None:
+    """What a pipeline runs now can be evaluated on its model: both are read from one table."""
+    scheduler = diffusers.DDIMScheduler(clip_sample=False, beta_schedule="scaled_linear")
+    config = dict(scheduler.config) | {"_class_name": "DDIMScheduler"}
+    assert from_diffusers(scheduler, 5).process == law.read(config).process
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "unknown scheduler class 'None'; known: DDIM"),
+        ({"_class_name": "os.system"}, "unknown scheduler class 'os.system'"),
+        ({"_class_name": ["DDIMScheduler"]}, "unknown scheduler class"),
+        ({"_class_name": "DDIMScheduler", "beta_schedule": "laplace"}, "unknown beta_schedule 'laplace'"),
+        ({"_class_name": "DDIMScheduler", "beta_schedule": ["linear"]}, "unknown beta_schedule"),
+        ({"_class_name": "DDIMScheduler", "prediction_type": "score"}, "unknown prediction_type 'score'"),
+        ({"_class_name": "DDIMScheduler", "beta_start": "0"}, "beta_start is a finite number, got '0'"),
+        ({"_class_name": "DDIMScheduler", "beta_end": 2.0}, "betas lie between 0 and 1"),
+        ({"_class_name": "DDIMScheduler", "beta_start": -1.0, "beta_schedule": "scaled_linear"}, "betas lie between"),
+        ({"_class_name": "DDIMScheduler", "num_train_timesteps": 10**12}, "num_train_timesteps is a whole number"),
+        ({"_class_name": "DDIMScheduler", "num_train_timesteps": True}, "num_train_timesteps is a whole number"),
+        ({"_class_name": "DDIMScheduler", "trained_betas": "0.1"}, "trained_betas is a list"),
+        ({"_class_name": "DDIMScheduler", "trained_betas": [0.1, None]}, r"trained_betas\[1\] is a finite number"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 0}, "flow wants a shift"),
+        ({"_class_name": "EDMEulerScheduler", "sigma_min": 90.0}, "t_min"),
+        ({"_class_name": "EDMEulerScheduler", "sigma_data": 0.0}, "sigma_data"),
+    ],
+)
+def test_what_a_config_cannot_say_is_refused(config: dict, message: str) -> None:
+    """With the value that was given and what was wanted."""
+    with pytest.raises(InvalidInput, match=message) as error:
+        law.read(config)
+    assert isinstance(error.value, (InvalidModel, UnknownName, InvalidInput))

@@ -1,0 +1,270 @@
+"""A model folder's manifest: the same for the same model, and no folder that says nothing or too much."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from fewstep import processes
+from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.models import folder
+from fewstep.models.layout import parse
+from fewstep.models.manifest import Manifest
+from fewstep.models.reference import ModelReference
+from tests.fewstep.models.tiny import sd3, shaken, states, text_unet, unet
+
+Save = Callable[..., Path]
+
+
+def rewrite(path: Path, change: Callable[[dict], dict]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def test_a_real_pipeline_folder(tmp_path: Path) -> None:
+    """What DDPMPipeline.save_pretrained writes is a model, with nothing of ours in it."""
+    network = unet()
+    DDPMPipeline(network, DDPMScheduler()).save_pretrained(tmp_path / "saved")
+    manifest = Manifest.read(tmp_path / "saved")
+    assert (manifest.kind, manifest.network, manifest.shape) == ("diffusers", "UNet2DModel", (1, 8, 8))
+    assert manifest.process == processes.Discrete.linear_betas()
+    assert (manifest.prediction, manifest.preconditioning, manifest.conditions) == ("noise", "none", 0)
+    assert set(manifest.files) == {"weights"}
+
+
+def test_equal_models_have_one_identity(save: Save, tmp_path: Path) -> None:
+    """A copy, files at the top level, another order of keys, another version of diffusers, another solver: the same."""
+    path = save(unet(), DDPMScheduler())
+    digest = Manifest.read(path).digest
+    flat = tmp_path / "flat"
+    shutil.copytree(path / "unet", flat)
+    shutil.copy(path / "scheduler" / "scheduler_config.json", flat)
+    assert Manifest.read(flat).digest == digest
+    rewrite(flat / "config.json", lambda config: dict(reversed(config.items())) | {"_diffusers_version": "9.9"})
+    rewrite(flat / "scheduler_config.json", lambda config: config | {"_class_name": "DDIMScheduler", "extra": 1})
+    assert Manifest.read(flat).digest == digest
+
+
+def test_different_models_have_different_identities(save: Save) -> None:
+    """One weight, one setting, the law, the prediction or the guidance make another model."""
+    network = unet(num_class_embeds=3)
+    path = save(network, DDPMScheduler())
+    seen = [Manifest.read(path).digest]
+    (path / "fewstep.json").write_text('{"format": 1, "guidance": 2.0}')
+    seen.append(Manifest.read(path).digest)
+    for options in ({"prediction_type": "sample"}, {"beta_end": 0.03}):
+        DDPMScheduler(**options).save_pretrained(path / "scheduler")
+        seen.append(Manifest.read(path).digest)
+    weights = path / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["conv_in.bias"][0] += 1e-3
+    save_file(tensors, weights)
+    seen.append(Manifest.read(path).digest)
+    rewrite(path / "unet" / "config.json", lambda config: config | {"norm_eps": 1e-6})
+    seen.append(Manifest.read(path).digest)
+    assert len(set(seen)) == 6
+
+
+def test_a_manifest_travels_as_json(save: Save) -> None:
+    """Through JSON and back it is equal and has the same digest; an unknown or missing key is refused."""
+    manifest = Manifest.read(save(text_unet(), DDIMScheduler(), prompt=torch.ones(2, 3, 6)))
+    plain = json.loads(json.dumps(manifest.to_dict()))
+    assert Manifest.from_dict(plain) == manifest
+    assert Manifest.from_dict(plain).digest == manifest.digest
+    for broken in ({**plain, "code": "import os"}, {k: v for k, v in plain.items() if k != "shape"}, [], None):
+        with pytest.raises(InvalidModel, match="a manifest is an object with"):
+            Manifest.from_dict(broken)
+    with pytest.raises(InvalidModel, match="a manifest's files is an object"):
+        Manifest.from_dict({**plain, "files": []})
+
+
+def test_a_reference_opens_a_folder_of_its_digest_only(save: Save) -> None:
+    """The digest is compared before anything is opened."""
+    path = save(unet(), DDPMScheduler())
+    reference = ModelReference("upload", "mine", Manifest.read(path).digest, path)
+    denoiser, shape = reference.open()
+    assert shape == (1, 8, 8)
+    x, t = states(1, 8, 8)
+    assert torch.equal(denoiser(x, 999 * t), folder.open(path)(x, 999 * t))
+    with pytest.raises(InvalidModel, match=r"submitted with digest 0000.*submit it again"):
+        replace(reference, digest="0" * 64).open()
+    with pytest.raises(InvalidModel, match="wants the folder where it lies"):
+        replace(reference, folder=None).open()
+
+
+def test_a_name_or_a_path_is_enough_on_this_machine(save: Save) -> None:
+    """The zoo's models by name, folders by path; what is neither is said to be no zoo model."""
+    path = save(unet(), DDPMScheduler())
+    reference = ModelReference.at(str(path))
+    assert (reference.source, reference.folder, reference.digest) == ("folder", path, Manifest.read(path).digest)
+    assert ModelReference.at("digits-mixture") == ModelReference.zoo("digits-mixture")
+    with pytest.raises(InvalidInput, match="unknown zoo model 'nowhere'"):
+        ModelReference.at("nowhere")
+
+
+OWN = {
+    '{"module": "os"}': "unknown keys",
+    '{"format": 2}': "another format than 1",
+    '{"shape": [1, 8, -8]}': "shape is that of one sample",
+    '{"shape": "1, 8, 8"}': "shape is that of one sample",
+    '{"shape": [99999999, 8, 8]}': "shape is that of one sample",
+    '{"prediction": "score"}': "unknown prediction 'score'",
+    '{"prediction": ["noise"]}': "unknown prediction",
+    '{"prediction": "heads"}': "makes 1 channels of 1; wanted twice as many",
+    '{"preconditioning": "edm"}': "belongs to the process ve",
+    '{"preconditioning": "os.system"}': "unknown preconditioning",
+    '{"process": {"kind": "none"}}': "unknown process 'none'",
+    '{"process": "vp-linear"}': "a process is an object",
+    '{"process": {"kind": "ve", "path": "/etc"}}': "cannot be made from",
+    '{"guidance": "7"}': "guidance is a finite number",
+    '{"guidance": 7}': "guidance leads away from a condition, but this model has none",
+    '{"time_scale": true}': "time_scale is a finite number",
+    '{"guidance": NaN}': "NaN is no number",
+    '{"guidance": 1, "guidance": 2}': "a name stands twice",
+    "[1]": "must hold an object",
+    "{": "not valid JSON",
+    "[" * 100_000: "not valid JSON",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), OWN.items(), ids=range(len(OWN)))
+def test_what_our_own_file_may_not_say(save: Save, text: str, message: str) -> None:
+    """Unknown keys, wrong values and broken JSON are refused with the reason."""
+    path = save(unet(), DDPMScheduler())
+    (path / "fewstep.json").write_text(text)
+    with pytest.raises(InvalidInput, match=message):
+        Manifest.read(path)
+
+
+CONFIGS = {
+    "class": (
+        {"_class_name": "StableDiffusionPipeline"},
+        "unknown network class 'StableDiffusionPipeline'; known: DiT",
+    ),
+    "code": ({"_class_name": "os.system"}, "unknown network class"),
+    "quantised": ({"quantization_config": {"quant_method": "bitsandbytes"}}, "quantised networks cannot be opened"),
+    "size": ({"sample_size": None}, "neither the configs nor fewstep.json say shape"),
+    "inpainting": ({"in_channels": 9, "out_channels": 4}, "makes 4 channels of 9"),
+    "prompt": ({"_class_name": "UNet2DConditionModel"}, "wants conditions.safetensors with prompt"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CONFIGS.values(), ids=CONFIGS)
+def test_what_a_network_config_may_not_say(save: Save, change: dict, message: str) -> None:
+    """Classes outside the list, quantised weights, sizes and channels that make no sampler."""
+    path = save(unet(), DDPMScheduler())
+    rewrite(path / "unet" / "config.json", lambda config: config | change)
+    with pytest.raises(InvalidInput, match=message):
+        Manifest.read(path)
+
+
+def test_folders_that_are_no_models(save: Save, tmp_path: Path) -> None:
+    """Nothing, no weights, weights as pickles, no scheduler, a program beside a network, shards with a path."""
+    with pytest.raises(InvalidModel, match="is not a folder"):
+        Manifest.read(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidModel, match="not neither"):
+        Manifest.read(tmp_path / "empty")
+    path = save(unet(), DDPMScheduler())
+    (path / "program.pt2").write_bytes(b"")
+    with pytest.raises(InvalidModel, match="not both"):
+        Manifest.read(path)
+    (path / "program.pt2").unlink()
+    scheduler = path / "scheduler" / "scheduler_config.json"
+    scheduler.rename(scheduler.with_suffix(".old"))
+    with pytest.raises(InvalidModel, match=r"neither the configs nor .* say process and prediction"):
+        Manifest.read(path)
+    scheduler.with_suffix(".old").rename(scheduler)
+    weights = path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(InvalidModel, match="save with safe_serialization=True"):
+        Manifest.read(path)
+    index = path / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    for named in ('{"weight_map": {"a": "../../secret.safetensors"}}', '{"weight_map": {"a": 3}}', "{}"):
+        index.write_text(named)
+        with pytest.raises(InvalidModel, match="must name shards such as"):
+            Manifest.read(path)
+
+
+STORED = {
+    "unknown": ({"prompt": torch.ones(2, 3, 6), "code": torch.ones(1)}, "unknown tensors"),
+    "lacking": ({"labels": torch.ones(2, dtype=torch.int64)}, "lacks prompt"),
+    "flat": ({"prompt": torch.ones(2, 6)}, "prompt wants 3 dimensions of floats"),
+    "whole": ({"prompt": torch.ones(2, 3, 6, dtype=torch.int64)}, "prompt wants 3 dimensions of floats"),
+    "none": ({"prompt": torch.ones(0, 3, 6)}, "none of them empty"),
+    "uneven": ({"prompt": torch.ones(3, 3, 6), "negative": torch.ones(2, 3, 6)}, "has 3 conditions in prompt"),
+    "unlike": ({"prompt": torch.ones(3, 3, 6), "negative": torch.ones(1, 4, 6)}, "negative and prompt differ in shape"),
+    "unguided": ({"prompt": torch.ones(3, 3, 6)}, "guidance leads away from negative"),
+}
+
+
+@pytest.mark.parametrize(("stored", "message"), STORED.values(), ids=STORED)
+def test_conditions_that_do_not_fit(save: Save, stored: dict, message: str) -> None:
+    """They are refused by their header alone."""
+    path = save(text_unet(), DDIMScheduler(), **stored)
+    (path / "fewstep.json").write_text('{"guidance": 2.0}')
+    with pytest.raises(InvalidModel, match=message):
+        Manifest.read(path)
+
+
+def test_conditions_of_a_network_that_takes_none(save: Save) -> None:
+    """Better refused than ignored."""
+    with pytest.raises(InvalidModel, match="takes no conditions: leave it out"):
+        Manifest.read(save(unet(), DDPMScheduler(), labels=torch.arange(3)))
+    with pytest.raises(InvalidModel, match="lacks pooled"):
+        Manifest.read(save(sd3(), DDPMScheduler(), "other", prompt=torch.ones(1, 3, 6)))
+
+
+WRONG = {
+    "missing": (lambda tensors: tensors.pop("conv_out.bias"), r"lack 1 tensors \(conv_out.bias\)"),
+    "unexpected": (lambda tensors: tensors.update(extra=torch.ones(2)), r"have besides 1 tensors \(extra\)"),
+    "shape": (
+        lambda tensors: tensors.update({"conv_out.bias": torch.ones(2)}),
+        r"have in another shape 1 tensors \(conv_out.bias\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
+def test_weights_that_do_not_fit_the_config(save: Save, change: Callable[[dict], object], message: str) -> None:
+    """Nothing is filled with chance and nothing is left over."""
+    path = save(shaken(unet()), DDPMScheduler())
+    weights = path / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    change(tensors)
+    save_file(tensors, weights)
+    with pytest.raises(InvalidModel, match=message):
+        folder.open(path)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_parse_or_are_refused(text: bytes) -> None:
+    """No other error than ours comes out of the parser."""
+    with contextlib.suppress(InvalidModel):
+        assert isinstance(parse("x.json", text), dict)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["process", "prediction", "shape", "guidance", "time_scale", "conditions", "config",
+                                     "kind", "network", "files", "sigma_data", "preconditioning"]), VALUES)
+)  # fmt: skip
+def test_any_values_make_a_manifest_or_are_refused(changes: dict) -> None:
+    """A manifest with anything in the place of anything is valid or raises our own error."""
+    good = Manifest("diffusers", "UNet2DModel", {}, processes.VPLinear(), "noise", (1, 8, 8)).to_dict()
+    with contextlib.suppress(InvalidInput):
+        assert len(Manifest.from_dict(good | changes).digest) == 64
