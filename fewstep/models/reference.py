@@ -35,6 +35,9 @@ class ModelReference:
         """Reference to a model on this machine: the zoo's of that name, else the model folder of that path.
 
         Raises `UnknownName` where it is neither, `InvalidModel` where the folder is no model.
+
+        >>> ModelReference.at("digits-mixture").open()[1]
+        (1, 8, 8)
         """
         path = Path(name)
         if name in zoo.names() or not path.is_dir():
