@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from fewstep import cli_models, processes
+from fewstep import processes
 from fewstep import sample as run
-from fewstep.cli_options import URL, Url
 from fewstep.client import Client, Search
+from fewstep.commands import models as model_commands
 from fewstep.commands.convert import export_schedule, import_scheduler
+from fewstep.commands.options import URL, Url
 from fewstep.display import axis, follow, measured, steps_table
 from fewstep.errors import FewstepError, SearchFailed
 from fewstep.files import read_schedule, write
@@ -51,7 +52,7 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the 
 ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedule's JSON file.")]
 
 
-app.add_typer(cli_models.app, name="models")
+app.add_typer(model_commands.app, name="models")
 
 
 @app.command()

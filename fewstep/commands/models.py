@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from fewstep.cli_options import URL, Url
 from fewstep.client import Client
+from fewstep.commands.options import URL, Url
 from fewstep.display import short, table
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models import zoo
