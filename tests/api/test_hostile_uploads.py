@@ -3,20 +3,23 @@
 import io
 import json
 import pickle
+import socket
 import struct
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.inspection import Inspector
 from api.settings import Settings
 from storage.store import Store
-from tests.api.support import PROBLEM_JSON
+from tests.api.support import PROBLEM_JSON, serving
 from tests.api.uploads import (
     BOUNDARY,
     WEIGHTS,
@@ -278,3 +281,23 @@ def test_a_body_that_does_not_follow_its_boundary(refused: Any, parts: Parts) ->
     refused(400, "boundary", b"{}")
     refused(400, "boundary", f"--{BOUNDARY}\r\n".encode() + b"X-Header: x\r\n" * 1000)
     refused(400, "boundary", f"--{BOUNDARY}\r\nX-Header: ".encode() + b"x" * 10**6)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
+def test_a_connection_that_breaks(settings: Settings, parts: Parts, share: float) -> None:
+    """The sender goes away at the start, in the middle or just before the end: nothing is left, and the service goes
+    on."""
+    body = upload_body(parts)
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    request = f"POST /v1/models/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
+    with structlog.testing.capture_logs() as log, serving(settings) as service:
+        before = tree(settings.data_dir)
+        with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2]))) as sender:
+            sender.sendall(f"{request}Content-Length: {len(body)}\r\n\r\n".encode() + body[: int(share * len(body))])
+            while not any(path.startswith("models/incoming/") for path in tree(settings.data_dir)):
+                time.sleep(0.01)
+        while not any(entry.get("path") == "/v1/models/upload" for entry in log):
+            time.sleep(0.01)
+        assert tree(settings.data_dir) == before
+        assert service.http.get("/v1/models").json() == []
+    assert [entry for entry in log if entry["log_level"] == "error"] == []
