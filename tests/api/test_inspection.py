@@ -16,7 +16,7 @@ from api.inspection import MEMORY, Inspector, inspect
 from fewstep.errors import InvalidModel, ServiceError
 from fewstep.models.manifest import Manifest
 from fewstep.models.shapes import check_shapes
-from tests.api.uploads import pipeline
+from tests.api.uploads import parts_of, pipeline
 
 KEYS = ["sample_size", "in_channels", "block_out_channels", "layers_per_block", "norm_num_groups", "down_block_types"]
 KEYS += [
@@ -144,3 +144,10 @@ def test_memory_is_bounded(folder: Path, tmp_path: Path, inspector: Inspector) -
     with pytest.raises(InvalidModel, match="shape is that of one sample"):
         inspector(changed(folder, tmp_path / "copy", "fewstep.json", {"shape": [1] * 10**5}))
     assert inspector(folder) == inspect(folder)
+
+
+def test_the_flat_folder_of_an_upload_is_the_same_model(folder: Path, tmp_path: Path) -> None:
+    """Shape, parameters and digest do not depend on where in the folder the files lie."""
+    for name, content in parts_of(folder).items():
+        (tmp_path / name).write_bytes(content)
+    assert inspect(tmp_path) == inspect(folder)

@@ -133,7 +133,6 @@ def test_the_fetched_scheduler_improves_a_pipelines_samples(running: Running) ->
         )
     }
     ours = error(FewstepScheduler.from_schedule(schedule))
-    print("fewstep", ours, theirs)
     assert ours < min(theirs.values()), (ours, theirs)
 
 
