@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from api.settings import Settings
 from fewstep.cli import app
 from tests.api.support import Service, serving
-from tests.fewstep.commands import Fewstep
+from tests.fewstep.invoked import Fewstep
 
 
 @pytest.fixture

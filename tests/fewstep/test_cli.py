@@ -18,7 +18,7 @@ from fewstep.picture import grid, png
 from fewstep.problem import Problem, Score, Trial
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim, publish
-from tests.fewstep.commands import Fewstep, refused
+from tests.fewstep.invoked import Fewstep, refused
 from tests.storage import samples
 
 NOBODY = "http://127.0.0.1:9"

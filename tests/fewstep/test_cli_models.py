@@ -15,7 +15,7 @@ from storage.probes import Probes
 from storage.values import ModelState
 from tests.api.support import Service, add_model, serving
 from tests.api.uploads import pipeline
-from tests.fewstep.commands import Fewstep, refused
+from tests.fewstep.invoked import Fewstep, refused
 
 
 @pytest.fixture
