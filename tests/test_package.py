@@ -68,10 +68,12 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 EXAMPLES = {
     "fewstep": ["Schedule", "Step", "Tableau", "compile", "sample", "states"],
+    "fewstep.arc_length": ["ArcLength"],
     "fewstep.grids": ["edm", "logsnr", "named", "names", "quadratic", "suitable", "time"],
     "fewstep.models": ["Gaussian", "GaussianMixture", "from_callable"],
     "fewstep.models.zoo": ["describe", "load", "names"],
     "fewstep.processes": ["DDM", "VE", "Cosine", "Discrete", "Flow", "VPLinear", "from_dict", "names", "to_dict"],
+    "fewstep.score_optimal": ["levels", "measure"],
     "fewstep.solvers": ["Solver", "named", "names"],
     "search": ["find"],
 }
