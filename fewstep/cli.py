@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from fewstep import Schedule, processes
 from fewstep import sample as run
+from fewstep.cli_grid import grid as measured_grid
 from fewstep.client import Client, Search
 from fewstep.display import axis, follow, measured, steps_table, table
 from fewstep.errors import FewstepError, InvalidInput, SearchFailed
@@ -46,6 +47,7 @@ Nfe = Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=M
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
 ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedule's JSON file.")]
 URL = "http://127.0.0.1:8471"
+app.command("grid")(measured_grid)
 
 
 @app.command()
