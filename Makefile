@@ -31,7 +31,8 @@ lint: .venv/dev  ## style, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/dev  ## the numbers that the docs quote
+bench: .venv/dev  ## the numbers and tables that the docs quote
+	$(BIN)/python -m benchmarks.solvers
 	$(BIN)/python -m benchmarks.predictor
 
 clean:

@@ -2,7 +2,7 @@
 
 from fewstep import grids, models, processes, solvers
 from fewstep.sample import sample, states
-from fewstep.schedule import Schedule, Step
-from fewstep.tableau import Tableau, compile
+from fewstep.schedule import Schedule, Step, compile
+from fewstep.tableau import Tableau
 
 __all__ = ["Schedule", "Step", "Tableau", "compile", "grids", "models", "processes", "sample", "solvers", "states"]

@@ -8,12 +8,14 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from fewstep import Schedule, processes
+from fewstep import processes
 from fewstep import sample as run
-from fewstep.cli_grid import grid as measured_grid
 from fewstep.client import Client, Search
+from fewstep.commands.convert import export_schedule, import_scheduler
+from fewstep.commands.grid import measure_grid
 from fewstep.display import axis, follow, measured, steps_table, table
-from fewstep.errors import FewstepError, InvalidInput, SearchFailed
+from fewstep.errors import FewstepError, SearchFailed
+from fewstep.files import read_schedule, write
 from fewstep.models import zoo
 from fewstep.picture import grid, png
 from fewstep.problem import MAX_NFE
@@ -47,7 +49,6 @@ Nfe = Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=M
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
 ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedule's JSON file.")]
 URL = "http://127.0.0.1:8471"
-app.command("grid")(measured_grid)
 
 
 @app.command()
@@ -109,7 +110,7 @@ def fetch(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        _write(output, text.encode())
+        write(output, text.encode())
     ratio = f"{result.ratio:.3f} times {result.baseline_name} (95 % {result.ratio_low:.3f}–{result.ratio_high:.3f})"
     error = measured(result.score.value, result.score.standard_error)
     typer.echo(f"{result.schedule.nfe} calls, error {error}, {ratio}", err=True)
@@ -124,18 +125,18 @@ def sample(
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")] = Path("samples.png"),
 ) -> None:
     """Draw samples with a schedule, in this process, and save them as a picture."""
-    plan, shape = _read(schedule), zoo.describe(model).shape
+    plan, shape = read_schedule(schedule), zoo.describe(model).shape
     draw = torch.Generator().manual_seed(seed)
     # one draw per sample: the first ones stay the same however many are asked for
     noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
-    _write(output, png(grid(run(zoo.load(model), plan, noise))))
+    write(output, png(grid(run(zoo.load(model), plan, noise))))
     typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
 
 
 @app.command()
 def show(schedule: ScheduleFile) -> None:
     """Print a schedule: times, log-SNR, order, prediction and scale of every step."""
-    plan, console = _read(schedule), Console()
+    plan, console = read_schedule(schedule), Console()
     end = f"{float(plan.process.log_snr(torch.tensor(plan.times[-1], dtype=torch.float64))):+.3f}"
     console.print(steps_table(plan))
     console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
@@ -147,6 +148,11 @@ def show(schedule: ScheduleFile) -> None:
     )
 
 
+app.command("export")(export_schedule)
+app.command("import")(import_scheduler)
+app.command("grid")(measure_grid)
+
+
 def _follow(client: Client, search: Search) -> None:
     follow(client.watch(search.id), Console())
     search = client.search(search.id)
@@ -154,21 +160,6 @@ def _follow(client: Client, search: Search) -> None:
         raise SearchFailed(f"search {search.id} {search.state}: {search.error or 'it has no result'}")
     asked = search.problem
     typer.echo(f"fewstep fetch {asked.model} --nfe {asked.nfe} -o schedule.json fetches what was found", err=True)
-
-
-def _read(path: Path) -> Schedule:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
-    return Schedule.from_json(content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
 
 
 def _size(shape: tuple[int, ...]) -> str:

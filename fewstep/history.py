@@ -31,7 +31,8 @@ class History:
             if draw is not None:
                 self._kept[key] = draw()
         past = [(self._kept[key], weight) for key, weight in move.past]
-        following = weighted_sum([(state, move.state), (output, move.output), *past], state)
+        onto = None if move.onto is None else self._kept.pop(move.onto)
+        following = weighted_sum([(state, move.state), (output, move.output), *past], state, onto)
         for key, of_state, of_output in move.keeps:
             self._kept[key] = weighted_sum([(state, of_state), (output, of_output)], state)
         for key in move.drops:
@@ -39,23 +40,31 @@ class History:
         return following
 
 
-def weighted_sum(terms: Iterable[tuple[torch.Tensor, float]], like: torch.Tensor) -> torch.Tensor:
-    """Σ weight·tensor in a new tensor of the dtype of ``like``; terms of weight zero are left out, one of 1 is free.
+def weighted_sum(
+    terms: Iterable[tuple[torch.Tensor, float]], like: torch.Tensor, onto: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Σ weight·tensor in a new tensor of the dtype of ``like``, or added to ``onto`` in place.
+
+    Terms of weight zero are left out.
 
     >>> weighted_sum([(torch.ones(2), 2.0), (torch.ones(2).half(), 0.5)], torch.ones(2))
     tensor([2.5000, 2.5000])
+    >>> weighted_sum([(torch.ones(2), 2.0)], torch.ones(2), onto=torch.ones(2))
+    tensor([3., 3.])
     """
     used = sorted(((tensor, weight) for tensor, weight in terms if weight), key=lambda term: term[1] != 1.0)
-    if not used:
-        return torch.zeros_like(like)
-    (first, scale), *others = used
-    if scale != 1.0:
-        total = first.to(like.dtype) * scale
-    elif others:
-        (second, weight), *others = others
-        total = torch.add(first.to(like.dtype), second, alpha=weight)
-    else:
-        total = first.to(like.dtype, copy=True)
-    for tensor, weight in others:
+    total = onto
+    if total is None:
+        if not used:
+            return torch.zeros_like(like)
+        (first, scale), *used = used
+        if scale != 1.0:
+            total = first.to(like.dtype) * scale
+        elif used:
+            (second, weight), *used = used
+            total = torch.add(first.to(like.dtype), second, alpha=weight)
+        else:
+            total = first.to(like.dtype, copy=True)
+    for tensor, weight in used:
         total.add_(tensor, alpha=weight)
     return total

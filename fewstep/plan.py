@@ -11,6 +11,9 @@ falls back to the row as it stands.
 | F_i | what the network returned in call i; D_i = p_i·y_i + q_i·F_i is its data prediction |
 | X_i | what later calls need of call i: D_i or F_i, up to a factor |
 | z_k | fresh standard normal noise |
+
+Memory decides what a call costs: passes over a state, and new tensors. A value is therefore kept in units of the weight
+of its last use: there it enters as it is, and the sum is made in its place.
 """
 
 from dataclasses import dataclass
@@ -32,16 +35,18 @@ CANCELLING = 10.0  # a sum of terms so much larger than itself would lose a digi
 class Move:
     """What call i does: the weights of the present state and output and of kept values, and what it keeps.
 
-    ``past`` has pairs (key, weight); ``fresh`` the noises to draw first; ``keeps`` triples (key, weight of the state,
-    weight of the output), one of the two weights being 1; ``drops`` the keys that no later call uses.
+    ``past`` has pairs (key, weight); ``onto`` the kept value that enters with weight 1 and that the sum is made in, so
+    that it is gone; ``fresh`` the noises to draw first; ``keeps`` triples (key, weight of the state, weight of the
+    output); ``drops`` the keys that no later call uses.
 
-    >>> Move(0.5, 0.5, past=((("output", 0), 0.1),), keeps=((("output", 1), 0.0, 1.0),)).passes
-    4
+    >>> Move(0.5, 0.5, onto=("output", 0), keeps=((("output", 1), 0.0, 0.1),)).passes
+    3
     """
 
     state: float
     output: float
     past: tuple[tuple[Key, float], ...] = ()
+    onto: Key | None = None
     fresh: tuple[Key, ...] = ()
     keeps: tuple[tuple[Key, float, float], ...] = ()
     drops: tuple[Key, ...] = ()
@@ -49,7 +54,15 @@ class Move:
     @property
     def passes(self) -> int:
         """How often the call goes over a whole state, roughly what it costs."""
-        return bool(self.state) + bool(self.output) + len(self.past) + len(self.keeps)
+        sums = [weights for _, *weights in self.keeps]
+        sums.append([1.0] * (self.onto is not None) + [self.state, self.output, *(weight for _, weight in self.past)])
+        return sum(_passes(weights) for weights in sums)
+
+
+def _passes(weights: list[float]) -> int:
+    """Passes of a sum: one for each term but the first, and one for the first where it has a weight to be given."""
+    used = [weight for weight in weights if weight]
+    return max(1, len(used) - (1.0 in used))
 
 
 def make(tableau: Tableau, state: np.ndarray | None = None, output: np.ndarray | None = None) -> list[Move]:
@@ -60,7 +73,7 @@ def make(tableau: Tableau, state: np.ndarray | None = None, output: np.ndarray |
     >>> from fewstep import compile, processes, solvers
     >>> tableau = compile(solvers.named("dpmpp-2m").schedule(processes.VPLinear(), nfe=8))
     >>> [move.passes for move in make(tableau)]
-    [3, 4, 4, 4, 4, 4, 3, 2]
+    [3, 3, 3, 3, 3, 3, 2, 2]
     """
     n = tableau.calls
     p, q = np.zeros(n) if state is None else state, np.ones(n) if output is None else output
@@ -100,22 +113,29 @@ def _moves(rows: np.ndarray, p: np.ndarray, q: np.ndarray) -> list[Move]:
         past = tuple((keys[m], float(rest[m])) for m in np.flatnonzero(rest))
         fresh = tuple(key for key, _ in past if key[0] == "noise" and key not in drawn)
         drawn.update(fresh)
-        moves.append(Move(float(anchor + p[i] * now), float(q[i] * now), past, fresh))
+        moves.append(Move(float(anchor + p[i] * now), float(q[i] * now), past, fresh=fresh))
     return _with_memory(moves, p / scale, q / scale)
 
 
 def _with_memory(moves: list[Move], p: np.ndarray, q: np.ndarray) -> list[Move]:
     """The moves with what each keeps and drops: a value lives from its call to its last use."""
-    needed: set[Key] = set()
+    units: dict[Key, float] = {}
     done = []
     for i, move in reversed(list(enumerate(moves))):
-        used = {key for key, _ in move.past}
-        drops = tuple(key for key, _ in move.past if key not in needed)
-        keeps = [(("output", i), float(p[i]), float(q[i]))] if ("output", i) in needed else []
-        if i == 0 and START in needed:
-            keeps.append((START, 1.0, 0.0))
-        done.append(Move(move.state, move.output, move.past, move.fresh, tuple(keeps), drops))
-        needed |= used
+        keeps: list[tuple[Key, float, float]] = []
+        if (unit := units.get(("output", i))) is not None:
+            keeps.append((("output", i), float(p[i]) * unit, float(q[i]) * unit))
+        if i == 0 and START in units:
+            keeps.append((START, units[START], 0.0))
+        last = [key for key, _ in move.past if key not in units]
+        # noise is not ours to write to; what takes a sum to keep is cheaper kept with one weight 1
+        ours = [key for key in last if key[0] != "noise"]
+        onto = min(ours, key=lambda key: key[0] == "output" and bool(p[key[1]] and q[key[1]]), default=None)
+        weights = dict(move.past)
+        units |= {key: weights[key] if key == onto else 1.0 for key in last}
+        past = tuple((key, weight / units[key]) for key, weight in move.past if key != onto)
+        drops = tuple(key for key in last if key != onto)
+        done.append(Move(move.state, move.output, past, onto, move.fresh, tuple(keeps), drops))
     return done[::-1]
 
 

@@ -10,6 +10,7 @@ from fewstep.steps.move import Law
 
 __all__ = ["MIN_GAP", "check", "places", "reach"]
 
+MAX_GAP = 300.0  # in λ, where finite: e^{2h} is to stay inside float64
 MIN_GAP = 1e-6  # in λ; closer outputs differ by rounding only, and their difference quotients are noise
 
 
@@ -79,6 +80,11 @@ def _check_gap(law: Law, name: str, s: int, t: int) -> None:
         raise InvalidSchedule(
             f"times[{t}] = {law.t[t]} raises log-SNR by {gap:.1e} over times[{s}], less than {MIN_GAP}, and {name} "
             "leads from there: leave one of them out"
+        )
+    if MAX_GAP < gap < np.inf:
+        raise InvalidSchedule(
+            f"times[{t}] = {law.t[t]} raises log-SNR by {gap:.0f} over times[{s}], more than {MAX_GAP:.0f}, and {name} "
+            f"leads from there: end at clean data, {law.process.t_zero}, instead"
         )
 
 

@@ -2,15 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import torch
 
 from fewstep import plan
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.history import History
-from fewstep.models.base import Denoiser
-from fewstep.schedule import Schedule
-from fewstep.tableau import Tableau, compile
+from fewstep.models.base import Denoiser, reading, unwrap
+from fewstep.processes import Process
+from fewstep.schedule import Schedule, compile
+from fewstep.tableau import Tableau
 
 __all__ = ["Generators", "sample", "states"]
 
@@ -28,9 +30,9 @@ def states(
 
     ``noise`` is (B, ...) standard normal. Stochastic schedules take their fresh noise from ``generator``, one for the
     batch or one for each sample (then samples do not depend on the batch), or as ``fresh`` (K, B, ...), the tableau's
-    z_0 … z_{K−1}. Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, or
-    where the schedule was made for another process than the denoiser's; `InvalidModel` where the denoiser returns
-    another shape than it was given.
+    z_0 … z_{K−1}. Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing,
+    where the schedule was made for another process than the denoiser's, or where a prediction of noise is asked for at
+    α = 0; `InvalidModel` where the denoiser returns another shape than it was given.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -47,12 +49,13 @@ def states(
         )
     tableau = schedule if isinstance(schedule, Tableau) else compile(schedule)
     state = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
-    moves, history = plan.make(tableau), History()
+    network, prediction = unwrap(denoiser)
+    moves, history = _moves(tableau, denoiser.process, prediction), History()
     asked = iter([k for move in moves for _, k in move.fresh])
     source = _source(tableau.noise.shape[1], state, generator, fresh)
     yield state
     for move, told in zip(moves, tableau.network_times.tolist(), strict=True):
-        output = denoiser(state, state.new_full((len(state),), told))
+        output = network(state, state.new_full((len(state),), told))
         if output.shape != state.shape:
             raise InvalidModel(
                 f"the denoiser made {tuple(output.shape)} of states {tuple(state.shape)}: wanted the same"
@@ -82,6 +85,11 @@ def sample(
     torch.Size([3, 2])
     """
     return deque(states(denoiser, schedule, noise, generator, fresh), maxlen=1).pop()
+
+
+@lru_cache(maxsize=64)
+def _moves(tableau: Tableau, process: Process, prediction: str) -> list[plan.Move]:
+    return plan.make(tableau, *reading(prediction, process, tableau.network_times))
 
 
 def _source(

@@ -1,6 +1,6 @@
 """A schedule: the choices that make a few-step sampler. What people read, search and discuss.
 
-`fewstep.compile` turns it into numbers. A stored schedule carries both, so that it keeps its meaning when solver code
+`compile` turns it into numbers. A stored schedule carries both, so that it keeps its meaning when solver code
 changes: where the stored numbers differ from what the choices compile to, the stored numbers rule. Two digests guard a
 stored schedule against edits: ``digest`` the choices (and fitted rows), ``tableau_digest`` the stored numbers.
 """
@@ -8,6 +8,7 @@ stored schedule against edits: ``digest`` the choices (and fitted rows), ``table
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from fewstep.processes import Process
 from fewstep.rules import MIN_GAP, check
 from fewstep.step import Step
 from fewstep.steps.move import Law
-from fewstep.tableau import Tableau, compile
+from fewstep.steps.rows import rows
+from fewstep.tableau import Tableau
 
-__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step"]
+__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile"]
 
 FORMAT = "fewstep.schedule"
 VERSION = 1
@@ -160,6 +162,19 @@ class Schedule:
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidSchedule(f"a schedule is JSON text, got {str(text)[:40]!r}: {error}") from error
         return cls.from_dict(data)
+
+
+@lru_cache(maxsize=4096)
+def compile(schedule: Schedule) -> Tableau:
+    """The tableau of a schedule: its own fitted rows where it carries them, else what its choices amount to.
+
+    >>> from fewstep import processes, solvers
+    >>> compile(solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)).outputs.shape
+    (4, 4)
+    """
+    if schedule.rows is not None:
+        return schedule.rows
+    return rows(Law(schedule.process, np.array(schedule.times)), schedule.canonical().steps)
 
 
 def _step(index: int, item: Any) -> Step:

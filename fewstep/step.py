@@ -152,8 +152,9 @@ class Step:
             step = replace(step, order=len(named), weights=() if plain else weights, points=() if usual else (named,))
         derived = step.order > 1 and not step.weights
         used = derived or step.corrector > 0  # whether anything is interpolated
-        points = tuple(tuple(sorted(each, reverse=True)) for each in step.points)
-        full = (_nearest(step.order - 1, step.start),) * (step.order - 1)
+        step = replace(step, points=tuple(tuple(sorted(each, reverse=True)) for each in step.points))
+        short = replace(step, points=()) if derived else step
+        nearest = (short.sets, short.corrector_sets) == (step.sets, step.corrector_sets)
         scale, slope = _factor(step.scale, step.slope, derived)
         corrector_scale, corrector_slope = _factor(step.corrector_scale, step.corrector_slope, step.corrector > 0)
         return replace(
@@ -163,7 +164,7 @@ class Step:
             slope=slope,
             second=step.second if derived and step.order > 2 else 1.0,
             variable=step.variable if used or (step.form == "velocity" and (step.weights or moved)) else "lambda",
-            points=() if derived and points == full else points,
+            points=short.points if nearest else step.points,
             corrector_scale=corrector_scale,
             corrector_slope=corrector_slope,
             noise=step.noise if step.eta and (step.noise, step.eta) != ("langevin", 1.0) else "ancestral",

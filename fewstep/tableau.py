@@ -14,18 +14,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fewstep.errors import InvalidSchedule
-from fewstep.steps.move import Law, Move, correct, move
 
-if TYPE_CHECKING:
-    from fewstep.schedule import Schedule
-
-__all__ = ["Tableau", "compile"]
+__all__ = ["Tableau"]
 
 FIELDS = ("times", "network_times", "start", "outputs", "noise")
 
@@ -112,41 +107,3 @@ class Tableau:
                 for name in FIELDS
             )
         )
-
-
-@lru_cache(maxsize=4096)
-def compile(schedule: "Schedule") -> Tableau:
-    """The tableau of a schedule: its own fitted rows where it carries them, else what its choices amount to.
-
-    >>> from fewstep import processes, solvers
-    >>> compile(solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)).outputs.shape
-    (4, 4)
-    """
-    if schedule.rows is not None:
-        return schedule.rows
-    law, n = Law(schedule.process, np.array(schedule.times)), schedule.nfe
-    steps = schedule.canonical().steps
-    fresh = [i for i, step in enumerate(steps) if step.eta]
-    # Rows are vectors in the basis (y_0, D_0, …, D_{N−1}, z_0, …).
-    unit = np.eye(1 + n + len(fresh))
-    data = unit[1 : n + 1]  # D_j
-    noise = np.zeros((n, len(unit)))  # ε_j = (y_j − α_j D_j)/σ_j
-    called = np.zeros((n + 1, len(unit)))  # states as the network sees them
-    called[0] = unit[0]
-    starts = called.copy()  # the same, or as a corrector left them: what steps start from
-
-    def state(made: Move, i: int) -> np.ndarray:
-        row: np.ndarray = made.state * starts[i + 1 + steps[i].start]
-        for outputs, weights in ((data, made.data), (noise, made.noise)):
-            for j, weight in weights.items():
-                row = row + weight * outputs[j]
-        return row + made.fresh * unit[1 + n + fresh.index(i)] if made.fresh else row
-
-    for i, step in enumerate(steps):
-        noise[i] = (called[i] - law.alpha[i] * data[i]) / law.sigma[i]
-        if i and steps[i - 1].corrector:
-            starts[i] = state(correct(law, steps[i - 1], i - 1), i - 1)
-        called[i + 1] = starts[i + 1] = state(move(law, step, i), i)
-    told = law.t[:-1] + np.array([step.offset for step in steps])
-    rows = called[1:]
-    return Tableau(law.t, told, rows[:, 0], rows[:, 1 : n + 1], rows[:, n + 1 :])

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.schedule import Schedule
-from fewstep.tableau import Tableau, compile
+from fewstep.schedule import Schedule, compile
+from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
 from predictor.encode import encode
 from predictor.physics import Physics

@@ -117,16 +117,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every source file of fewstep, its weights and py.typed; no other package, no tests."""
+    """Every source file of fewstep, its weights, its schema and py.typed; no other package, no tests."""
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     wanted = {
         path.relative_to(ROOT).as_posix()
         for path in SOURCES.rglob("*")
-        if path.is_file() and (path.suffix in (".py", ".safetensors") or path.name == "py.typed")
+        if path.is_file()
+        and (path.suffix in (".py", ".safetensors") or path.name in ("py.typed", "schedule.schema.json"))
     }
     assert inside == wanted
     assert "fewstep/models/weights/digits-mixture.safetensors" in inside
-    assert "fewstep/py.typed" in inside
+    assert {"fewstep/py.typed", "fewstep/schedule.schema.json"} <= inside
 
 
 def test_the_wheel_brings_its_licence_command_and_needs(wheel: zipfile.ZipFile) -> None:

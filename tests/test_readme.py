@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from typer.testing import CliRunner
 
 from fewstep import models, processes, solvers
 from fewstep.cli import app
+from tests.fewstep import tiny
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -42,6 +44,29 @@ def test_a_model_of_ones_own_is_searched_as_shown(capsys: pytest.CaptureFixture[
     ratio, baseline = capsys.readouterr().out.split(maxsplit=1)
     assert float(ratio) < 1
     assert baseline.split()[0] in solvers.names()
+
+
+def test_a_pipeline_takes_the_scheduler_as_shown() -> None:
+    """The example for diffusers runs in a Stable Diffusion pipeline of tiny networks and gives a picture."""
+    parts = tiny.stable_diffusion(tiny.autoencoder())
+    pipe = StableDiffusionPipeline(**parts, scheduler=None)
+    pipe.set_progress_bar_config(disable=True)
+    schedule = solvers.named("dpmpp-2m").schedule(processes.Discrete.linear_betas(), 4)
+    names: dict[str, object] = {"pipe": pipe, "schedule": schedule}
+    exec(next(block for block in BLOCKS if "FewstepScheduler" in block), names)
+    assert getattr(names["image"], "size", None) == (16, 16)
+
+
+def test_every_block_is_run() -> None:
+    """Each python block is one of those that the tests above run."""
+    assert [sum(word in block for word in ("from_json", "FewstepScheduler", "find(")) for block in BLOCKS] == [1, 1, 1]
+
+
+def test_the_pages_linked_to_exist() -> None:
+    """Links to files lead somewhere, from the README and from the pages themselves."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_every_command_shown_exists() -> None:

@@ -10,8 +10,7 @@ from fewstep import plan
 from fewstep.errors import InvalidInput
 from fewstep.export.sigmas import levels, state_scale
 from fewstep.history import History
-from fewstep.schedule import Schedule
-from fewstep.tableau import compile
+from fewstep.schedule import Schedule, compile
 
 __all__ = ["Sampler", "sampler"]
 

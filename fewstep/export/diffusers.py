@@ -7,8 +7,7 @@ import numpy as np
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.export.sigmas import levels, state_scale, strides
 from fewstep.importer import from_diffusers
-from fewstep.schedule import Schedule
-from fewstep.tableau import compile
+from fewstep.schedule import Schedule, compile
 
 __all__ = ["diffusers_sigmas"]
 

@@ -3,8 +3,7 @@
 from typing import Any
 
 from fewstep import processes
-from fewstep.schedule import Schedule
-from fewstep.tableau import compile
+from fewstep.schedule import Schedule, compile
 
 __all__ = ["FORMAT", "VERSION", "portable"]
 

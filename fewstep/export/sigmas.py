@@ -15,9 +15,8 @@ import numpy as np
 
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
 from fewstep.processes import Process
-from fewstep.schedule import Schedule
+from fewstep.schedule import Schedule, compile
 from fewstep.solvers import named
-from fewstep.tableau import compile
 
 __all__ = ["levels", "line", "samplers", "sigmas", "state_scale", "strides"]
 

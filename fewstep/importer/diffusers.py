@@ -11,9 +11,9 @@ from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.importer.probe import measure
 from fewstep.importer.settings import FAMILIES, Settings, read
 from fewstep.importer.steps import guess
-from fewstep.schedule import Schedule
+from fewstep.schedule import Schedule, compile
 from fewstep.step import Step
-from fewstep.tableau import Tableau, compile
+from fewstep.tableau import Tableau
 
 __all__ = ["from_diffusers"]
 

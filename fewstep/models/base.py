@@ -7,10 +7,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from fewstep.errors import UnknownName
+from fewstep.errors import InvalidInput, UnknownName
 from fewstep.processes import Process
 
-__all__ = ["PREDICTIONS", "CallableDenoiser", "Denoiser", "from_callable", "per_sample", "reading", "to_data"]
+__all__ = ["PREDICTIONS", "CallableDenoiser", "Denoiser", "from_callable", "per_sample", "reading", "to_data", "unwrap"]
+
+Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @runtime_checkable
@@ -47,6 +49,8 @@ def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Ten
 def reading(prediction: str, process: Process, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """p and q (N,) with which D = p·x + q·output at ``times`` (N,): every prediction is linear in state and output.
 
+    Raises `InvalidInput` where noise is predicted and a time has no data left.
+
     >>> from fewstep import processes
     >>> [weights.tolist() for weights in reading("flow", processes.Flow(), np.array([0.5, 0.25]))]
     [[1.0, 1.0], [-0.5, -0.25]]
@@ -56,6 +60,11 @@ def reading(prediction: str, process: Process, times: np.ndarray) -> tuple[np.nd
     with np.errstate(divide="ignore"):
         made = [PREDICTIONS[prediction](*unit, alpha, sigma) for unit in (of_state, of_output)]
     p, q = (np.broadcast_to(np.asarray(weights, dtype=np.float64), times.shape) for weights in made)
+    if not np.all(np.isfinite([p, q])):
+        raise InvalidInput(
+            f"a {prediction} prediction says nothing about the data at alpha = 0 (t = {times[0]}): begin the schedule "
+            "later, or use a network that predicts velocity, flow or data"
+        )
     return p, q
 
 
@@ -63,7 +72,7 @@ def reading(prediction: str, process: Process, times: np.ndarray) -> tuple[np.nd
 class CallableDenoiser:
     """A plain function as denoiser; see `from_callable`."""
 
-    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    function: Function
     process: Process
     prediction: str
 
@@ -71,9 +80,21 @@ class CallableDenoiser:
         return to_data(self.prediction, self.function(x, t), x, t, self.process)
 
 
-def from_callable(
-    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], process: Process, prediction: str = "noise"
-) -> CallableDenoiser:
+def unwrap(denoiser: Denoiser) -> tuple[Function, str]:
+    """What to call and what it predicts: the function that a `CallableDenoiser` wraps, else the denoiser and "data".
+
+    A loop that makes data of outputs within its own sums is spared a few passes over the state.
+
+    >>> from fewstep import processes
+    >>> unwrap(from_callable(torch.mul, processes.Flow(), "flow")) == (torch.mul, "flow")
+    True
+    """
+    if isinstance(denoiser, CallableDenoiser):
+        return denoiser.function, denoiser.prediction
+    return denoiser, "data"
+
+
+def from_callable(function: Function, process: Process, prediction: str = "noise") -> CallableDenoiser:
     """A denoiser from ``function(x, t)``: x (B, ...), t (B,) in the process's units -> same shape as x.
 
     ``prediction`` says what the function returns: "noise", "data", "velocity" (α ε − σ x_0) or "flow" (ε − x_0).

@@ -53,5 +53,6 @@ DPM = (
     _singlestep("dpmpp-3s-heun", "data", 3, True, f"{PLUS_PAPER}, Taylor type"),
     Solver("sde-dpmpp-1", 1, f"{PLUS_PAPER}, eq. 18", _ladder("data", 1, eta=1.0)),
     Solver("sde-dpmpp-2m", 1, f"{PLUS_PAPER}, eq. 19", _ladder("data", 2, eta=1.0)),
+    Solver("sde-dpmpp-3m", 1, f"{PLUS_PAPER}, third order", _ladder("data", 3, eta=1.0)),
     Solver("sde-dpmpp-2m-heun", 1, f"{PLUS_PAPER}, Taylor type", _ladder("data", 2, "none", eta=1.0)),
 )

@@ -5,8 +5,8 @@ r"""One step as weights: from the state that it starts from and the outputs that
 | form | a | first moments M_0 of the outputs | in λ | in t | in ρ = σ/α |
 |---|---|---|---|---|---|
 | data | κ σ_t/σ_s | α_t − a·α_s | φ functions | quadrature | quadrature |
-| noise | α_t/α_s | σ_t − a·σ_s | φ functions | quadrature | closed form |
-| velocity | 1 | α_t − α_s of D, σ_t − σ_s of ε | | quadrature | |
+| noise | α_t/α_s | κ σ_t − a·σ_s | φ functions | quadrature | closed form |
+| velocity | 1 | α_t − α_s of D, κ σ_t − σ_s of ε | | quadrature | |
 
 A corrected state is the same step with the new output among those it uses (UniC, Zhao et al. 2023, section 3.2), from
 the same start and with the same z.
@@ -124,7 +124,7 @@ def _moments(
     gap = float(law.lam[t] - law.lam[s])
     if step.form == "velocity":
         if count == 1:
-            return 1.0, [("data", [alpha_t - alpha_s]), ("noise", [sigma_t - sigma_s])]
+            return 1.0, [("data", [alpha_t - alpha_s]), ("noise", [kept * sigma_t - sigma_s])]
         data, noise = quadrature.by_time(law.process, float(law.t[s]), float(law.t[t]), count)
         return 1.0, [("data", data), ("noise", noise)]
     if step.form == "data":
@@ -138,7 +138,7 @@ def _moments(
     else:
         state = alpha_t / alpha_s
         if count == 1:
-            return state, [("noise", [sigma_t - state * sigma_s])]
+            return state, [("noise", [kept * sigma_t - state * sigma_s])]
         if step.variable == "lambda":
             return state, [("noise", [-sigma_t * m for m in moments(gap, 1.0, count)])]
         first, whole = sigma_t - state * sigma_s, -state * sigma_s

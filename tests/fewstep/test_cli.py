@@ -73,7 +73,9 @@ def refused(result: Any, *words: str) -> None:
         assert word in result.stderr
 
 
-@pytest.mark.parametrize("command", ["models", "submit", "watch", "fetch", "sample", "show", "grid"])
+@pytest.mark.parametrize(
+    "command", ["models", "submit", "watch", "fetch", "sample", "show", "export", "import", "grid"]
+)
 def test_every_command_explains_itself(fewstep: Fewstep, command: str) -> None:
     """The help lists the command, and the command has a help of its own."""
     assert command in fewstep("--help").stdout

@@ -104,6 +104,7 @@ LOOPS: dict[str, Callable] = {
     "ddim": lambda run, at, x: multistep.dpm(run, at.times, [1] * at.nfe, x, False, False),
     "sde-dpmpp-1": lambda run, at, x: stochastic.sde_dpmpp(run, at.times, [1] * at.nfe, x, False),
     "sde-dpmpp-2m": lambda run, at, x: stochastic.sde_dpmpp(run, at.times, at.orders(2), x, False),
+    "sde-dpmpp-3m": lambda run, at, x: stochastic.sde_dpmpp(run, at.times, at.orders(3), x, False),
     "sde-dpmpp-2m-heun": lambda run, at, x: stochastic.sde_dpmpp(run, at.times, at.orders(2), x, True),
     "ddpm": lambda run, at, x: stochastic.ddpm(run, at.times, x),
     "s-pndm": pndm(fourth=False),

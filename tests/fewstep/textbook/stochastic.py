@@ -27,7 +27,7 @@ def ddpm(run: Run, times: list[float], x: torch.Tensor) -> torch.Tensor:
 
 
 def sde_dpmpp(run: Run, times: list[float], orders: list[int], x: torch.Tensor, heun: bool) -> torch.Tensor:
-    """Lu et al. 2022 (++), eq. 18 and 19, with diffusers' two ways to weigh the difference."""
+    """Lu et al. 2022 (++), eq. 18 and 19, with two ways to weigh the difference, and third order."""
     outputs: list[torch.Tensor] = []
     for i, order in enumerate(orders):
         s, t = times[i], times[i + 1]
@@ -40,6 +40,13 @@ def sde_dpmpp(run: Run, times: list[float], orders: list[int], x: torch.Tensor, 
         if order == 2:
             difference = (outputs[-1] - outputs[-2]) * h / (run.lam(s) - run.lam(times[i - 1]))
             x = x + run.alpha(t) * (1 - fade / (2 * h) if heun else fade / 2) * difference
+        if order == 3:  # k-diffusion's DPM++ 3M SDE: divided differences, and half of the second derivative
+            r0 = (run.lam(s) - run.lam(times[i - 1])) / h
+            r1 = (run.lam(times[i - 1]) - run.lam(times[i - 2])) / h
+            latest, older = (outputs[-1] - outputs[-2]) / r0, (outputs[-2] - outputs[-3]) / r1
+            bend = (latest - older) / (r0 + r1)
+            first = 1 - fade / (2 * h)
+            x = x + run.alpha(t) * (first * (latest + r0 * bend) + (0.5 - first / (2 * h)) * bend)
         x = x + run.sigma(t) * math.sqrt(fade) * run.z()
     return x
 

@@ -11,15 +11,16 @@ import typer
 from fewstep import score_optimal
 from fewstep.arc_length import BLEND, KINDS
 from fewstep.errors import InvalidInput
+from fewstep.files import write
 from fewstep.models import zoo
 from fewstep.problem import MAX_NFE
 
-__all__ = ["grid"]
+__all__ = ["measure_grid"]
 
 FORMAT, VERSION = "fewstep.grid", 1
 
 
-def grid(
+def measure_grid(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo.")],
     nfe: Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=MAX_NFE)],
     blend: Annotated[float, typer.Option(help="1: score-optimal alone; 0: even in log-SNR.", min=0, max=1)] = BLEND,
@@ -50,10 +51,7 @@ def grid(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        try:
-            output.write_text(text)
-        except OSError as error:
-            raise InvalidInput(f"cannot write {output}: {error.strerror}") from error
+        write(output, text.encode())
     states = "the model's own flow" if clean is None else str(data)
     typer.echo(f"{nfe + 1} times; {arc.samples} states a level from {states}, {arc.calls} network calls", err=True)
 
