@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from fewstep.models.base import Denoiser, per_sample
+from fewstep.models.base import per_sample
 from fewstep.schedule import Schedule
 from fewstep.steps.move import Law, Move, correct, move
-from fewstep.timeshift import TimeShift
 
 __all__ = ["states"]
 
@@ -24,30 +23,33 @@ Outputs = list[torch.Tensor]
 
 
 def states(
-    denoiser: Denoiser,
+    denoiser: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     schedule: Schedule,
-    shift: TimeShift,
     state: torch.Tensor,
     fresh: Callable[[int], torch.Tensor],
 ) -> Iterator[torch.Tensor]:
-    """Yield y_1, …, y_N, each (B, ...), from the start ``state`` y_0 (B, ...); ``fresh(k)`` is the noise z_k.
+    """Yield y_1, …, y_N, each (B, ...), of a ``schedule`` with time shift, whose mode is taken to be "start".
 
-    Raises `InvalidInput` where the schedule carries fitted rows: they belong to its own times.
+    ``state`` is y_0 (B, ...) and ``fresh(k)`` the noise z_k, shaped alike. `fewstep.sample` comes here by itself.
+    Raises `InvalidInput` where the schedule has no time shift.
 
+    >>> from dataclasses import replace
     >>> from fewstep import models, processes, solvers
+    >>> from fewstep.timeshift import TimeShift
     >>> gaussian = models.Gaussian(processes.VPLinear(), torch.zeros(8), 0.25 * torch.eye(8))
-    >>> schedule = solvers.named("dpmpp-2m").schedule(gaussian.process, nfe=4)
     >>> shift = TimeShift(window=0.1, cutoff=0.0, target="calibrated", mode="start", variance=0.25)
-    >>> len(list(states(gaussian, schedule, shift, torch.ones(2, 8), lambda k: torch.zeros(2, 8))))
+    >>> schedule = replace(solvers.named("dpmpp-2m").schedule(gaussian.process, nfe=4), shift=shift)
+    >>> len(list(states(gaussian, schedule, torch.ones(2, 8), lambda k: torch.zeros(2, 8))))
     4
     """
-    if schedule.rows is not None:
-        raise InvalidInput("fitted rows belong to their own times: shift in mode 'network', or drop the rows")
-    process, steps = schedule.process, schedule.canonical().steps
+    process, steps, shift = schedule.process, schedule.canonical().steps, schedule.shift
+    if shift is None:
+        raise InvalidInput("this schedule has no time shift: fewstep.sample runs it")
     draws = {i: k for k, i in enumerate(i for i, step in enumerate(steps) if step.eta)}
+    extra: torch.Tensor | None = None
     nominal = np.array(schedule.times)
     times = np.tile(nominal, (len(state), 1))  # (B, N+1): where each sample's states lie
-    called, starts = [state], [state]
+    called, starts = [state], [state]  # as the network sees them, and as steps start from them
     data, noise = Outputs(), Outputs()
     for i, step in enumerate(steps):
         at = state.new_tensor(times[:, i])
@@ -60,7 +62,6 @@ def states(
         laws, pick = [Law(process, row) for row in rows], torch.from_numpy(which.ravel())
         if i and steps[i - 1].corrector:
             again = [correct(law, steps[i - 1], i - 1) for law in laws]
-            extra = fresh(draws[i - 1]) if i - 1 in draws else None
             starts[i] = _sum(again, pick, starts[i + steps[i - 1].start], data, noise, extra)
         made = [move(law, step, i) for law in laws]
         extra = fresh(draws[i]) if i in draws else None

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from fewstep.checks import number
-from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.models.base import Denoiser
 from fewstep.processes import Process
 
@@ -37,7 +37,7 @@ class TimeShift:
     """``window`` w and ``cutoff`` t_c in the process's units · ``target`` one of `TARGETS` · ``mode`` one of `MODES`.
 
     ``variance`` V belongs to "calibrated" (`pixel_variance` measures it). Mode "network" changes only what the network
-    is told; "start" takes the step from the shifted time too. Raises `InvalidSchedule` or `UnknownName`.
+    is told; "start" takes the step from the shifted time too. Raises `InvalidSchedule`.
 
     >>> TimeShift(window=100.0, cutoff=300.0)
     TimeShift(window=100.0, cutoff=300.0, target='paper', mode='network', variance=None)
@@ -57,10 +57,9 @@ class TimeShift:
             raise InvalidSchedule(f"a time shift's window is above 0, got {self.window}: leave the shift out for none")
         if self.cutoff is None:
             raise InvalidSchedule("a time shift wants a cutoff: the time from which on nothing is shifted")
-        if self.target not in TARGETS:
-            raise UnknownName("time shift target", self.target, TARGETS)
-        if self.mode not in MODES:
-            raise UnknownName("time shift mode", self.mode, MODES)
+        for name, known in (("target", TARGETS), ("mode", MODES)):
+            if getattr(self, name) not in known:
+                raise InvalidSchedule(f"a time shift's {name} is {' or '.join(known)}, got {getattr(self, name)!r}")
         if (self.target == "calibrated") != (self.variance is not None) or (self.variance or 0.0) < 0:
             raise InvalidSchedule(
                 f"the target 'calibrated' wants the data's variance >= 0 and 'paper' none, got {self.target!r} with "
@@ -121,7 +120,7 @@ class TimeShift:
 
     @classmethod
     def from_dict(cls, data: Any) -> "TimeShift":
-        """The time shift that `to_dict` described; raises `InvalidSchedule` or `UnknownName`."""
+        """The time shift that `to_dict` described; raises `InvalidSchedule`."""
         known = list(cls.__dataclass_fields__)
         if not isinstance(data, dict) or not {"window", "cutoff"} <= set(data) <= set(known):
             raise InvalidSchedule(

@@ -1,6 +1,5 @@
 """Score-optimal grids: closed forms on the Gaussian, a mixture's modes, every process, and the coarse-grid trap."""
 
-import json
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -13,7 +12,7 @@ from scipy.special import ndtr
 import fewstep
 from fewstep import grids, score_optimal, solvers
 from fewstep.arc_length import ArcLength
-from fewstep.errors import FewstepError, InvalidInput, InvalidModel, UnknownName
+from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models import Denoiser, Gaussian, GaussianMixture, from_callable
 from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, Process, VPLinear
 from fewstep.score_cost import corrector_cost, predictor_calls, predictor_cost
@@ -211,52 +210,6 @@ def test_calls_are_counted(make: Callable[[], Process], kind: str, given: bool) 
     derivatives = 8 * gaps * (predictor_calls(2) - 2) if kind == "predictor" else 0
     assert arc.calls == seen + derivatives
     assert (arc.samples, arc.source) == (8, "data" if given else "flow")
-
-
-def test_the_curve_is_plain_json() -> None:
-    """Process, kind, both columns and the cost, as JSON values."""
-    arc = score_optimal.measure(gaussian(VE(), d=2), noise(4, 2), ratio=1.2)
-    told = json.loads(json.dumps(arc.to_dict()))
-    assert told["process"] == {"kind": "ve", "t_min": 0.002, "t_max": 80.0}
-    assert told["lengths"] == arc.lengths.tolist()
-    assert told["log_snrs"] == arc.log_snrs.tolist()
-    assert (told["kind"], told["source"], told["samples"], told["calls"]) == ("corrector", "flow", 4, 8 * 59)
-
-
-def straight(**changes: object) -> ArcLength:
-    """A valid arc length, or one with some fields changed."""
-    fields = {
-        "process": VE(1.0, 2.0),
-        "kind": "corrector",
-        "log_snrs": np.linspace(-np.log(2), 0, 5),
-        "lengths": np.linspace(0, 1, 5),
-    }
-    return ArcLength(**(fields | changes))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("broken", "error"),
-    [
-        (lambda: straight(kind="magic"), UnknownName),
-        (lambda: straight(lengths=np.ones(5)), InvalidInput),
-        (lambda: straight(lengths=np.array([0, 1, 0.5, 2, 3.0])), InvalidInput),
-        (lambda: straight(lengths=np.zeros(5)), InvalidInput),
-        (lambda: straight(lengths=np.array([0, 1, 2, 3, np.inf])), InvalidInput),
-        (lambda: straight(lengths=np.zeros(4)), InvalidInput),
-        (lambda: straight(log_snrs=np.linspace(0, -1, 5)), InvalidInput),
-        (lambda: straight().times(0), InvalidInput),
-        (lambda: straight().times(4, end=3.0), InvalidInput),
-        (lambda: straight().times(4, blend=1.5), InvalidInput),
-        (lambda: straight().grid()(VE(), 4), InvalidInput),
-        (lambda: score_optimal.measure(gaussian(VE()), noise(4), kind="magic"), UnknownName),
-        (lambda: score_optimal.measure(gaussian(VE()), noise(4), noise(5)), InvalidInput),
-        (lambda: grids.named("score-optimal"), InvalidInput),
-    ],
-)
-def test_what_makes_no_sense_is_refused(broken: Callable[[], object], error: type[FewstepError]) -> None:
-    """Curves that fall, grids out of range, other processes, unknown words."""
-    with pytest.raises(error):
-        broken()
 
 
 @pytest.mark.parametrize("constant", [0.0, float("nan")])
