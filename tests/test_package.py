@@ -75,6 +75,7 @@ EXAMPLES = {
     "fewstep.processes": ["DDM", "VE", "Cosine", "Discrete", "Flow", "VPLinear", "from_dict", "names", "to_dict"],
     "fewstep.score_optimal": ["levels", "measure"],
     "fewstep.solvers": ["Solver", "named", "names"],
+    "fewstep.timeshift": ["TimeShift", "pixel_variance", "wrap"],
     "search": ["find"],
 }
 
@@ -91,7 +92,7 @@ def test_the_users_guide_names_everything(name: str) -> None:
     """A new function or class in these modules needs an example too."""
     module = importlib.import_module(name)
     callables = {public for public in module.__all__ if callable(getattr(module, public))}
-    types_only = {"Denoiser", "Grid", "Process", "ZooModel", "read_weights"}
+    types_only = {"Denoiser", "ShiftedDenoiser", "Grid", "Process", "ZooModel", "read_weights"}
     assert callables - types_only == set(EXAMPLES[name])
 
 
