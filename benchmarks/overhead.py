@@ -1,9 +1,11 @@
 """What a step costs beside the network: our loop and scheduler against diffusers' own, on latents of Stable Diffusion.
 
 ``python -m benchmarks.overhead [--quick] [--threads N] [--out FILE]`` writes JSON: for each method and number of calls
-the microseconds of a step (median over interleaved rounds, the network replaced by tensors made before) and their
-ratio to diffusers' class, which runs the very same schedule (`fewstep.importer.from_diffusers`); and, for the way a
-step is summed, three ways side by side: short sums in place, rows as they stand, one matrix product over all history.
+the microseconds of a step (the network replaced by tensors made before) and their ratio to diffusers' class, which runs
+the very same schedule (`fewstep.importer.from_diffusers`), with the largest difference of the two ends. Rounds are
+interleaved. There are two ratios: of the medians, and of the fastest rounds, where no other program was in the way and
+the allocator had every tensor's room at hand (it hits diffusers more, which makes more of them). For the way a step is
+summed, three ways side by side: the plan's short sums, rows as they stand, one matrix product over all history.
 """
 
 import json
@@ -94,8 +96,8 @@ def summing(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch
     return {"short sums": short, "rows as they stand": rows, "one matrix product": product}
 
 
-def measure(contestants: dict[str, Run], rounds: int, steps: int) -> dict[str, float]:
-    """Median microseconds of a step; every round runs all contestants, so that they share the machine's moods."""
+def measure(contestants: dict[str, Run], rounds: int, steps: int) -> dict[str, list[float]]:
+    """Microseconds of a step in each round; every round runs all, so that they share the machine's moods."""
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for i in range(rounds + 2):
         for name, run in contestants.items():
@@ -103,7 +105,7 @@ def measure(contestants: dict[str, Run], rounds: int, steps: int) -> dict[str, f
             run()
             if i >= 2:  # the first rounds warm up
                 taken[name].append((time.perf_counter() - begun) / steps * 1e6)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
 
 
 def compare(name: str, calls: int, rounds: int) -> dict[str, Any]:
@@ -112,20 +114,21 @@ def compare(name: str, calls: int, rounds: int) -> dict[str, Any]:
     start, *outputs = (torch.randn(SHAPE, generator=generator) for _ in range(calls + 1))
     theirs = METHODS[name](**BETAS)
     schedule = from_diffusers(theirs, calls)
-    ours = FewstepScheduler.from_schedule(schedule)
-    known = {
-        type(theirs).__name__: stepping(theirs, calls, start, outputs),
-        "FewstepScheduler": stepping(ours, calls, start, outputs),
+    base = stepping(theirs, calls, start, outputs)
+    ours = {
+        "FewstepScheduler": stepping(FewstepScheduler.from_schedule(schedule), calls, start, outputs),
         "fewstep.sample": sampling(schedule, start, outputs),
     }
-    times = measure(known | summing(schedule, start, outputs), rounds, calls)
-    base = times[type(theirs).__name__]
-    return {
-        "method": name,
-        "calls": calls,
-        "microseconds": {key: round(value, 1) for key, value in times.items()},
-        "ratio": {key: round(value / base, 3) for key, value in times.items() if key != type(theirs).__name__},
-    }
+    end = base()
+    taken = measure({type(theirs).__name__: base} | ours | summing(schedule, start, outputs), rounds, calls)
+    row: dict[str, Any] = {"method": name, "calls": calls}
+    for word, of in (("microseconds", statistics.median), ("fastest", min)):
+        row[word] = {key: round(of(times), 1) for key, times in taken.items()}
+    for word, source in (("ratio", "microseconds"), ("ratio of the fastest", "fastest")):
+        reference = row[source][type(theirs).__name__]
+        row[word] = {key: round(row[source][key] / reference, 3) for key in ours}
+    row["difference"] = {key: float((run() - end).abs().max() / end.abs().max()) for key, run in ours.items()}
+    return row
 
 
 def main(
@@ -142,7 +145,9 @@ def main(
         "aim": AIM,
         "machine": {"processor": platform.machine(), "threads": threads, "torch": torch.__version__},
         "rows": rows,
-        "met": all(row["ratio"][name] <= AIM for row in rows for name in ("FewstepScheduler", "fewstep.sample")),
+        "met": all(
+            ratio <= AIM for row in rows for ratio in (*row["ratio"].values(), *row["ratio of the fastest"].values())
+        ),
     }
     text = json.dumps(report, indent=2)
     if out is None:

@@ -46,7 +46,6 @@ DIFFUSERS = {
     "dpmpp-3s-heun": _singlestep("dpmsolver++", 3, solver_type="heun"),
     "sde-dpmpp-1": _multistep("sde-dpmsolver++", 1),
     "sde-dpmpp-2m": _multistep("sde-dpmsolver++", 2),
-    "sde-dpmpp-3m": _multistep("sde-dpmsolver++", 3),
     "sde-dpmpp-2m-heun": _multistep("sde-dpmsolver++", 2, solver_type="heun"),
     **{
         f"unipc-{order}-{scale}": f"UniPCMultistepScheduler(solver_order={order}, solver_type={scale!r}, "

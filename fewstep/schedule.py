@@ -139,8 +139,9 @@ class Schedule:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             given = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
             raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {given}')
-        if data.get("version") != VERSION:
-            raise InvalidSchedule(f"schedule version {data.get('version')!r} is not {VERSION}: use a matching fewstep")
+        version = data.get("version")
+        if type(version) is not int or version != VERSION:
+            raise InvalidSchedule(f"schedule version {version!r} is not {VERSION}: use a matching fewstep")
         for key in ("process", "times", "steps", "tableau"):
             if key not in data:
                 raise InvalidSchedule(f"the schedule has no {key!r}; it has {', '.join(map(str, data))}")

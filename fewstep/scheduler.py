@@ -95,6 +95,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         made: Self = cls(schedule, prediction_type, time_scale, num_train_timesteps)
         return made
 
+    def __len__(self) -> int:
+        return int(self.config["num_train_timesteps"])
+
     @property
     def step_index(self) -> int | None:
         """Which call comes next; None before the first."""

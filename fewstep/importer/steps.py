@@ -34,7 +34,9 @@ def _ancestral(scheduler: Any, n: int) -> tuple[Step, ...]:
 def _dpm(scheduler: Any, n: int) -> tuple[Step, ...]:
     """DPM-Solver multistep: order up by one a call, and down again over the last two where there are few."""
     config = scheduler.config
-    form = "noise" if config.algorithm_type in ("dpmsolver", "sde-dpmsolver") else "data"
+    if config.algorithm_type == "sde-dpmsolver":  # adds more noise than it takes: no choice of ours does, only numbers
+        return (Step(eta=1.0),) * n
+    form = "noise" if config.algorithm_type == "dpmsolver" else "data"
     eta = 1.0 if config.algorithm_type.startswith("sde") else 0.0
     ladder = (Step(form), Step(form, 2, "none" if config.solver_type == "heun" else "bh2"), Step(form, 3, second=0.5))
     euler = config.euler_at_final or config.final_sigmas_type == "zero"

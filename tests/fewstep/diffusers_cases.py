@@ -101,7 +101,8 @@ def _singlestep(algorithm: str, order: int, kind: str = "midpoint") -> tuple[Cas
     encode = scaled_inside if (order, kind) == (3, "midpoint") else lambda step: step
     made = {**read_as(algorithm), **settings}
     if "++" in algorithm:
-        return (Case(DPMSolverSinglestepScheduler, made, also=also, encode=encode),)
+        flow = Case(DPMSolverSinglestepScheduler, {**settings, **FLOW}, SIGMAS[2:], also=also, encode=encode)
+        return (Case(DPMSolverSinglestepScheduler, made, also=also, encode=encode), flow)
     # the cosine table begins with α = 5e-5: noise strides from there leave float32 no digits
     return (Case(DPMSolverSinglestepScheduler, made, ("linear",), tolerance=LOOSE, also=also, encode=encode),)
 
@@ -112,8 +113,11 @@ def scaled_inside(step: Step) -> Step:
 
 
 def _unipc(order: int, kind: str) -> tuple[Case, ...]:
-    settings = {"solver_order": order, "solver_type": kind, "final_sigmas_type": "sigma_min", **PLAIN}
-    return (Case(UniPCMultistepScheduler, settings, lower=True),)
+    """Flow ends at σ = 0, where the class makes NaN of bh1; told to end above it, it repeats its last σ, like SA."""
+    settings = {"solver_order": order, "solver_type": kind}
+    case = Case(UniPCMultistepScheduler, {**settings, "final_sigmas_type": "sigma_min", **PLAIN}, lower=True)
+    flow = Case(UniPCMultistepScheduler, {**settings, **FLOW}, SIGMAS[2:], lower=True)
+    return (case, flow) if kind == "bh2" else (case,)
 
 
 def _sa(order: int) -> tuple[Case, ...]:

@@ -225,6 +225,13 @@ def test_what_no_steps_say_is_measured(scheduler: Any) -> None:
     assert check(scheduler, 8).rows is not None
 
 
+def test_noise_that_outgrows_its_law_is_measured() -> None:
+    """SDE-DPM-Solver on noise predictions adds more than it takes away: rows as found."""
+    settings = {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", **SD}
+    schedule = from_diffusers(DPMSolverMultistepScheduler(**settings), 20)
+    assert schedule.rows.noise.shape == (20, 20)
+
+
 @pytest.mark.parametrize(
     ("scheduler", "calls"),
     [

@@ -48,6 +48,7 @@ def in_tableau(name: str, change: Callable[[object], object]) -> Callable[[dict]
         (put("format", "fewstep.model"), "got \"format\": 'fewstep.model'"),
         (put("version", 2), "version 2 is not 1"),
         (put("version", "1"), "version '1' is not 1"),
+        (put("version", True), "version True is not 1"),
         (drop("version"), "version None is not 1"),
         (drop("process"), "has no 'process'; it has format, version, times, steps"),
         (drop("times"), "has no 'times'"),

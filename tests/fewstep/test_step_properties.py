@@ -4,14 +4,27 @@ import json
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
-from fewstep import Schedule, compile, models, sample
+from fewstep import Schedule, Step, compile, models, sample
+from fewstep.processes import VPLinear
 from tests.fewstep.drawn import schedules
 from tests.fewstep.textbook.common import Run
 from tests.fewstep.textbook.direct import run_directly
 
 EVERY = settings(max_examples=200)  # the space has seven noise laws times fifteen choices a step
+
+
+# Rare company: fresh noise at order 1 after a corrected state, and a corrector that goes by its step's named points
+RARE = [
+    Schedule(VPLinear(), (0.9, 0.6, 0.3), (Step(corrector=2), Step("noise", eta=1.0))),
+    Schedule(VPLinear(), (0.9, 0.6, 0.3), (Step(corrector=2), Step(variable="velocity", eta=0.5))),
+    Schedule(
+        VPLinear(),
+        (0.9, 0.7, 0.5, 0.3, 0.1),
+        (Step(), Step(order=2), Step(order=3, points=((-2, -3), (-2, -3)), corrector=2), Step(order=2)),
+    ),
+]
 
 
 def size_of(schedule: Schedule) -> float:
@@ -25,6 +38,9 @@ def size_of(schedule: Schedule) -> float:
 
 @EVERY
 @given(schedules())
+@example(RARE[0])
+@example(RARE[1])
+@example(RARE[2])
 def test_a_tableau_is_its_schedule_run_step_by_step(schedule: Schedule) -> None:
     """Sampling with the compiled rows ends where a run over states ends, each choice taken as it is defined."""
     law, tableau = schedule.process, compile(schedule)
