@@ -13,6 +13,7 @@ from fewstep import sample as run
 from fewstep.client import Client, Search
 from fewstep.commands import models as model_commands
 from fewstep.commands.convert import export_schedule, import_scheduler
+from fewstep.commands.grid import measure_grid
 from fewstep.commands.options import URL, Url
 from fewstep.display import axis, follow, measured, steps_table
 from fewstep.errors import FewstepError, SearchFailed
@@ -136,6 +137,7 @@ def show(schedule: ScheduleFile) -> None:
 
 app.command("export")(export_schedule)
 app.command("import")(import_scheduler)
+app.command("grid")(measure_grid)
 
 
 def _follow(client: Client, search: Search) -> None:

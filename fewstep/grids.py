@@ -7,6 +7,7 @@
 | ``quadratic`` | √(t − t_zero) | Song et al. 2021 (DDIM) |
 | ``edm`` | (σ/α)^{1/7} | Karras et al. 2022, eq. 5, ρ = 7 |
 
+A fifth, ``score-optimal`` (Williams et al. 2024), is measured on a denoiser: `fewstep.score_optimal`.
 ``logsnr`` wants finite λ at both ends, ``edm`` at the start; the others go all the way from pure noise to clean data.
 """
 
@@ -18,10 +19,11 @@ import numpy as np
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.processes import Process
 
-__all__ = ["Grid", "MAX_CALLS", "edm", "logsnr", "named", "names", "quadratic", "suitable", "time"]
+__all__ = ["Grid", "MAX_CALLS", "MEASURED", "edm", "logsnr", "named", "names", "quadratic", "suitable", "time"]
 
 Grid = Callable[..., tuple[float, ...]]
 Map = Callable[[Any], Any]  # of a time or an array of times
+MEASURED = "score-optimal"  # needs a denoiser: `fewstep.score_optimal`
 MAX_CALLS = 1000  # a schedule longer than any teacher's is a mistake
 
 
@@ -109,12 +111,16 @@ def suitable(process: Process) -> list[str]:
 
 
 def named(name: str) -> Grid:
-    """The grid of that name; raises `UnknownName`.
+    """The grid of that name; raises `UnknownName`, and for "score-optimal", which is measured, says how.
 
     >>> from fewstep import processes
     >>> named("time")(processes.VPLinear(t_min=0.25), 3)
     (1.0, 0.75, 0.5, 0.25)
     """
+    if name == MEASURED:
+        raise InvalidInput(
+            "a score-optimal grid is measured on a denoiser: fewstep.score_optimal.measure(denoiser, noise).grid()"
+        )
     if name not in GRIDS:
         raise UnknownName("grid", name, GRIDS)
     return GRIDS[name]

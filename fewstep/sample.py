@@ -6,13 +6,14 @@ from functools import lru_cache
 
 import torch
 
-from fewstep import plan
+from fewstep import plan, shifted_start
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.history import History
 from fewstep.models.base import Denoiser, reading, unwrap
 from fewstep.processes import Process
 from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
+from fewstep.timeshift import ShiftedDenoiser
 
 __all__ = ["Generators", "sample", "states"]
 
@@ -30,9 +31,11 @@ def states(
 
     ``noise`` is (B, ...) standard normal. Stochastic schedules take their fresh noise from ``generator``, one for the
     batch or one for each sample (then samples do not depend on the batch), or as ``fresh`` (K, B, ...), the tableau's
-    z_0 … z_{K−1}. Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing,
-    where the schedule was made for another process than the denoiser's, or where a prediction of noise is asked for at
-    α = 0; `InvalidModel` where the denoiser returns another shape than it was given.
+    z_0 … z_{K−1}. A schedule's time shift is applied; a bare tableau has none.
+
+    Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, where the schedule
+    was made for another process than the denoiser's, or where a prediction of noise is asked for at α = 0;
+    `InvalidModel` where the denoiser returns another shape than it was given.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -48,18 +51,27 @@ def states(
             f"the schedule was made for {schedule.process}, but the model's process is {denoiser.process}"
         )
     tableau = schedule if isinstance(schedule, Tableau) else compile(schedule)
+    shift = None if isinstance(schedule, Tableau) else schedule.shift
     state = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
     network, prediction = unwrap(denoiser)
-    moves, history = _moves(tableau, denoiser.process, prediction), History()
-    asked = iter([k for move in moves for _, k in move.fresh])
+    moves = _moves(tableau, denoiser.process, prediction)
+    if shift is not None:
+        moves, network = plan.make(tableau), denoiser if shift.mode == "start" else ShiftedDenoiser(denoiser, shift)
+
+    def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        output = network(x, t)
+        if output.shape != x.shape:
+            raise InvalidModel(f"the denoiser made {tuple(output.shape)} of states {tuple(x.shape)}: wanted the same")
+        return output
+
     source = _source(tableau.noise.shape[1], state, generator, fresh)
     yield state
+    if isinstance(schedule, Schedule) and shift is not None and shift.mode == "start":
+        yield from shifted_start.states(call, schedule, state, source)
+        return
+    history, asked = History(), iter([k for move in moves for _, k in move.fresh])
     for move, told in zip(moves, tableau.network_times.tolist(), strict=True):
-        output = network(state, state.new_full((len(state),), told))
-        if output.shape != state.shape:
-            raise InvalidModel(
-                f"the denoiser made {tuple(output.shape)} of states {tuple(state.shape)}: wanted the same"
-            )
+        output = call(state, state.new_full((len(state),), told))
         state = history.advance(move, state, output, lambda: source(next(asked)))
         yield state
 

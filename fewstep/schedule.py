@@ -23,17 +23,20 @@ from fewstep.step import Step
 from fewstep.steps.move import Law
 from fewstep.steps.rows import rows
 from fewstep.tableau import Tableau
+from fewstep.timeshift import TimeShift
 
 __all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile"]
 
 FORMAT = "fewstep.schedule"
 VERSION = 1
-KEYS = ("format", "version", "process", "times", "steps", "tableau", "digest", "tableau_digest")
+KEYS = ("format", "version", "process", "times", "steps", "shift", "tableau", "digest", "tableau_digest")
 
 
 @dataclass(frozen=True)
 class Schedule:
     """N + 1 falling times and N steps on a process; ``rows`` are fitted numbers that overrule the steps, if any.
+
+    ``shift`` changes, for each sample, the time that the network is told (`fewstep.timeshift`).
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
     range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
@@ -49,6 +52,7 @@ class Schedule:
     times: tuple[float, ...]
     steps: tuple[Step, ...]
     rows: Tableau | None = None
+    shift: TimeShift | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -60,6 +64,12 @@ class Schedule:
         check(Law(self.process, np.array(self.times)), self.steps)
         if self.rows is not None and not np.array_equal(self.rows.times, np.array(self.times)):
             raise InvalidSchedule("rows were made for other times than the schedule's")
+        if self.shift is not None:
+            self.shift.check(self.process)
+            if self.shift.mode == "start" and self.rows is not None:
+                raise InvalidSchedule(
+                    "fitted rows belong to their own times: shift in mode 'network', or drop the rows"
+                )
 
     def _check_types(self) -> None:
         if not isinstance(self.process, Process):
@@ -74,6 +84,8 @@ class Schedule:
                 raise InvalidSchedule(f"steps[{i}] is a Step, got {str(step)[:80]}")
         if self.rows is not None and not isinstance(self.rows, Tableau):
             raise InvalidSchedule(f"rows is a Tableau or None, got {type(self.rows).__name__}")
+        if self.shift is not None and not isinstance(self.shift, TimeShift):
+            raise InvalidSchedule(f"shift is a TimeShift or None, got {type(self.shift).__name__}")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "steps", steps)
 
@@ -105,6 +117,7 @@ class Schedule:
             "process": processes.to_dict(self.process),
             "times": list(self.times),
             "steps": [step.to_dict() for step in self.steps],
+            **({} if self.shift is None else {"shift": self.shift.to_dict()}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,17 +156,25 @@ class Schedule:
             process = processes.from_dict(data["process"])
         except FewstepError as error:
             raise InvalidSchedule(f"the schedule's process: {error}") from error
-        chosen, stored = cls(process, tuple(data["times"]), steps), Tableau.from_dict(data["tableau"])
+        shift = TimeShift.from_dict(data["shift"]) if "shift" in data else None
+        chosen, stored = cls(process, tuple(data["times"]), steps, None, shift), Tableau.from_dict(data["tableau"])
         if stored.calls != chosen.nfe:
             raise InvalidSchedule(f"{chosen.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
-        fitted = replace(chosen, rows=stored)
+        bound = shift is not None and shift.mode == "start"  # no rows of its own: its numbers are made for each sample
+        fitted = chosen if bound else replace(chosen, rows=stored)
         digest = data.get("digest", chosen.digest)
         if digest not in (chosen.digest, fitted.digest) or data.get("tableau_digest", stored.digest) != stored.digest:
             raise InvalidSchedule(
                 "a digest does not fit the content: the schedule was edited; drop 'digest' and 'tableau_digest' to "
                 "accept it as it is"
             )
-        return chosen if digest == chosen.digest and stored.close_to(compile(chosen)) else fitted
+        agrees = digest == chosen.digest and stored.close_to(compile(chosen))
+        if bound and not agrees:
+            raise InvalidSchedule(
+                "the stored numbers are not those of the choices, on which a time shift of mode 'start' runs: read it "
+                "with the fewstep that wrote it, or shift in mode 'network'"
+            )
+        return chosen if agrees else fitted
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Schedule":

@@ -45,6 +45,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """
 
     order = 1  # one entry of `timesteps` is one network call, whatever the solver
+    shifted = False  # whether the network's times are shifted, by `fewstep.shift_hook.attach`
     _begin: int | None  # where `set_begin_index` says to start
     _index: int | None  # the call that comes next
     _inner: torch.Tensor | None  # the last state, before it was rounded to the pipeline's dtype
@@ -67,6 +68,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             )
         if prediction not in NAMES:
             raise UnknownName("prediction_type", prediction, NAMES)
+        if chosen.shift is not None and chosen.shift.mode == "start":
+            raise InvalidInput("a pipeline's steps leave from one time for the whole batch: shift in mode 'network'")
         self.register_to_config(  # type: ignore[no-untyped-call]
             schedule=chosen.to_dict(), prediction_type=prediction, time_scale=scale, _use_default_values=[]
         )
@@ -157,6 +160,11 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         half is a learned variance and is left out. ``generator`` draws fresh noise: one for the batch or one for each
         sample. Raises `InvalidInput` where calls come out of order or shapes differ.
         """
+        if self.schedule.shift is not None and not self.shifted:
+            raise InvalidInput(
+                "this schedule has a time shift, which the network must be told: fewstep.shift_hook.attach(pipe.unet, "
+                "pipe.scheduler), or drop the shift"
+            )
         call = self._call_of(timestep)
         if self._index is None or (call == self._first and call != self._index):
             self._restart(call)

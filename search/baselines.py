@@ -1,12 +1,22 @@
-"""The hand-made competition: every deterministic solver on every grid, with and without lowering the last orders."""
+"""The hand-made competition: every deterministic solver on every grid, with and without lowering the last orders.
+
+And, once it is known which solvers do best, those on the grids that were measured on the model.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 import fewstep
 from fewstep import Schedule, grids, solvers
+from fewstep.arc_length import BLEND, ArcLength
+from fewstep.problem import Trial
 from fewstep.processes import Process
 
-__all__ = ["baselines"]
+__all__ = ["BY_HAND", "baselines", "on_arc"]
+
+BY_HAND = "baseline"  # first word of the origin of every trial of these
+BLENDS = {"score-optimal": 1.0, "score-blend": BLEND}
 
 
 def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
@@ -34,4 +44,30 @@ def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
                 if same not in seen:
                     seen.add(same)
                     found[f"{name} {grid}{suffix}"] = schedule
+    return found
+
+
+def on_arc(arc: ArcLength, nfe: int, trials: Sequence[Trial], most: int) -> dict[str, Schedule]:
+    """Name -> schedule, ``most`` at most: the solvers that did best by hand, on the score-optimal grid and its blend.
+
+    The last orders are lowered, for the last step of these grids is long. ``trials`` are those of `baselines`.
+
+    >>> from fewstep import processes
+    >>> from fewstep.problem import Score
+    >>> process = processes.VPLinear()
+    >>> arc = ArcLength(process, "corrector", np.linspace(-5, 4.6, 101), np.linspace(0, 2, 101))
+    >>> by_hand = solvers.named("ddim").schedule(process, 4)
+    >>> trial = Trial(0, by_hand, Score(0.1, 0.01, noises=8, calls=32), "baseline ddim logsnr")
+    >>> list(on_arc(arc, 4, [trial], most=8))
+    ['ddim score-optimal', 'ddim score-blend']
+    """
+    scored = sorted((t.score.value, t.number, t.origin) for t in trials if t.score and t.origin.startswith(BY_HAND))
+    best = dict.fromkeys(origin.split()[1] for *_, origin in scored)
+    found: dict[str, Schedule] = {}
+    for name in best:
+        for grid, blend in BLENDS.items():
+            if len(found) < most:
+                found[f"{name} {grid}"] = (
+                    solvers.named(name).schedule(arc.process, nfe, arc.grid(blend), True).canonical()
+                )
     return found

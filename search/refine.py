@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def refine(
     scored = sorted(
         (t.score.value, t.number, t.schedule) for t in trials if t.score is not None and space.moves(t.schedule)
     )
-    best = [schedule for _, _, schedule in scored[:BEST]]
+    best = list(dict.fromkeys(replace(schedule, shift=None) for _, _, schedule in scored[: 2 * BEST]))[:BEST]
     steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
     logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
     moved = [space.build(row, each) for each, row in zip(steps, logits, strict=True)]

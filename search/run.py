@@ -11,13 +11,17 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from fewstep import Schedule
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
+from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
-from search import evaluate, teacher
-from search.baselines import baselines
+from search import evaluate, proposals, teacher
+from search.arc import measured
+from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
 from search.metrics import endpoint
 from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
@@ -34,6 +38,8 @@ CHUNK = 128  # noises of one task
 NOISES = {SEARCH: 128, VALIDATION: 256, HELD_OUT: 512}
 FOLLOWED = 256  # search noises whose whole trajectories are stored, for replay and fit
 RANKED = 24  # of them, those on which the ranker replays candidates
+MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
+PER_SHIFT = 32  # trials of a budget for each time shift that is tried on the best schedule, at its end
 MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted schedules
 
 Progress = Callable[[str, int, int], None]
@@ -58,7 +64,8 @@ def run(
     began = time.monotonic()
     sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
     teaching = teach(pool, sets, progress)
-    space = Space(process, problem.nfe)
+    arc = measured(pool, problem.seed)
+    space = Space(process, problem.nfe, arc)
     ranker = rank(teaching.followed.first(RANKED))
     study = Study(space, ranker, BATCH, problem.seed)
     known = {trial.number: trial for trial in recorded}
@@ -82,17 +89,27 @@ def run(
                 future.cancel()
         return [known[p.number] for p in wanted]
 
+    def offer(origin: str, schedules: Mapping[str, Schedule]) -> None:
+        """Have these evaluated as the next trials, whatever the study would ask for."""
+        following = range(len(study.trials), len(study.trials) + len(schedules))
+        named = zip(following, schedules.items(), strict=True)
+        for trial in evaluated([Proposal(number, s, f"{origin} {name}") for number, (name, s) in named]):
+            study.add(trial)
+
     fits = min(MOST_FITS, problem.budget // 4)
     guided = problem.budget - fits
+    shifts = proposals.shifts(process, problem.nfe, teaching.variance) if teaching.variance else []
+    shifts = shifts[: problem.budget // PER_SHIFT]
     hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
     if len(hand_made) > guided // 2:  # at most half of the trials, those that physics alone forecasts to be the best
         order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")[: max(guided // 2, 1)]
         hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
-    seeds = [Proposal(i, s, f"baseline {name}") for i, (name, s) in enumerate(hand_made.items())]
-    for trial in evaluated(seeds):
-        study.add(trial)
-    while len(study.trials) < guided:
-        generation = range(len(study.trials), min(len(study.trials) + BATCH, guided))
+    offer(BY_HAND, hand_made)
+    if arc is not None:
+        offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - len(hand_made)) // 4)))
+    unshifted = guided - len(shifts)
+    while len(study.trials) < unshifted:
+        generation = range(len(study.trials), min(len(study.trials) + BATCH, unshifted))
         if all(number in known for number in generation):  # no need to rank again what was chosen before
             for number in generation:
                 study.add(known[number])
@@ -103,8 +120,10 @@ def run(
             break
         study.tell(evaluated(asked))
     trials = study.trials
-    if not any(trial.score for trial in trials[: len(seeds)]):
-        raise SearchFailed(f"none of {len(seeds)} baselines could be evaluated; the last: {trials[-1].reason}")
+    if not any(trial.score for trial in trials[: len(hand_made)]):
+        raise SearchFailed(f"none of {len(hand_made)} baselines could be evaluated; the last: {trials[-1].reason}")
+    best = min((t for t in trials if t.score), key=lambda t: t.score.value if t.score else np.inf).schedule
+    offer("shift", {f"{s.target} {s.window:.3g} {s.cutoff:.3g}": replace(best, shift=s) for s in shifts})
 
     progress("fit", made, problem.budget)
     rows = refine(pool, space, NoiseSet(problem.seed, SEARCH, FOLLOWED), teaching.followed, trials, fits)
@@ -124,7 +143,11 @@ def run(
         ratio_low=last.ratio_low,
         ratio_high=last.ratio_high,
         teacher_error=teaching.error,
-        calls=teaching.calls + evaluations * per_trial + len(fitted) * FOLLOWED * problem.nfe + last.calls,
+        calls=teaching.calls
+        + (0 if arc is None else arc.calls)
+        + evaluations * per_trial
+        + len(fitted) * FOLLOWED * problem.nfe
+        + last.calls,
         evaluations=evaluations,
         seconds=time.monotonic() - began,
         passes=teaching.passes,
@@ -132,13 +155,14 @@ def run(
 
 
 class Teaching(NamedTuple):
-    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost, and how often
-    a call passes the network."""
+    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost, how often a
+    call passes the network; and the mean variance over the numbers of a clean sample, 0 for samples of one number."""
 
     followed: Trajectories
     error: float
     calls: int
     passes: int
+    variance: float
 
 
 def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress) -> Teaching:
@@ -154,7 +178,9 @@ def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress
     error = endpoint.score(endpoint.squared_errors(halved.result(), futures[0].result()), 0).value
     noises = sum(chunk.count for chunks in sets.values() for chunk in chunks)
     calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + FOLLOWED * (teacher.CALLS + 1)
-    return Teaching(followed.result(), error, calls, pool.submit(evaluate.count_passes).result())
+    clean = torch.from_numpy(futures[0].result())
+    passes = pool.submit(evaluate.count_passes).result()
+    return Teaching(followed.result(), error, calls, passes, pixel_variance(clean) if clean[0].numel() > 1 else 0.0)
 
 
 def _trial(proposal: Proposal, future: Future[np.ndarray], calls: int) -> Trial:

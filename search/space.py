@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fewstep import Schedule, Step
+from fewstep.arc_length import ArcLength
 from fewstep.processes import Process
 from fewstep.rules import reach
 from fewstep.steps.move import Law
@@ -48,10 +49,14 @@ def with_genes(step: Step, genes: dict[str, Any]) -> Step:
 
 @dataclass(frozen=True)
 class Space:
-    """All schedules with ``nfe`` calls from t_max to t_min of a process."""
+    """All schedules with ``nfe`` calls from t_max to t_min of a process.
+
+    ``arc``, where it was measured, says where proposals put their times; it is no part of a point.
+    """
 
     process: Process
     nfe: int
+    arc: ArcLength | None = None
 
     def times(self, logits: np.ndarray) -> tuple[float, ...]:
         """Falling times (nfe + 1,) whose λ-gaps are proportional to exp(logits), (nfe,)."""
@@ -62,7 +67,11 @@ class Space:
 
     def logits(self, schedule: Schedule) -> np.ndarray:
         """The free numbers (nfe,) of a schedule's falling times: log λ-gaps with mean zero, clipped to the range."""
-        gaps = np.log(np.maximum(np.diff(log_snrs(self.process, np.array(schedule.times))), SMALLEST))
+        return self.spread(np.diff(log_snrs(self.process, np.array(schedule.times))))
+
+    def spread(self, gaps: np.ndarray) -> np.ndarray:
+        """The free numbers (nfe,) of λ-gaps."""
+        gaps = np.log(np.maximum(gaps, SMALLEST))
         logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
         return logits
 
@@ -80,8 +89,8 @@ class Space:
         return Schedule(self.process, times, tuple(cut)).canonical()
 
     def holds(self, schedule: Schedule) -> bool:
-        """Whether the schedule is a point of the space, to the rounding of its times."""
-        return all(
+        """Whether the schedule is a point of the space, to the rounding of its times; time shifts lie outside."""
+        return schedule.shift is None and all(
             with_genes(SIMPLE, _genes(step)) == step and step.scale in GENES["scale"]
             for step in schedule.canonical().steps
         )

@@ -8,6 +8,7 @@ import torch
 
 from fewstep import plan
 from fewstep.errors import InvalidInput
+from fewstep.export.shift import refuse_shift
 from fewstep.export.sigmas import levels, state_scale
 from fewstep.history import History
 from fewstep.schedule import Schedule, compile
@@ -39,7 +40,8 @@ def sampler(schedule: Schedule) -> Sampler:
     state at the first sigma and the result the one at the last, both in x's dtype; sums are made in float32 or better.
     The host's ``sigmas`` must be the schedule's own (`levels` of its times, without repeats) or, to start from a less
     noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of stochastic schedules.
-    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, where sigmas are others.
+    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, where sigmas are others;
+    `InvalidSchedule` where the schedule has a time shift.
 
     >>> from fewstep import processes, solvers
     >>> schedule = solvers.named("euler").schedule(processes.Flow(), nfe=2)
@@ -47,6 +49,7 @@ def sampler(schedule: Schedule) -> Sampler:
     >>> sample(lambda x, sigma: 0.0 * x, torch.ones(1, 2), torch.tensor([1.0, 0.5, 0.0]))
     tensor([[0., 0.]])
     """
+    refuse_shift(schedule)
     tableau, process = compile(schedule), schedule.process
     own, scale = levels(process, tableau.times), state_scale(process, tableau.times)
     told, told_scale = levels(process, tableau.network_times), state_scale(process, tableau.network_times)

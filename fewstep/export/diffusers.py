@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput, InvalidSchedule
+from fewstep.export.shift import refuse_shift
 from fewstep.export.sigmas import levels, state_scale, strides
 from fewstep.importer import from_diffusers
 from fewstep.schedule import Schedule, compile
@@ -30,6 +31,7 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     >>> diffusers_sigmas(schedule, FlowMatchEulerDiscreteScheduler(shift=3.0))
     array([1.  , 0.75, 0.5 , 0.25])
     """
+    refuse_shift(schedule)
     name, config = type(scheduler).__name__, scheduler.config
     own = levels(schedule.process, strides(schedule))
     flow = schedule.process.kind == "flow"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fewstep import processes
+from fewstep.export.shift import refuse_shift
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["FORMAT", "VERSION", "portable"]
@@ -13,6 +14,8 @@ VERSION = 1
 
 def portable(schedule: Schedule) -> dict[str, Any]:
     """Plain JSON values that are enough to sample: ten lines of NumPy or torch consume them (docs/using.md).
+
+    Raises `InvalidSchedule` where the schedule has a time shift.
 
     | entry | shape | meaning |
     |---|---|---|
@@ -29,6 +32,7 @@ def portable(schedule: Schedule) -> dict[str, Any]:
     >>> numbers["start"], numbers["outputs"]
     ([0.5, 0.0], [[0.5, 0.0], [0.0, 1.0]])
     """
+    refuse_shift(schedule)
     tableau, process = compile(schedule), schedule.process
     return {
         "format": FORMAT,

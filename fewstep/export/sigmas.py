@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.export.shift import REASON
 from fewstep.processes import Process
 from fewstep.schedule import Schedule, compile
 from fewstep.solvers import named
@@ -96,6 +97,8 @@ def strides(schedule: Schedule) -> np.ndarray:
 
 def _why_not(schedule: Schedule, sampler: str) -> str | None:
     """Why no sigmas make ``sampler`` run the schedule; None where they do."""
+    if schedule.shift is not None:
+        return REASON
     flow = schedule.process.kind == "flow"
     solver, own = SAMPLERS[sampler][0 if flow else 1], compile(schedule)
     if solver is None:

@@ -18,6 +18,7 @@ from fewstep.errors import InvalidInput
 from fewstep.step import PREDICTIONS, VARIABLES
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
+from fewstep.timeshift import MODES, TARGETS, TimeShift
 from tests.fewstep.drawn import schedules
 
 SCHEMA = json.loads((Path(fewstep.__file__).parent / "schedule.schema.json").read_text())
@@ -88,12 +89,25 @@ def test_every_valid_schedule_is_valid_in_the_schema(schedule: Schedule, fitted:
     READER.validate(document(replace(schedule, rows=compile(schedule)) if fitted else schedule))
 
 
+@pytest.mark.parametrize("shift", [TimeShift(0.1, 0.3), TimeShift(0.2, 0.0, "calibrated", "start", 0.5)])
+def test_time_shifts_are_valid_in_the_schema(shift: TimeShift) -> None:
+    """Every target and mode; the schema has the same entries, words and defaults as `TimeShift`."""
+    READER.validate(document(replace(solvers.named("ddim").schedule(processes.VPLinear(), 5), shift=shift)))
+    stated = SCHEMA["$defs"]["shift"]["properties"]
+    assert list(stated) == [f.name for f in fields(TimeShift)]
+    assert (stated["target"]["enum"], stated["mode"]["enum"]) == (list(TARGETS), list(MODES))
+    assert {f.name: f.default for f in fields(TimeShift) if f.name in ("target", "mode")} == {
+        name: stated[name]["default"] for name in ("target", "mode")
+    }
+
+
 def test_the_page_names_every_entry() -> None:
     """Each entry of a document has a row in the page's tables, with its default if it has one, and no other row is."""
     described = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
     steps, tableau = SCHEMA["$defs"]["step"]["properties"], SCHEMA["$defs"]["tableau"]["properties"]
     kinds = {key for stated in by_kind().values() for key in stated}
-    assert described == {*SCHEMA["properties"], *steps, *tableau, *kinds}
+    shift = SCHEMA["$defs"]["shift"]["properties"]
+    assert described == {*SCHEMA["properties"], *steps, *tableau, *kinds, *shift}
     for name, entry in steps.items():
         assert re.search(rf"^\| `{name}` \| `{re.escape(json.dumps(entry['default']))}` \|", PAGE, re.MULTILINE), name
 

@@ -36,7 +36,9 @@ def saved(plan: Schedule, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["models", "submit", "watch", "fetch", "sample", "show", "export", "import"])
+@pytest.mark.parametrize(
+    "command", ["models", "submit", "watch", "fetch", "sample", "show", "export", "import", "grid"]
+)
 def test_every_command_explains_itself(fewstep: Fewstep, command: str) -> None:
     """The help lists the command, and the command has a help of its own."""
     assert command in fewstep("--help").stdout

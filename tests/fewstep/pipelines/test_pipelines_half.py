@@ -1,6 +1,7 @@
 """The scheduler in half precision: what is rounded is what the network sees and says, never the state kept inside."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -43,16 +44,14 @@ def test_half_precision(stable: dict[str, object], guided: Callable, dtype: torc
 
 def test_a_pipeline_in_bfloat16_runs(stable: dict[str, object]) -> None:
     """The real pipeline with all of its parts in bfloat16; states stay bfloat16 between the parts."""
-    parts = {k: part.to(torch.bfloat16) if isinstance(part, torch.nn.Module) else part for k, part in stable.items()}
-    try:
-        schedule = solvers.named("dpmpp-2m").schedule(STABLE, 4)
-        pipeline = StableDiffusionPipeline(**parts, scheduler=FewstepScheduler.from_schedule(schedule))
-        pipeline.set_progress_bar_config(disable=True)
-        settings = {"num_inference_steps": 4, "height": 16, "width": 16, "output_type": "latent"}
-        latents = pipeline("fox", **settings, generator=torch.Generator().manual_seed(3)).images
-    finally:
-        for part in parts.values():
-            if isinstance(part, torch.nn.Module):
-                part.double()
+    parts = {  # copies: the weights are shared by other tests, and rounding is for good
+        name: deepcopy(part).to(torch.bfloat16) if isinstance(part, torch.nn.Module) else part
+        for name, part in stable.items()
+    }
+    schedule = solvers.named("dpmpp-2m").schedule(STABLE, 4)
+    pipeline = StableDiffusionPipeline(**parts, scheduler=FewstepScheduler.from_schedule(schedule))
+    pipeline.set_progress_bar_config(disable=True)
+    settings = {"num_inference_steps": 4, "height": 16, "width": 16, "output_type": "latent"}
+    latents = pipeline("fox", **settings, generator=torch.Generator().manual_seed(3)).images
     assert latents.dtype == torch.bfloat16
     assert latents.isfinite().all()

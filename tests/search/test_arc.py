@@ -1,0 +1,129 @@
+"""The model's own arc length in a search: seeds, proposals and time shifts, all of them counted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fewstep import models, processes, solvers
+from fewstep.arc_length import ArcLength
+from fewstep.problem import Problem, Score, Trial
+from fewstep.timeshift import TimeShift
+from search import arc, proposals
+from search.baselines import baselines, on_arc
+from search.evaluate import Evaluator
+from search.noises import SEARCH, NoiseSet
+from search.pool.base import InlinePool
+from search.ranking import by_replay
+from search.run import run
+from search.space import Space
+
+LAW = processes.VPLinear()
+
+
+@pytest.fixture(scope="module")
+def bent() -> ArcLength:
+    """Four fifths of the length lie in the last fifth of λ."""
+    lam = np.linspace(*LAW.log_snr(np.array([LAW.t_max, LAW.t_min])), 101)
+    return ArcLength(LAW, "corrector", lam, np.interp(np.arange(101), [0, 80, 100], [0.0, 0.2, 1.0]))
+
+
+def test_it_is_measured_the_same_everywhere(blobs: models.GaussianMixture) -> None:
+    """The same noises give the same curve, and the calls it reports are those that the model saw."""
+    seen = 0
+
+    def count(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        nonlocal seen
+        seen += len(x)
+        return blobs(x, t)
+
+    evaluator = Evaluator(models.from_callable(count, blobs.process, prediction="data"), (4,))
+    first = arc.measured(InlinePool(evaluator), seed=3)
+    again = arc.arc_length(Evaluator(blobs, (4,)), NoiseSet(3, SEARCH, arc.SAMPLES))
+    assert first is not None
+    assert first.to_dict() == again.to_dict()
+    assert first.calls == seen
+
+
+def test_a_model_that_cannot_be_measured_has_none(blobs: models.GaussianMixture) -> None:
+    """Outputs that are not finite leave a search without arc length, not without result."""
+    broken = models.from_callable(lambda x, t: x * torch.nan, blobs.process, prediction="data")
+    assert arc.measured(InlinePool(Evaluator(broken, (4,))), seed=0) is None
+
+
+def test_the_best_solvers_by_hand_are_tried_on_it(bent: ArcLength) -> None:
+    """In the order of their best scores, each on the score-optimal grid and on its blend, as many as asked for."""
+    by_hand = baselines(LAW, 5)
+    scores = {"dpmpp-3m time": 0.1, "ipndm-2 edm": 0.2, "dpmpp-3m logsnr": 0.3, "ddim logsnr": 0.4}
+    trials = [
+        Trial(i, by_hand[name], Score(value, 0.01, 8, 40), f"baseline {name}")
+        for i, (name, value) in enumerate(scores.items())
+    ]
+    trials.append(Trial(9, by_hand["ddim time"], None, "baseline deis-3 time", reason="made to fail"))
+    found = on_arc(bent, 5, trials[::-1], most=5)
+    assert list(found) == [
+        "dpmpp-3m score-optimal",
+        "dpmpp-3m score-blend",
+        "ipndm-2 score-optimal",
+        "ipndm-2 score-blend",
+        "ddim score-optimal",
+    ]
+    assert found["ipndm-2 score-optimal"].times == bent.times(5, blend=1.0)
+    assert found["dpmpp-3m score-blend"].steps == solvers.named("dpmpp-3m").schedule(LAW, 5, bent.grid(0.7)).steps
+    assert on_arc(bent, 5, trials, most=0) == {}
+
+
+@pytest.mark.parametrize("nfe", [1, 2, 7])
+def test_proposals_on_it_are_points_of_the_space(bent: ArcLength, nfe: int) -> None:
+    """As all proposals, they are encoded without loss."""
+    space, rng = Space(LAW, nfe, bent), np.random.default_rng(0)
+    for _ in range(30):
+        made = proposals.uniform(space, rng)
+        again = space.decode(space.encode(made))
+        assert again.steps == made.steps
+        np.testing.assert_allclose(again.times, made.times, rtol=1e-9)
+
+
+def test_proposals_put_their_times_where_the_scores_change(bent: ArcLength) -> None:
+    """Half of them have most of their times in the last fifth of λ; without arc length hardly any does."""
+    lam = bent.log_snrs[80]
+
+    def late(space: Space) -> float:
+        rng = np.random.default_rng(0)
+        each = [proposals.uniform(space, rng).times[1:-1] for _ in range(400)]
+        return float(np.mean([np.mean(LAW.log_snr(np.array(times)) > lam) > 0.5 for times in each]))
+
+    assert late(Space(LAW, 8, bent)) > 0.3
+    assert late(Space(LAW, 8)) < 0.05
+
+
+@pytest.mark.parametrize("nfe", [2, 8])
+def test_time_shifts_are_worth_a_trial(nfe: int) -> None:
+    """All fit the process and move times by half a step at most; the space does not hold them."""
+    schedule = solvers.named("ddim").schedule(LAW, nfe)
+    found = proposals.shifts(LAW, nfe, 0.5)
+    assert len(set(found)) == 4
+    for shift in found:
+        assert shift.window <= (LAW.t_max - LAW.t_min) / nfe
+        assert not Space(LAW, nfe).holds(replace(schedule, shift=shift))
+
+
+def test_a_variance_that_tells_no_time_is_not_tried() -> None:
+    """Where data have variance 1 on a variance-preserving law, only the paper's target is left."""
+    assert [shift.target for shift in proposals.shifts(LAW, 5, 1.0)] == ["paper"]
+
+
+@pytest.mark.usefixtures("small_noises")
+def test_a_search_tries_them_in_their_place(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """Seeds on the arc come after the hand-made schedules and shifts of the best one before the fits, once each."""
+    trials: list[Trial] = []
+    result = run(Problem("blobs", 3, budget=70), blobs.process, inline, by_replay, record=trials.append)
+    words = [trial.origin.split()[0] for trial in sorted(trials, key=lambda trial: trial.number)]
+    first = {word: words.index(word) for word in ("baseline", "seed", "shift", "fit")}
+    assert sorted(first, key=first.__getitem__) == ["baseline", "seed", "shift", "fit"]
+    assert words.count("shift") == 70 // 32
+    shifted = [trial.schedule for trial in trials if trial.origin.startswith("shift")]
+    assert all(isinstance(schedule.shift, TimeShift) for schedule in shifted)
+    assert len({replace(schedule, shift=None) for schedule in shifted}) == 1
+    assert result.evaluations == len(trials) == 70
