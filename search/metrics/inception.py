@@ -88,9 +88,9 @@ class Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: Any, stride: int = 1, outside: int | None = None) -> None:
         super().__init__()
-        sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = tuple(side // 2 if stride == 1 and outside is None else outside or 0 for side in sides)
-        self.conv = nn.Conv2d(inputs, outputs, sides, stride, padding, bias=False)
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = (height // 2, width // 2) if outside is None and stride == 1 else (outside or 0, outside or 0)
+        self.conv = nn.Conv2d(inputs, outputs, (height, width), stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=SMALL)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -169,11 +169,8 @@ def load(path: Path, device: str = "cpu") -> Features:
     Raises `InvalidModel` where the file is missing, damaged or of another network.
     """
     try:
-        weights = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        safe = path.suffix == ".safetensors"
+        weights = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the readers raise
         raise InvalidModel(f"{path.name} holds no weights: {type(error).__name__}: {str(error)[:200]}") from error
     network = Inception()

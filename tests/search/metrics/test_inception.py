@@ -1,4 +1,4 @@
-"""Inception-v3 for Fréchet scores: the network's form and its weights' files; the weights are not part of the project."""
+"""Inception-v3 for Fréchet scores: its form and its weights' files; the weights are not ours to ship."""
 
 from pathlib import Path
 
@@ -15,7 +15,11 @@ from search.metrics.inception import Inception, load
 def weights() -> dict[str, torch.Tensor]:
     """Random weights under the published names, the classifier's last layer among them."""
     torch.manual_seed(0)
-    return {**Inception().state_dict(), "fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    network = Inception()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)  # signals neither die nor explode
+    return {**network.state_dict(), "fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
 
 
 @pytest.fixture(scope="module", params=["weights.safetensors", "weights.pth"])
