@@ -1,16 +1,17 @@
 """A recurrent ranker of schedules: one token for each step, trained to put pairs in order rather than to hit values.
 
-A gated recurrent unit reads the steps' tokens; its mean and last state, with the tokens' maxima and means and the
-prior, give one number s. Training lowers, over all pairs of the trials at hand, a logistic ranking loss
+A gated recurrent unit reads the steps' tokens; its mean and last state, with what is known of all steps together, give
+one number s. Training lowers, over all pairs of the trials at hand, a logistic ranking loss
 
-    Σ_ij w_ij log(1 + exp(−2 (s_i − s_j))),   w_ij = min((y_i − y_j)/std y, 1) where that is positive, else 0
+    Σ_ij w_ij log(1 + exp(−2 (s_i − s_j))),   w_ij = min((y_i − y_j)/std y, 1) u_i u_j where that is positive, else 0
 
-so that far pairs count in full and ties nothing. The scale of s has no meaning; it is given that of y over the trials.
+with u = exp(−3 rank/n): far pairs count in full and ties nothing, and the order among the best matters most, for of the
+worst a search wants to know nothing. The scale of s has no meaning; it is given that of y over the trials.
 
 | symbol | meaning | shape |
 |---|---|---|
 | steps | `Table.steps`, standardised and cut off at `OUTLIER` | (n, N, C) |
-| whole | maxima and means over the steps, and the prior, likewise | (n, 2 C + 1) |
+| whole | `Table.whole`, likewise | (n, W) |
 | y | log scores | (n,) |
 """
 
@@ -27,25 +28,25 @@ __all__ = ["sequence"]
 
 HIDDEN, HEAD = 24, 32
 EPOCHS, RATE, DECAY = 100, 5e-3, 1e-2
-STEEP = 2.0
+STEEP, BEST = 2.0, 3.0
 OUTLIER = 4.0  # in standard deviations, as for the Gaussian process
 TINY = 1e-6
 
 
 def sequence(table: Table, targets: np.ndarray, seed: int) -> Callable[[Table], np.ndarray]:
     """A forecast (M,) of ``targets`` (n,) for tables of M schedules; draws on no random state but ``seed``."""
-    parts = (table.steps, _whole(table))
+    parts = (table.steps, table.whole)
     centres = [part.mean(axis=tuple(range(part.ndim - 1))) for part in parts]
     scales = [part.std(axis=tuple(range(part.ndim - 1))) for part in parts]
 
     def standard(given: Table) -> list[torch.Tensor]:
-        pairs = zip((given.steps, _whole(given)), centres, scales, strict=True)
+        pairs = zip((given.steps, given.whole), centres, scales, strict=True)
         cut = (np.clip((p - c) / np.where(s < TINY, 1.0, s), -OUTLIER, OUTLIER) for p, c, s in pairs)
         return [torch.from_numpy(part.astype(np.float32)) for part in cut]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(table.steps.shape[2], parts[1].shape[1])
+        network = Network(table.steps.shape[2], table.whole.shape[1])
 
     def scores(given: Table) -> np.ndarray:
         with torch.no_grad(), one_thread():
@@ -94,7 +95,8 @@ class Network(nn.Module):
 
 def _train(network: Network, known: list[torch.Tensor], targets: torch.Tensor) -> None:
     gaps = (targets[:, None] - targets) / targets.std(correction=0).clamp_min(TINY)
-    weights = gaps.clamp(0, 1)
+    matters = torch.exp(-BEST * targets.argsort().argsort() / len(targets))
+    weights = gaps.clamp(0, 1) * matters[:, None] * matters
     weights = weights / weights.sum().clamp_min(TINY)
     descent = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     pace = torch.optim.lr_scheduler.OneCycleLR(descent, RATE, total_steps=EPOCHS)
@@ -105,7 +107,3 @@ def _train(network: Network, known: list[torch.Tensor], targets: torch.Tensor) -
         loss.backward()  # type: ignore[no-untyped-call]
         descent.step()
         pace.step()
-
-
-def _whole(table: Table) -> np.ndarray:
-    return np.column_stack([table.steps.max(axis=1), table.steps.mean(axis=1), table.prior])

@@ -3,7 +3,7 @@
 With nothing evaluated it is physics alone; from a few trials it takes their mean deviation from physics; from `ENOUGH`
 on it is the average, weighted by certainty, of the regressors of `predictor.rankers`, each fitted to log(score) itself
 and to its deviation from physics: the first tells good schedules apart better, the second forecasts schedules unlike
-any evaluated one. A fifth of the forecast is that of `predictor.sequence`, whose errors are of another kind; and the
+any evaluated one. A part of the forecast is that of `predictor.sequence`, whose errors are of another kind; and the
 standard deviations are scaled by `predictor.calibrate`.
 """
 
@@ -28,7 +28,7 @@ PRIOR_STD = 0.3  # of log(score) round physics; 0.18 to 0.25 on the models at ha
 PRIOR_WEIGHT = 4.0  # trials that the level and the spread of physics count for
 FLOOR = 1e-12
 
-ORDERED = 0.2  # share of the sequence ranker; 0.1 to 0.3 rank alike
+ORDERED = 0.15  # share of the sequence ranker; 0.1 and 0.2 rank alike
 
 Model = Callable[[Table], Prediction]
 Seen = tuple[tuple[Schedule, float], ...]

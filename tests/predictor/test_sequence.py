@@ -12,17 +12,17 @@ RNG = np.random.default_rng(0)
 
 
 def table(count: int, width: int = 3) -> Table:
-    """Random tokens of six steps; features are not looked at."""
+    """Random tokens of six steps, two numbers for the whole; features and prior are not looked at."""
     steps = RNG.normal(size=(count, 6, width))
-    return Table(np.zeros((count, 1)), RNG.normal(size=count), steps)
+    return Table(np.zeros((count, 1)), np.zeros(count), steps, RNG.normal(size=(count, 2)))
 
 
 KNOWN, NEW = table(120), table(200)
 
 
 def truth(given: Table) -> np.ndarray:
-    """A number in which every step counts more than the one before, and the prior as well."""
-    return given.steps[:, :, 0] @ np.linspace(0.2, 1.0, 6) + given.prior
+    """A number in which every step counts more than the one before, and the whole as well."""
+    return given.steps[:, :, 0] @ np.linspace(0.2, 1.0, 6) + given.whole[:, 0]
 
 
 def test_an_order_over_steps_is_learned() -> None:
@@ -59,6 +59,6 @@ def test_arguments_decide_and_nothing_else() -> None:
 
 def test_targets_and_tokens_all_alike_are_survived() -> None:
     """Nothing to order: forecasts are the common target."""
-    flat = KNOWN._replace(steps=np.zeros_like(KNOWN.steps), prior=np.zeros(len(KNOWN.prior)))
+    flat = KNOWN._replace(steps=np.zeros_like(KNOWN.steps), whole=np.zeros_like(KNOWN.whole))
     np.testing.assert_allclose(sequence(flat, np.full(120, 4.0), seed=0)(NEW), 4.0)
     assert np.all(np.isfinite(sequence(flat, truth(KNOWN), seed=0)(NEW)))
