@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fewstep.errors import SearchFailed
+from fewstep.errors import SearchFailed, UnknownName
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
 from fewstep.trajectory import Trajectories
@@ -25,7 +25,7 @@ from search.pool.base import Pool, WorkerLost
 from search.ranking import RankFactory
 from search.refine import refine
 from search.space import Space
-from search.study import Proposal, Study
+from search.study import SAMPLERS, Proposal, Study
 
 __all__ = ["BATCH", "NOISES", "Progress", "Record", "Teaching", "run", "teach"]
 
@@ -58,6 +58,8 @@ def run(
     evaluated and `UnknownName` for other samplers; an exception raised by ``record`` or ``progress`` ends the run.
     """
     began = time.monotonic()
+    if sampler not in SAMPLERS:  # before the teacher is paid for
+        raise UnknownName("sampler", sampler, SAMPLERS)
     sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
     teaching = teach(pool, sets, progress)
     space = Space(process, problem.nfe)
