@@ -89,8 +89,9 @@ def unseen(nfe: int, unknown: int, splits: int) -> tuple[list[dict[str, Any]], d
 
 
 def judge(rank: Any, trials: Sequence[Trial], count: int, splits: int) -> dict[str, float]:
-    """Means over random splits of τ, of all unseen and of their best quarter, and of coverage; the lowest τ."""
-    taus, quarters, covers = [], [], []
+    """Means over random splits of τ, of all unseen and of their best quarter, of coverage, and of how many of the
+    best ten are among the 25 ranked first; the lowest τ."""
+    taus, quarters, covers, recalls = [], [], [], []
     for split in range(splits):
         order = np.random.default_rng(split).permutation(len(trials))
         known, unknown = [trials[i] for i in order[:count]], [trials[i] for i in order[max(TRIALS) :]]
@@ -100,8 +101,11 @@ def judge(rank: Any, trials: Sequence[Trial], count: int, splits: int) -> dict[s
         taus.append(kendalltau(mean, truth).statistic)
         quarters.append(kendalltau(mean[best], truth[best]).statistic)
         covers.append(coverage(mean, std, truth))
-    names = ("tau", "tau_best_quarter", "coverage_of_80_percent")
-    means = {name: float(np.mean(values)) for name, values in zip(names, (taus, quarters, covers), strict=True)}
+        recalls.append(len(set(best[:10]) & set(np.argsort(mean)[:25])) / 10)
+    names = ("tau", "tau_best_quarter", "coverage_of_80_percent", "recall_of_10_in_25")
+    means = {
+        name: float(np.mean(values)) for name, values in zip(names, (taus, quarters, covers, recalls), strict=True)
+    }
     return {**means, "tau_lowest": float(min(taus))}
 
 

@@ -16,38 +16,50 @@ from fewstep.errors import InvalidInput, UnknownName
 from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
-from predictor.encode import encode
+from predictor.encode import encode, encode_steps
 from predictor.physics import Physics
 
 __all__ = ["KNOWLEDGE", "Dataset", "Table"]
 
 MODES_SHARE = 0.1  # weight of the mixtures in the prior; 0.1 and 0.15 rank alike, 0.2 worse
-KEPT = 20_000  # schedules; about 20 MB
+KEPT = 20_000  # schedules; about 40 MB
 
 
 class Table(NamedTuple):
-    """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) with nothing evaluated."""
+    """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) with nothing evaluated.
+
+    For the ranker that reads steps: ``steps`` (M, N, C) what is known of each, ``whole`` (M, W) of all together.
+    """
 
     features: np.ndarray
     prior: np.ndarray
+    steps: np.ndarray
+    whole: np.ndarray
+
+    def of(self, rows: np.ndarray) -> "Table":
+        """Some of its rows."""
+        return Table(*(part[rows] for part in self))
 
 
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
-    return Table(encode(schedules, tableaus), np.zeros(len(schedules)))
+    steps = encode_steps(schedules, tableaus)
+    return Table(encode(schedules, tableaus), np.zeros(len(schedules)), steps, steps.max(axis=1))
 
 
 def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     rows = physics(tableaus)[:, 0]  # (M, N)
-    worst = rows.max(axis=1)
-    return Table(np.column_stack([rows, worst, rows.mean(axis=1)]), worst)
+    whole = np.column_stack([rows.max(axis=1), rows.mean(axis=1)])
+    return Table(np.column_stack([rows, whole]), whole[:, 0], rows[:, :, None], whole)
 
 
 def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     logs = physics(tableaus)  # (M, C, N)
     modes = physics.modes(tableaus)  # (M, 2)
-    features = np.column_stack([logs.reshape(len(logs), -1), logs.max(axis=2), logs[:, 0].mean(axis=1), modes])
+    whole = np.column_stack([logs.max(axis=2), logs[:, 0].mean(axis=1), modes])
     closed = logs[:, 1:-1, -1].mean(axis=1)
-    return Table(features, (1 - MODES_SHARE) * closed + MODES_SHARE * modes.mean(axis=1))
+    prior = (1 - MODES_SHARE) * closed + MODES_SHARE * modes.mean(axis=1)
+    steps = np.concatenate([logs.transpose(0, 2, 1), encode_steps(schedules, tableaus)], axis=2)
+    return Table(np.column_stack([logs.reshape(len(logs), -1), whole]), prior, steps, whole)
 
 
 KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {
@@ -64,7 +76,7 @@ class Dataset:
         if knowledge not in KNOWLEDGE:
             raise UnknownName("knowledge", knowledge, KNOWLEDGE)
         self._process, self._physics, self._make = trajectories.process, Physics(trajectories), KNOWLEDGE[knowledge]
-        self._known: dict[Schedule, tuple[np.ndarray, float]] = {}
+        self._known: dict[Schedule, tuple[np.ndarray, ...]] = {}
 
     def __call__(self, schedules: Sequence[Schedule]) -> Table:
         """The table of at least one schedule, all with the same number of calls; raises `InvalidInput`."""
@@ -76,8 +88,8 @@ class Dataset:
                 )
         if missing:
             table = self._make(self._physics, missing, [compile(schedule) for schedule in missing])
-            self._known |= zip(missing, zip(table.features, table.prior.tolist(), strict=True), strict=True)
+            self._known |= zip(missing, zip(*table, strict=True), strict=True)
         rows = [self._known[schedule] for schedule in schedules]
         for old in list(self._known)[: max(len(self._known) - KEPT, 0)]:
             del self._known[old]
-        return Table(np.array([features for features, _ in rows]), np.array([prior for _, prior in rows]))
+        return Table(*(np.array(part) for part in zip(*rows, strict=True)))

@@ -16,7 +16,7 @@ import numpy as np
 from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau
 
-__all__ = ["REACH", "encode"]
+__all__ = ["REACH", "encode", "encode_steps"]
 
 REACH = 12.0  # in λ; beyond it a state is noise or data to float32
 LIMIT = 1e6  # of any entry; a schedule with larger weights diverges anyway
@@ -30,6 +30,21 @@ def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.nda
     >>> encode([schedule], [compile(schedule)]).shape
     (1, 30)
     """
+    gaps, orders, noise, starts, weights, amplification = _columns(schedules, tableaus)
+    lower = weights[:, *np.tril_indices(weights.shape[1])]
+    rows: np.ndarray = np.concatenate([gaps, orders, noise, starts, lower, amplification], axis=1)
+    return np.clip(rows, -LIMIT, LIMIT, out=rows)
+
+
+def encode_steps(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.ndarray:
+    """The same, step by step, without the single weights: (M, N, 5)."""
+    gaps, orders, noise, starts, _, amplification = _columns(schedules, tableaus)
+    rows: np.ndarray = np.stack([gaps, orders, noise, starts, amplification], axis=2)
+    return np.clip(rows, -LIMIT, LIMIT, out=rows)
+
+
+def _columns(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> tuple[np.ndarray, ...]:
+    """The columns of the table above: each (M, N), the weights (M, N, N)."""
     process = schedules[0].process
     times = np.array([tableau.times for tableau in tableaus])  # (M, N+1)
     gaps = np.diff(np.clip(process.log_snr(times), -REACH, REACH))
@@ -40,8 +55,6 @@ def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.nda
     starts = np.array([tableau.start for tableau in tableaus])
     starts = np.divide(starts, sigma, out=np.zeros_like(starts), where=sigma > 0)
     weights = np.array([tableau.outputs for tableau in tableaus]) / alpha[:, :, None]  # (M, N, N)
-    lower = weights[:, *np.tril_indices(weights.shape[1])]
     amplification = np.abs(weights).sum(axis=2)
-    logs = [np.log(np.maximum(part, 1e-12)) for part in (gaps, amplification)]
-    rows: np.ndarray = np.concatenate([logs[0], orders, noise, starts, lower, logs[1]], axis=1)
-    return np.clip(rows, -LIMIT, LIMIT, out=rows)
+    gaps, amplification = (np.log(np.maximum(part, 1e-12)) for part in (gaps, amplification))
+    return gaps, orders, noise, starts, weights, amplification

@@ -9,7 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fewstep.errors import FewstepError
 from fewstep.models.reference import ModelReference
+from fewstep.problem import Trial
+from search.export import save
 from search.find import find
+from search.space import Space
+from search.study import SAMPLERS
 
 
 def main(
@@ -18,10 +22,13 @@ def main(
     budget: Annotated[int, typer.Option(help="Schedules to evaluate.")] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the noises and of the search.")] = 0,
     device: Annotated[str, typer.Option(help="Where the network runs, as torch names it.")] = "cpu",
+    sampler: Annotated[str, typer.Option(help=f"What proposes schedules: {', '.join(SAMPLERS)}.")] = "guided",
+    study: Annotated[Path | None, typer.Option(help="SQLite file to add the search to, for optuna-dashboard.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the schedule as JSON.")] = None,
 ) -> None:
     """Search in this process and print what was found."""
     console = Console()
+    trials: list[Trial] = []
     columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         denoiser, shape = ModelReference.at(model).open(device)
@@ -34,8 +41,13 @@ def main(
                 budget=budget,
                 seed=seed,
                 device=device,
+                sampler=sampler,
+                record=trials.append,
                 progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
             )
+        if study is not None:
+            space = Space(result.schedule.process, nfe)
+            save(trials, space, study, f"{model}, {nfe} calls, {sampler}, seed {seed}")
         if out is not None:
             out.write_text(result.schedule.to_json(indent=2) + "\n")
     except (FewstepError, OSError) as error:
@@ -46,8 +58,9 @@ def main(
     console.print(f"baseline  {baseline.value:.4f} ± {baseline.standard_error:.4f}  {result.baseline_name}")
     console.print(f"ratio     {result.ratio:.2f} [{result.ratio_low:.2f}, {result.ratio_high:.2f}]", highlight=False)
     console.print(f"on {score.noises} held-out noises; {result.calls:,} network calls, {result.seconds:.0f} s")
-    if out is not None:
-        console.print(f"wrote {out}")
+    for written in (study, out):
+        if written is not None:
+            console.print(f"wrote {written}")
 
 
 if __name__ == "__main__":

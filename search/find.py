@@ -6,7 +6,7 @@ from fewstep.problem import Problem, Result
 from search.evaluate import Evaluator
 from search.pool.base import InlinePool
 from search.ranking import RankFactory, by_replay
-from search.run import Progress, run
+from search.run import Progress, Record, run
 
 __all__ = ["find"]
 
@@ -22,13 +22,17 @@ def find(
     rank: RankFactory = by_replay,
     device: str = "cpu",
     progress: Progress = lambda phase, done, total: None,
+    record: Record = lambda trial: None,
+    sampler: str = "guided",
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
 
     The noises of a conditional denoiser run under its conditions in turn. ``budget`` is how many schedules are
     evaluated. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
-    ``predictor.ranker`` learns from the trials as well. Scores in the `Result` are measured on held-out noises. Raises
-    `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
+    ``predictor.ranker`` learns from the trials as well. ``sampler`` is what proposes, one of
+    `search.study.SAMPLERS`. ``record`` is called with every trial, for instance to export them (`search.export`).
+    Scores in the `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed`
+    where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)
@@ -39,4 +43,4 @@ def find(
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
     problem = Problem("in-process", nfe, metric, budget, seed)
     pool = InlinePool(Evaluator(denoiser, shape, device=device))
-    return run(problem, denoiser.process, pool, rank, progress=progress)
+    return run(problem, denoiser.process, pool, rank, record, progress=progress, sampler=sampler)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from fewstep import Schedule
-from fewstep.errors import SearchFailed
+from fewstep.errors import SearchFailed, UnknownName
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
 from fewstep.timeshift import pixel_variance
@@ -29,7 +29,7 @@ from search.pool.base import Pool, WorkerLost
 from search.ranking import RankFactory
 from search.refine import refine
 from search.space import Space
-from search.study import Proposal, Study
+from search.study import SAMPLERS, Proposal, Study
 
 __all__ = ["BATCH", "NOISES", "Progress", "Record", "Teaching", "run", "teach"]
 
@@ -54,20 +54,24 @@ def run(
     record: Record = lambda trial: None,
     recorded: Sequence[Trial] = (),
     progress: Progress = lambda phase, done, total: None,
+    sampler: str = "guided",
 ) -> Result:
     """Search and confirm; returns the `Result`.
 
     ``record`` is called once for each new trial, as soon as it is known. ``recorded`` are the trials of an earlier,
-    interrupted run of the same problem. ``progress`` gets (phase, done, total). Raises `SearchFailed` where nothing
-    could be evaluated; an exception raised by ``record`` or ``progress`` ends the run.
+    interrupted run of the same problem. ``progress`` gets (phase, done, total). ``sampler`` is what proposes, one of
+    `search.study.SAMPLERS`; only "guided" uses the ranker for it. Raises `SearchFailed` where nothing could be
+    evaluated and `UnknownName` for other samplers; an exception raised by ``record`` or ``progress`` ends the run.
     """
     began = time.monotonic()
+    if sampler not in SAMPLERS:  # before the teacher is paid for
+        raise UnknownName("sampler", sampler, SAMPLERS)
     sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
     teaching = teach(pool, sets, progress)
     arc = measured(pool, problem.seed)
     space = Space(process, problem.nfe, arc)
     ranker = rank(teaching.followed.first(RANKED))
-    study = Study(space, ranker, BATCH, problem.seed)
+    study = Study(space, ranker, BATCH, problem.seed, sampler)
     known = {trial.number: trial for trial in recorded}
     made = 0
 
@@ -111,9 +115,8 @@ def run(
     while len(study.trials) < unshifted:
         generation = range(len(study.trials), min(len(study.trials) + BATCH, unshifted))
         if all(number in known for number in generation):  # no need to rank again what was chosen before
-            for number in generation:
-                study.add(known[number])
-                made += 1
+            study.resume([known[number] for number in generation])
+            made += len(generation)
             continue
         asked = study.ask(len(generation))
         if not asked:

@@ -1,1 +1,44 @@
-"""Ways to score samples; lower is better."""
+"""Ways to score samples, by name; of every one less is better.
+
+| name | metric | features | reference |
+|---|---|---|---|
+| ``endpoint`` | root mean square distance to the teacher's ends | – | – |
+| ``frechet`` | squared Fréchet distance | yes | moments or rows |
+| ``kid`` | unbiased kernel distance, polynomial | yes | rows |
+| ``cmmd`` | unbiased kernel distance, Gaussian | yes | rows |
+| ``wasserstein`` | sliced Wasserstein distance | yes | rows |
+"""
+
+from fewstep.errors import InvalidInput, UnknownName
+from search.metrics.base import Cost, Metric, cost
+from search.metrics.endpoint import Endpoint
+from search.metrics.features import Features, pixels
+from search.metrics.frechet import Frechet
+from search.metrics.kernel import KernelDistance, polynomial
+from search.metrics.reference import Reference
+from search.metrics.wasserstein import SlicedWasserstein
+
+__all__ = ["NAMES", "Cost", "Metric", "cost", "named"]
+
+NAMES = ("endpoint", "frechet", "kid", "cmmd", "wasserstein")
+
+
+def named(name: str, reference: Reference | None = None, features: Features = pixels) -> Metric:
+    """The metric of that name; all but the endpoint error want a ``reference`` made with the same ``features``.
+
+    Raises `UnknownName`, and `InvalidInput` where the reference is missing.
+
+    >>> named("endpoint").paired
+    True
+    """
+    if name not in NAMES:
+        raise UnknownName("metric", name, NAMES)
+    if name == "endpoint":
+        return Endpoint()
+    if reference is None:
+        raise InvalidInput(f"{name} compares with a data set, got none: give the reference's statistics")
+    if name == "frechet":
+        return Frechet(features, reference)
+    if name == "wasserstein":
+        return SlicedWasserstein(features, reference)
+    return KernelDistance(features, reference, polynomial if name == "kid" else None)

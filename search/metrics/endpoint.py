@@ -3,13 +3,38 @@
 e_n = mean over pixels of (x_n − x*_n)²,   value = √(mean_n e_n),   standard error = se(mean e)/(2·value)
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
+import torch
 
+from fewstep.errors import InvalidInput
 from fewstep.problem import Score
+from search.metrics import bootstrap
+from search.metrics.base import checked
 
-__all__ = ["ratio_interval", "score", "squared_errors"]
+__all__ = ["Endpoint", "ratio_interval", "score", "squared_errors"]
 
-RESAMPLES = 2000
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The endpoint error as a metric: its rows (n, 1) are the squared errors."""
+
+    name: ClassVar[str] = "endpoint"
+    smaller_is_better: ClassVar[bool] = True
+    paired: ClassVar[bool] = True
+
+    def observe(self, samples: torch.Tensor, ends: torch.Tensor | None) -> np.ndarray:
+        """Squared errors (n, 1) of samples (n, ...); raises `InvalidInput` without the teacher's ends."""
+        if ends is None:
+            raise InvalidInput("the endpoint error compares with the teacher's ends, got none")
+        return squared_errors(samples.cpu().numpy(), ends.cpu().numpy())[:, None]
+
+    def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Root mean square errors (B,) of rows (n, 1) taken ``counts`` (B, n) times."""
+        result: np.ndarray = np.sqrt(counts @ checked(rows, width=1)[:, 0] / counts.sum(axis=1))
+        return result
 
 
 def squared_errors(samples: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -28,8 +53,4 @@ def score(errors: np.ndarray, calls: int) -> Score:
 
 def ratio_interval(errors: np.ndarray, baseline: np.ndarray, seed: int) -> tuple[float, float]:
     """Paired bootstrap 95 % interval of √(mean e / mean e_baseline), both (n,) on the same noises."""
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(len(errors), size=(RESAMPLES, len(errors)))
-    ratios = np.sqrt(errors[picks].mean(axis=1) / baseline[picks].mean(axis=1))
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(low), float(high)
+    return bootstrap.ratio_interval(Endpoint(), errors[:, None], baseline[:, None], seed)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from optuna import load_study
+from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
 from fewstep import Schedule, processes
@@ -43,11 +45,28 @@ def test_a_model_folder_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert Schedule.from_json(out.read_text()).process == processes.Discrete.linear_betas()
 
 
+def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All trials of the search are in the file, under a name that says which search it was."""
+    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 16, VALIDATION: 16, HELD_OUT: 32})
+    monkeypatch.setattr(search_run, "FOLLOWED", 24)
+    file = tmp_path / "study.db"
+    options = ["--nfe", "3", "--budget", "12", "--sampler", "random", "--study", str(file)]
+    ran = CliRunner().invoke(APP, ["digits-mixture", *options])
+    assert ran.exit_code == 0, ran.output
+    storage = RDBStorage(f"sqlite:///{file}")
+    trials = load_study(study_name="digits-mixture, 3 calls, random, seed 0", storage=storage).trials
+    storage.remove_session()
+    storage.engine.dispose()
+    assert [trial.number for trial in trials] == list(range(12))
+    assert {trial.user_attrs["origin"].split()[0] for trial in trials} == {"baseline", "random", "fit"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["no-such-model"], "unknown zoo model 'no-such-model'; known: digits-mixture"),
         (["digits-mixture", "--nfe", "0"], "nfe is a whole number from 1 to 50, got 0"),
+        (["digits-mixture", "--sampler", "luck"], "unknown sampler 'luck'; known: guided, evolution, tpe"),
         (["digits-mixture", "--budget", "0"], "budget is a whole number from 1 to 100000, got 0"),
     ],
 )

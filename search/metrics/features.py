@@ -1,0 +1,76 @@
+"""What a distribution metric sees of an image: any function from images (n, ...) to features (n, F).
+
+Images are as the denoiser makes them, in [−1, 1] where its data are. Pixels need nothing; a classifier's method, an
+exported program and Inception (`search.metrics.inception`) are functions of the same kind.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from fewstep.errors import InvalidInput, InvalidModel
+
+__all__ = ["Features", "batched", "pixels", "program"]
+
+Features = Callable[[torch.Tensor], torch.Tensor]
+BATCH = 256  # images at a time
+
+
+def pixels(images: torch.Tensor) -> torch.Tensor:
+    """The images themselves, flat.
+
+    >>> pixels(torch.zeros(3, 1, 8, 8)).shape
+    torch.Size([3, 64])
+    """
+    return images.flatten(1)
+
+
+def batched(features: Features, size: int = BATCH) -> Features:
+    """The same features, made of at most ``size`` images at a time and without gradients.
+
+    Raises `InvalidInput` where ``features`` does not give one row for each image.
+    """
+
+    @torch.no_grad()
+    def made(images: torch.Tensor) -> torch.Tensor:
+        rows = torch.cat([features(images[i : i + size]) for i in range(0, max(len(images), 1), size)])
+        if rows.ndim != 2 or len(rows) != len(images):
+            raise InvalidInput(f"features of {len(images)} images are rows (n, F), got {tuple(rows.shape)}")
+        return rows
+
+    return made
+
+
+def program(path: Path, device: str = "cpu") -> Features:
+    """The features of a program that torch.export wrote: images (B, ...) -> (B, F), for a batch of any size.
+
+    Such a file is code: open only one that the operator supplied. Raises `InvalidModel` where it is none, or takes
+    anything but one tensor with a free batch size.
+    """
+    try:
+        exported = torch.export.load(str(path))
+    except Exception as error:  # whatever a foreign archive makes torch raise
+        raise InvalidModel(f"torch cannot read {path.name}: {type(error).__name__}: {str(error)[:200]}") from error
+    names = set(exported.graph_signature.user_inputs)
+    inputs = [n.meta.get("val") for n in exported.graph.nodes if n.op == "placeholder" and n.name in names]
+    if len(inputs) != 1 or not isinstance(inputs[0], torch.Tensor):
+        raise InvalidModel(f"a program of features takes one tensor of images, this one takes {len(inputs)} inputs")
+    if isinstance(inputs[0].shape[0], int):
+        raise InvalidModel(
+            f"{path.name} was exported for batches of exactly {inputs[0].shape[0]}: export it anew with "
+            "dynamic_shapes={'x': {0: Dim('B')}}"
+        )
+    if device != "cpu":
+        from torch.export.passes import move_to_device_pass
+
+        exported = move_to_device_pass(exported, device)
+    shape, dtype, network = tuple(inputs[0].shape[1:]), inputs[0].dtype, exported.module()
+
+    def made(images: torch.Tensor) -> torch.Tensor:
+        if tuple(images.shape[1:]) != shape:
+            raise InvalidInput(f"{path.name} takes images (B, {', '.join(map(str, shape))}), got {tuple(images.shape)}")
+        rows: torch.Tensor = network(images.to(dtype))
+        return rows
+
+    return made
