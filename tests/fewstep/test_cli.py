@@ -4,7 +4,6 @@ import io
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from fewstep.errors import InvalidInput
 from fewstep.models import zoo
 from fewstep.picture import grid, png
 from fewstep.problem import Problem, Score, Trial
-from fewstep.timeshift import TimeShift
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim, publish, serving
 from tests.storage import samples
@@ -105,13 +103,6 @@ def test_show_says_when_numbers_were_fitted(fewstep: Fewstep, tmp_path: Path) ->
     path = tmp_path / "fitted.json"
     path.write_text(samples.fitted().to_json())
     assert "fitted numbers" in fewstep("show", path).stdout
-
-
-def test_show_says_that_times_are_shifted(fewstep: Fewstep, plan: Schedule, saved: Path) -> None:
-    """A time shift is told with its target and window."""
-    assert "time shift" not in fewstep("show", saved).stdout
-    saved.write_text(replace(plan, shift=TimeShift(0.1, 0.3)).to_json())
-    assert "time shift paper, window 0.1" in fewstep("show", saved).stdout
 
 
 def test_sample_draws_what_the_library_draws(fewstep: Fewstep, plan: Schedule, saved: Path, tmp_path: Path) -> None:
