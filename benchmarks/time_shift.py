@@ -2,10 +2,12 @@
 
 First an exact Gaussian, N(0, 0.25 I) in 1024 dimensions: variance of the samples over that of the data, ideally 1. Then
 the digits mixture, exact and with its noise prediction made wrong, because a trained network's is: squared Fréchet
-distance of 1024 samples to the digits, between Gaussians in pixel space.
+distance of 1024 samples to the digits, between Gaussians in pixel space. Then the zoo's trained networks, the same.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from fewstep.timeshift import TimeShift, pixel_variance
 __all__ = ["main"]
 
 VARIANCE, WIDTH = 0.25, 1024
+TRAINED = ("digits-unet", "digits-unet-debiased", "digits-flow")
 LATE = 0.3  # the cut-off, as a share of the times
 
 
@@ -82,16 +85,23 @@ def main() -> None:
             print(f"| {name}, {calls} |", " | ".join(f"{pixel_variance(x) / VARIANCE:.3f}" for x in made), "|")
     digits = load_digits().data / 8 - 1
     mean, covariance, variance = digits.mean(0), np.cov(digits.T), pixel_variance(torch.from_numpy(digits))
-    exact, noise = models.zoo.load("digits-mixture"), torch.randn(1024, 1, 8, 8, generator=draw)
+    noise = torch.randn(1024, 1, 8, 8, generator=draw)
+
+    def row(name: str, make: Callable[[], Denoiser], calls: int) -> None:
+        process = make().process
+        schedule, cells = solvers.named("ddim").schedule(process, calls, "time"), []
+        for shift in shifts(process, calls, variance).values():
+            cells.append(frechet(sample(make(), replace(schedule, shift=shift), noise), mean, covariance))
+        print(f"| {name}, {calls} |", " | ".join(f"{cell:.3f}" for cell in cells), "|")
+
+    exact = models.zoo.load("digits-mixture")
     print("\n| network, calls |", " | ".join(shifts(exact.process, 5, variance)), "|")
     for gain, white in ((1.0, 0.0), (1.02, 0.0), (0.98, 0.0), (1.0, 0.1)):
         for calls in (10, 20):
-            schedule = solvers.named("ddim").schedule(exact.process, calls, "time")
-            cells = []
-            for shift in shifts(exact.process, calls, variance).values():
-                shifted = replace(schedule, shift=shift)
-                cells.append(frechet(sample(wrong(exact, gain, white), shifted, noise), mean, covariance))
-            print(f"| gain {gain}, noise {white}, {calls} |", " | ".join(f"{cell:.3f}" for cell in cells), "|")
+            row(f"gain {gain}, noise {white}", partial(wrong, exact, gain, white), calls)
+    for name in TRAINED:
+        if name in models.zoo.names():
+            row(name, partial(models.zoo.load, name), 10)
 
 
 if __name__ == "__main__":

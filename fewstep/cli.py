@@ -130,8 +130,9 @@ def show(schedule: ScheduleFile) -> None:
     console.print(axis(plan, min(console.width, 72)), highlight=False)
     process = processes.to_dict(plan.process)["kind"]
     fitted = "fitted numbers that overrule these steps" if plan.rows is not None else "the numbers of these steps"
+    moved = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
     console.print(
-        f"\n{plan.nfe} calls on {process}; {fitted}; digest {plan.digest[:16]}", highlight=False, soft_wrap=True
+        f"\n{plan.nfe} calls on {process}; {fitted}{moved}; digest {plan.digest[:16]}", highlight=False, soft_wrap=True
     )
 
 

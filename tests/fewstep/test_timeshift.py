@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from fewstep import solvers
+from fewstep.cli import app
 from fewstep.errors import FewstepError, InvalidInput, InvalidSchedule
 from fewstep.processes import VE, Cosine, Discrete, Flow, Process, VPLinear
 from fewstep.timeshift import TimeShift, wrap
@@ -104,3 +109,12 @@ def test_what_makes_no_sense_is_refused(broken: Callable[[], object], error: typ
     """Windows that are none, unknown words, targets without their variance, and variances that tell no time."""
     with pytest.raises(error):
         broken()
+
+
+def test_the_command_line_shows_a_shift(tmp_path: Path) -> None:
+    """``fewstep show`` tells its target and window, and nothing where there is none."""
+    path, plain = tmp_path / "schedule.json", solvers.named("ddim").schedule(VPLinear(), 3)
+    for schedule, told in ((plain, False), (replace(plain, shift=TimeShift(0.1, 0.3)), True)):
+        path.write_text(schedule.to_json())
+        shown = CliRunner().invoke(app, ["show", str(path)]).stdout
+        assert ("time shift paper, window 0.1" in shown) == told
