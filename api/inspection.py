@@ -20,7 +20,7 @@ from fewstep.models.layout import locate
 from fewstep.models.manifest import Manifest
 from fewstep.models.shapes import check_shapes
 
-__all__ = ["Inspected", "Inspector", "inspect"]
+__all__ = ["Inspected", "Inspector", "describe", "inspect"]
 
 MEMORY = 6 * 2**30  # bytes that describing a model may take; weights are read in pieces, networks are made without
 
@@ -58,10 +58,15 @@ def _inspect(folder: Path) -> Inspected:
         check_archive(layout.program)
     for path in (*layout.weights, *filter(None, [layout.conditions])):
         check_finite(path)
-    manifest = Manifest.read(folder)
-    if manifest.kind == "diffusers":
-        check_shapes(manifest, folder)
-    entries = [entry for path in layout.weights for entry in check(path)]
+    found = Manifest.read(folder)
+    if found.kind == "diffusers":
+        check_shapes(found, folder)
+    return describe(folder, found)
+
+
+def describe(folder: Path, manifest: Manifest) -> Inspected:
+    """What a folder that can be trusted says of its model, whose manifest was read before; raises `InvalidModel`."""
+    entries = [entry for path in locate(folder).weights for entry in check(path)]
     return Inspected(
         digest=manifest.digest,
         shape=manifest.shape,

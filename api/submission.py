@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from api.inspection import Inspected
+from api.inspection import Inspected, describe
 from api.settings import Settings
 from fewstep import processes
 from fewstep.errors import InvalidInput
@@ -16,6 +16,7 @@ from storage.values import Facts, Model, ModelState
 
 __all__ = ["folder_under", "keep", "of_hub", "of_inspected", "of_zoo", "reference", "want_free"]
 
+PROGRAM = "exported program"
 KEPT = ("upload", "program", "hub")  # sources whose folders are ours
 INNER = ("", "unet", "transformer", "scheduler")  # folders in a model folder that are read
 
@@ -32,13 +33,14 @@ def of_zoo(name: str) -> Model:
         process=processes.to_dict(entry.process),
         digest=entry.digest,
         created=datetime.now(UTC),
+        facts=_facts(describe(entry.path, entry.manifest)) if entry.path.is_dir() else Facts(prediction="data"),
     )
 
 
 def of_inspected(found: Inspected, source: str, name: str | None, id: str | None = None) -> Model:
     """A model whose folder was looked through, still to be tried; by default named after its id."""
     id = id or found.digest[:16]
-    kind = found.network or "exported program"
+    kind = found.network or PROGRAM
     size = "" if found.parameters is None else f" of {found.parameters:,} parameters"
     return Model(
         id=id,
@@ -50,13 +52,17 @@ def of_inspected(found: Inspected, source: str, name: str | None, id: str | None
         digest=found.digest,
         created=datetime.now(UTC),
         state=ModelState.SUBMITTED,
-        facts=Facts(
-            network=kind,
-            prediction=found.prediction,
-            parameters=found.parameters,
-            conditions=found.conditions,
-            guidance=None if found.guidance == 1.0 else found.guidance,
-        ),
+        facts=_facts(found),
+    )
+
+
+def _facts(found: Inspected) -> Facts:
+    return Facts(
+        network=found.network or PROGRAM,
+        prediction=found.prediction,
+        parameters=found.parameters,
+        conditions=found.conditions,
+        guidance=None if found.guidance == 1.0 else found.guidance,
     )
 
 

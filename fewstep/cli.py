@@ -14,9 +14,9 @@ from fewstep.cli_options import URL, Url
 from fewstep.client import Client, Search
 from fewstep.display import axis, follow, measured, steps_table
 from fewstep.errors import FewstepError, InvalidInput, SearchFailed
-from fewstep.models import Denoiser, folder, zoo
+from fewstep.models import Denoiser, zoo
 from fewstep.models.base import bound
-from fewstep.models.manifest import Manifest
+from fewstep.models.reference import ModelReference
 from fewstep.picture import grid, png
 from fewstep.problem import MAX_NFE
 
@@ -142,10 +142,7 @@ def _follow(client: Client, search: Search) -> None:
 
 def _open(model: str) -> tuple[Denoiser, tuple[int, ...]]:
     """A model here, and the shape of one sample."""
-    if model not in zoo.names() and Path(model).is_dir():
-        manifest = Manifest.read(Path(model))
-        return folder.open(model, manifest=manifest), manifest.shape
-    return zoo.load(model), zoo.describe(model).shape
+    return ModelReference.at(model).open()
 
 
 def _read(path: Path) -> Schedule:

@@ -46,7 +46,11 @@ class UnknownName(InvalidInput):
     """A name is not in its registry."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known)}")
+        self._given = kind, name, tuple(known)
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(self._given[2])}")
+
+    def __reduce__(self) -> tuple[type["UnknownName"], tuple[str, object, tuple[str, ...]]]:
+        return type(self), self._given  # it travels between processes
 
 
 class NotFound(FewstepError, LookupError):

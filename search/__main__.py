@@ -8,30 +8,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fewstep.errors import FewstepError
-from fewstep.models import zoo
+from fewstep.models.reference import ModelReference
 from search.find import find
 
 
 def main(
-    model: Annotated[str, typer.Argument(help="A model of the zoo.")] = "digits-mixture",
+    model: Annotated[str, typer.Argument(help="A model of the zoo, or a model folder.")] = "digits-mixture",
     nfe: Annotated[int, typer.Option(help="Network calls per sample.")] = 8,
     budget: Annotated[int, typer.Option(help="Schedules to evaluate.")] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the noises and of the search.")] = 0,
+    device: Annotated[str, typer.Option(help="Where the network runs, as torch names it.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="Where to write the schedule as JSON.")] = None,
 ) -> None:
     """Search in this process and print what was found."""
     console = Console()
     columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        entry = zoo.describe(model)
+        denoiser, shape = ModelReference.at(model).open(device)
         with Progress(*columns, console=console) as bars:
             bar = bars.add_task("teacher", total=None)
             result = find(
-                zoo.load(model),
+                denoiser,
                 nfe,
-                entry.shape,
+                shape,
                 budget=budget,
                 seed=seed,
+                device=device,
                 progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
             )
         if out is not None:

@@ -25,9 +25,10 @@ def find(
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
 
-    ``budget`` is how many schedules are evaluated. ``rank`` makes the ranker of proposals from teacher trajectories:
-    physics alone by default; ``predictor.ranker`` learns from the trials as well. Scores in the `Result` are measured
-    on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
+    The noises of a conditional denoiser run under its conditions in turn. ``budget`` is how many schedules are
+    evaluated. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
+    ``predictor.ranker`` learns from the trials as well. Scores in the `Result` are measured on held-out noises. Raises
+    `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)

@@ -29,8 +29,8 @@ class Store(Database):
     """
 
     def add_model(self, model: Model) -> Model:
-        """Keep a model; where it is there already, the one that was there first, tried again if it was refused. Raises
-        `Conflict` where another model has its id."""
+        """Keep a model; where it is there already, the one that was there first. A refused one is tried again, and one
+        of the zoo takes the place of the same model from elsewhere. Raises `Conflict` where another has its id."""
         with self.write() as session:
             columns = model_columns(model)
             insert_once(session, ModelRow, **columns)
@@ -38,7 +38,7 @@ class Store(Database):
             row = session.scalars(select(ModelRow).where(same).with_for_update()).one()
             if row.digest != model.digest and model.source != "hub":
                 raise Conflict(f"model {model.id} has digest {row.digest}, got {model.digest}: the ids collide")
-            if row.state is ModelState.REFUSED:
+            if row.state is ModelState.REFUSED or (model.source == "zoo" and row.source != "zoo"):
                 for name in columns.keys() - {"id", "created"}:
                     setattr(row, name, columns[name])
                 row.attempt, row.token, row.runner, row.lease_until = 1, None, None, None

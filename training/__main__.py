@@ -1,24 +1,15 @@
 """``python -m training --recipe NAME``: rebuild a model of the zoo from its recipe and seed."""
 
-from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
-from training import classifier, mixture, recipes
+from training import recipes
 
-RECIPES: dict[str, Callable[[Path, int], object]] = {
-    "digits-mixture": mixture.fit,
-    "digits-features": classifier.build,
-    **{name: partial(recipes.build, name) for name in recipes.NETWORKS},
-}
-Name = StrEnum("Name", {name: name for name in RECIPES})  # type: ignore[misc]  # the command line's choices
-WEIGHTS = Path(str(resources.files("fewstep.models") / "weights"))
+Name = StrEnum("Name", {name: name for name in recipes.RECIPES})  # type: ignore[misc]  # the command line's choices
 
 
 def main(
@@ -29,8 +20,10 @@ def main(
 ) -> None:
     """Rebuild a model of the zoo."""
     torch.set_num_threads(threads)
-    path = out or WEIGHTS / (recipe.value if recipe.value in recipes.NETWORKS else f"{recipe.value}.safetensors")
-    RECIPES[recipe.value](path, seed)
+    path = out or recipes.WEIGHTS / (
+        recipe.value if recipe.value in recipes.NETWORKS else f"{recipe.value}.safetensors"
+    )
+    recipes.RECIPES[recipe.value](path, seed)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     typer.echo(f"wrote {path} ({sum(file.stat().st_size for file in files) / 1e6:.2f} MB)")
 

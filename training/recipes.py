@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fewstep.processes import DDM, Discrete, Flow, to_dict
-from training import networks
+from training import classifier, mixture, networks
 from training.data import split
 from training.decoupled import Decoupled
 from training.losses import Denoising
 from training.train import Loss, Settings, train
 
-__all__ = ["GUIDANCE", "NETWORKS", "NO_CLASS", "Recipe", "build"]
+__all__ = ["GUIDANCE", "NETWORKS", "NO_CLASS", "RECIPES", "WEIGHTS", "Recipe", "build", "save"]
 
+WEIGHTS = Path(str(resources.files("fewstep.models") / "weights"))
 NO_CLASS = 10  # the label that says nothing, after the digits 0 to 9
 GUIDANCE = 1.5
 VP = Discrete.linear_betas()
@@ -87,3 +90,11 @@ def save(recipe: Recipe, network: Any, out: Path) -> None:
         (out / "fewstep.json").write_text(json.dumps({"format": 1, **recipe.manifest}, indent=2) + "\n")
     if recipe.conditions:
         save_file(recipe.conditions, out / "conditions.safetensors")
+
+
+# Every model of the zoo and the classifier: (where to write, seed) -> None or a figure.
+RECIPES: dict[str, Callable[[Path, int], object]] = {
+    "digits-mixture": mixture.fit,
+    "digits-features": classifier.build,
+    **{name: partial(build, name) for name in NETWORKS},
+}

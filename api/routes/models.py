@@ -100,8 +100,7 @@ def delete_model(id: Identity, store: TheStore, folders: TheFolders) -> None:
     with folders.settled():
         model = store.model(id)
         store.delete_model(id)
-        if model.source in submission.KEPT:
-            folders.remove(model.digest)
+        folders.remove(model.digest)
 
 
 def _described(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: Inspector) -> Model:

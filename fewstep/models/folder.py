@@ -3,16 +3,21 @@
 from pathlib import Path
 
 from fewstep.models import program
-from fewstep.models.base import Denoiser
 from fewstep.models.manifest import Manifest
+from fewstep.models.network import NetworkDenoiser
 
 __all__ = ["open"]
 
 
-def open(folder: Path | str, device: str = "cpu", manifest: Manifest | None = None) -> Denoiser:
+def open(folder: Path | str, device: str = "cpu", manifest: Manifest | None = None) -> NetworkDenoiser:
     """The denoiser of a model folder, its network on ``device``.
 
     ``manifest`` is the folder's own where it was read already. Raises `InvalidModel` with the reason.
+
+    >>> from fewstep.models import zoo
+    >>> denoiser = open(zoo.describe("digits-cond").path)
+    >>> denoiser.process.kind, denoiser.conditions
+    ('discrete', 10)
     """
     path = Path(folder)
     manifest = manifest or Manifest.read(path)

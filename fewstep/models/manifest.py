@@ -88,6 +88,11 @@ class Manifest:
         """The manifest of a model folder (`fewstep.models.layout`): JSON is parsed, files are hashed, none is loaded.
 
         Raises `InvalidModel` with the reason.
+
+        >>> from fewstep.models import zoo
+        >>> manifest = Manifest.read(zoo.describe("digits-flow").path)
+        >>> manifest.network, manifest.shape, manifest.prediction, manifest.time_scale
+        ('UNet2DModel', (1, 8, 8), 'flow', 1000.0)
         """
         return cls._from_layout(locate(folder))
 

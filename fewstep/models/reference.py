@@ -30,6 +30,20 @@ class ModelReference:
         """Reference to a model of the zoo as it is installed here; raises `UnknownName`."""
         return cls("zoo", name, zoo.describe(name).digest)
 
+    @classmethod
+    def at(cls, name: str) -> "ModelReference":
+        """Reference to a model on this machine: the zoo's of that name, else the model folder of that path.
+
+        Raises `UnknownName` where it is neither, `InvalidModel` where the folder is no model.
+
+        >>> ModelReference.at("digits-mixture").open()[1]
+        (1, 8, 8)
+        """
+        path = Path(name)
+        if name in zoo.names() or not path.is_dir():
+            return cls.zoo(name)
+        return cls("folder", name, Manifest.read(path).digest, path)
+
     def open(self, device: str = "cpu") -> tuple[Denoiser, tuple[int, ...]]:
         """The denoiser, its network on ``device``, and the shape of one sample.
 

@@ -131,9 +131,7 @@ NETWORKS = (
     ZooModel("digits-ddm", "decoupled diffusion: one head for the data's fading, one for the noise"),
     ZooModel("digits-flow", "U-Net that predicts the velocity of flow matching"),
 )
-ZOO: dict[str, ZooModel] = {
-    model.name: model for model in (MIXTURE, *(each for each in NETWORKS if each.path.is_dir()))
-}
+ZOO: dict[str, ZooModel] = {model.name: model for model in (MIXTURE, *NETWORKS)}
 
 
 def names() -> list[str]:

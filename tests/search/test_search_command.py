@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from typer.testing import CliRunner
 
-from fewstep import Schedule
+from fewstep import Schedule, processes
 from search import run as search_run
 from search.__main__ import main
 from search.noises import HELD_OUT, SEARCH, VALIDATION
@@ -25,6 +26,21 @@ def test_a_search_prints_its_result_and_writes_the_schedule(tmp_path: Path, monk
     assert Schedule.from_json(out.read_text()).nfe == 3
     assert "on 32 held-out noises" in ran.output
     assert "baseline" in ran.output
+
+
+def test_a_model_folder_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder as diffusers saves it, in the place of a zoo's name."""
+    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 4, VALIDATION: 4, HELD_OUT: 8})
+    monkeypatch.setattr(search_run, "FOLLOWED", 6)
+    monkeypatch.setattr(search_run, "RANKED", 2)
+    blocks = {"block_out_channels": (4, 4), "layers_per_block": 1, "norm_num_groups": 2, "attention_head_dim": 2}
+    kinds = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    network = UNet2DModel(sample_size=4, in_channels=1, out_channels=1, **blocks, **kinds)
+    DDPMPipeline(network, DDPMScheduler(prediction_type="v_prediction")).save_pretrained(tmp_path / "saved")
+    out = tmp_path / "schedule.json"
+    ran = CliRunner().invoke(APP, [str(tmp_path / "saved"), "--nfe", "2", "--budget", "4", "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert Schedule.from_json(out.read_text()).process == processes.Discrete.linear_betas()
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ class Running:
 
 
 @contextmanager
-def started(database_url: str, data_dir: Path, slots: int = 2, lease: float = 30.0) -> Iterator[Running]:
-    """``python -m api serve`` on a free port until the block ends."""
+def started(database_url: str, data_dir: Path, slots: int = 2, lease: float = 30.0, **more: str) -> Iterator[Running]:
+    """``python -m api serve`` on a free port until the block ends; ``more`` are environment variables."""
     log, port = data_dir / f"service-{time.monotonic_ns()}.log", free_port()
     settings = {
         "FEWSTEP_DATABASE_URL": database_url,
@@ -58,7 +58,7 @@ def started(database_url: str, data_dir: Path, slots: int = 2, lease: float = 30
     }
     with log.open("wb") as out:
         command = [sys.executable, "-m", "api", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, env=os.environ | settings, stdout=out, stderr=out)
+        process = subprocess.Popen(command, env=os.environ | settings | more, stdout=out, stderr=out)
     try:
         with Client(f"http://127.0.0.1:{port}") as client:
             wait_until(lambda: answers(client), READY, lambda: log.read_text())

@@ -69,6 +69,15 @@ def test_a_refused_model_is_tried_again_when_it_is_sent_again(
     assert claim.token != held.token
 
 
+def test_a_model_that_turns_out_to_be_the_zoos(store: Store, probes: Probes, model: Model, held: ModelClaim) -> None:
+    """The zoo's needs no trial: it is ready at once under its own name, and whoever tried it is told."""
+    own = replace(model, source="zoo", name="digits", state=ModelState.READY)
+    assert store.add_model(own) == own
+    with pytest.raises(LeaseLost):
+        probes.refuse(held, "no")
+    assert store.add_model(model) == own
+
+
 def test_only_a_ready_model_can_be_searched(store: Store, probes: Probes, model: Model, held: ModelClaim) -> None:
     """The refusal names the state, and the reason where there is one."""
     with pytest.raises(Conflict, match="is submitted: wait until it is ready"):

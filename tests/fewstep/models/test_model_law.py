@@ -1,5 +1,6 @@
 """Noise laws read out of scheduler configs against the schedulers themselves."""
 
+import contextlib
 import inspect
 import json
 from pathlib import Path
@@ -8,6 +9,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
 from fewstep.importer import from_diffusers
@@ -137,3 +140,33 @@ def test_what_a_config_cannot_say_is_refused(config: dict, message: str) -> None
     with pytest.raises(InvalidInput, match=message) as error:
         law.read(config)
     assert isinstance(error.value, (InvalidModel, UnknownName, InvalidInput))
+
+
+VALUES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.floats(), max_size=4)
+    | st.sampled_from([*law.BETAS, *law.PREDICTIONS, "continuous", *law.FLOW])
+)  # fmt: skip
+KEYS = [
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "num_train_timesteps",
+    "prediction_type",
+    "shift",
+    "use_flow_sigmas",
+    "flow_shift",
+    "use_dynamic_shifting",
+    "rescale_betas_zero_snr",
+    "timestep_type",
+    "sigma_min",
+    "sigma_max",
+    "sigma_data",
+]
+
+
+@given(st.sampled_from([*law.TABLE, *law.FLOW, *law.EDM]), st.dictionaries(st.sampled_from(KEYS), VALUES))
+def test_any_config_is_read_or_refused(name: str, settings: dict) -> None:
+    """Whatever the values, a law comes out or our own error does."""
+    with contextlib.suppress(InvalidInput):
+        assert law.read({"_class_name": name, **settings}).process.t_max > 0

@@ -100,6 +100,16 @@ def test_a_reference_opens_a_folder_of_its_digest_only(save: Save) -> None:
         replace(reference, folder=None).open()
 
 
+def test_a_name_or_a_path_is_enough_on_this_machine(save: Save) -> None:
+    """The zoo's models by name, folders by path; what is neither is said to be no zoo model."""
+    path = save(unet(), DDPMScheduler())
+    reference = ModelReference.at(str(path))
+    assert (reference.source, reference.folder, reference.digest) == ("folder", path, Manifest.read(path).digest)
+    assert ModelReference.at("digits-mixture") == ModelReference.zoo("digits-mixture")
+    with pytest.raises(InvalidInput, match="unknown zoo model 'nowhere'"):
+        ModelReference.at("nowhere")
+
+
 OWN = {
     '{"module": "os"}': "unknown keys",
     '{"format": 2}': "another format than 1",

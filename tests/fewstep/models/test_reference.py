@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fewstep.errors import InvalidModel, UnknownName
+from fewstep.errors import FewstepError, InvalidModel, NotFound, UnknownName
 from fewstep.models import zoo
 from fewstep.models.reference import ModelReference
 
@@ -24,6 +24,14 @@ def test_a_reference_to_other_weights_is_refused() -> None:
     reference = replace(ModelReference.zoo("digits-mixture"), digest="0" * 64)
     with pytest.raises(InvalidModel, match=r"submitted with digest 0{16}….*submit it again"):
         reference.open()
+
+
+@pytest.mark.parametrize("error", [UnknownName("scheduler class", "x", ["a", "b"]), InvalidModel("no"), NotFound("no")])
+def test_errors_come_back_from_workers(error: FewstepError) -> None:
+    """What opening a model raises travels by pickle with its class and message."""
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
 
 
 def test_unknown_sources_and_names_are_refused() -> None:
