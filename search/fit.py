@@ -59,8 +59,8 @@ def fit(
 ) -> Fit:
     """The schedule with fitted rows. ``trajectories`` are the teacher's for the same ``noises``.
 
-    Costs n·nfe sample-calls. Rows that a schedule already carries are where its own fit starts from. Raises
-    `InvalidSchedule` where the path diverges.
+    Costs n·nfe sample-calls. Rows that a schedule carries already are where its fit starts from; rows from which on the
+    path diverges stay as they are.
     """
     compiled = fewstep.compile(schedule)
     noise = noises.draw(evaluator.shape).to(evaluator.device)
@@ -83,11 +83,10 @@ def fit(
         given = np.stack(features, axis=2)  # (n, p, i+2)
         row = np.array([compiled.start[i], *compiled.outputs[i, : i + 1]])
         left = targets[i] - given @ row  # (n, p)
-        if np.isfinite(left).all():  # else the rows stay as they are, and the tableau says what diverged
-            strength, change, condition = _regress(given, left, strengths)
-            row = row + change
-            chosen.append(strength)
-            conditions.append(condition)
+        strength, change, condition = _regress(given, left, strengths)
+        row = row + change
+        chosen.append(strength)
+        conditions.append(condition)
         starts[i], outputs[i, : i + 1] = row[0], row[1:]
         state = sum((float(weight) * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     rows = Tableau(compiled.times, compiled.network_times, starts, outputs, compiled.noise)
@@ -96,6 +95,8 @@ def fit(
 
 def _regress(given: np.ndarray, left: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray, float]:
     """Strength, δ and the condition number of FᵀF, for ``given`` F (n, p, m) and what is ``left`` to explain (n, p)."""
+    if not (np.isfinite(given).all() and np.isfinite(left).all()):
+        return np.inf, np.zeros(given.shape[2]), np.inf
     folds = [slice(k, None, FOLDS) for k in range(min(FOLDS, len(given)))]
     flat = [(given[fold].reshape(-1, given.shape[2]), left[fold].reshape(-1)) for fold in folds]
     grams, sides = np.stack([f.T @ f for f, _ in flat]), np.stack([f.T @ y for f, y in flat])

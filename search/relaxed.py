@@ -53,21 +53,27 @@ class Relaxed:
     frames: torch.Tensor
 
     @classmethod
+    def at(cls, schedule: Schedule, frames: torch.Tensor) -> Self:
+        """With coordinates made before."""
+        tableau = fewstep.compile(schedule)
+        return cls(schedule, torch.from_numpy(np.column_stack([tableau.start, tableau.outputs])), frames)
+
+    @classmethod
     def around(cls, schedule: Schedule, denoiser: Denoiser, noise: torch.Tensor) -> Self:
         """Coordinates from a walk of ``noise`` (n, ...) along the schedule, for n·nfe sample-calls."""
         tableau = fewstep.compile(schedule)
         rows = torch.from_numpy(np.column_stack([tableau.start, tableau.outputs]))
-        frames = torch.zeros(len(rows), *(2 * (rows.shape[1],)), dtype=torch.float64)
         told = Told(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
         with torch.no_grad():
             basis = walk(denoiser, told, denoiser.process.prior_std * noise)[1]
         flat = torch.stack([value.flatten() for value in basis]).double().cpu()  # (N+1, n·d)
         gram = flat @ flat.T / flat.shape[1]
+        frames = torch.zeros(len(rows), *gram.shape, dtype=torch.float64)
         for i in range(len(rows)):
             own = gram[: i + 2, : i + 2]
             own = own + RIDGE * own.diagonal().mean() * torch.eye(i + 2, dtype=own.dtype)
             frames[i, : i + 2, : i + 2] = torch.linalg.inv(torch.linalg.cholesky(own))
-        return cls(schedule, rows, frames)
+        return cls.at(schedule, frames)
 
     def free(self) -> Free:
         """The free numbers at which nothing has moved."""

@@ -1,4 +1,4 @@
-"""The search of one problem: teacher, baselines, guided generations, fit, confirmation on noises it never saw.
+"""The search of one problem: teacher, baselines, guided generations, fit, polish, confirmation on noises it never saw.
 
 A run is a function of the problem and of the outcomes of its trials, so it can be stopped at any time and started again
 with the trials that were recorded: it asks for the same ones and evaluates only those that are missing.
@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fewstep import Schedule
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
 from fewstep.trajectory import Trajectories
-from search import evaluate, teacher
+from search import evaluate, nest, polishing, teacher
 from search.baselines import baselines
 from search.confirm import confirm
 from search.metrics import endpoint
@@ -34,7 +35,7 @@ CHUNK = 128  # noises of one task
 NOISES = {SEARCH: 128, VALIDATION: 256, HELD_OUT: 512}
 FOLLOWED = 256  # search noises whose whole trajectories are stored, for replay and fit
 RANKED = 24  # of them, those on which the ranker replays candidates
-MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted schedules
+MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
 
 Progress = Callable[[str, int, int], None]
 Record = Callable[[Trial], None]
@@ -48,11 +49,14 @@ def run(
     record: Record = lambda trial: None,
     recorded: Sequence[Trial] = (),
     progress: Progress = lambda phase, done, total: None,
+    seeds: Sequence[Schedule] = (),
 ) -> Result:
     """Search and confirm; returns the `Result`.
 
     ``record`` is called once for each new trial, as soon as it is known. ``recorded`` are the trials of an earlier,
-    interrupted run of the same problem. ``progress`` gets (phase, done, total). Raises `SearchFailed` where nothing
+    interrupted run of the same problem. ``progress`` gets (phase, done, total). ``seeds`` are schedules of one call
+    less, in practice the best known: with a call more they are fitted like the best trials, and what is published is no
+    worse than any of them. Raises `SearchFailed` where nothing
     could be evaluated; an exception raised by ``record`` or ``progress`` ends the run.
     """
     began = time.monotonic()
@@ -88,8 +92,8 @@ def run(
     if len(hand_made) > guided // 2:  # at most half of the trials, those that physics alone forecasts to be the best
         order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")[: max(guided // 2, 1)]
         hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
-    seeds = [Proposal(i, s, f"baseline {name}") for i, (name, s) in enumerate(hand_made.items())]
-    for trial in evaluated(seeds):
+    first = [Proposal(i, s, f"baseline {name}") for i, (name, s) in enumerate(hand_made.items())]
+    for trial in evaluated(first):
         study.add(trial)
     while len(study.trials) < guided:
         generation = range(len(study.trials), min(len(study.trials) + BATCH, guided))
@@ -103,14 +107,33 @@ def run(
             break
         study.tell(evaluated(asked))
     trials = study.trials
-    if not any(trial.score for trial in trials[: len(seeds)]):
-        raise SearchFailed(f"none of {len(seeds)} baselines could be evaluated; the last: {trials[-1].reason}")
+    if not any(trial.score for trial in trials[: len(first)]):
+        raise SearchFailed(f"none of {len(first)} baselines could be evaluated; the last: {trials[-1].reason}")
 
     progress("fit", made, problem.budget)
-    rows = refine(pool, space, NoiseSet(problem.seed, SEARCH, FOLLOWED), teaching.followed, trials, fits)
-    fitted = evaluated([Proposal(len(trials) + i, s, "fit") for i, s in enumerate(rows)], "fit")
+    nested = [nest.split(seed) for seed in seeds][: fits // 2]
+    polishes = polishing.count(problem) if fits > 2 else 0
+    refined = NoiseSet(problem.seed, SEARCH, FOLLOWED)
+    most = fits - polishes - len(nested)
+    rows = refine(pool, space, refined, teaching.followed, trials, most, nested)
+    late = [*((s, "nested") for s in nested), *((s, "fit") for s in rows)]
+    fitted = evaluated([Proposal(len(trials) + i, *each) for i, each in enumerate(late)], "fit")
+    spent = len(rows) * FOLLOWED * problem.nfe
+    if polishes:
+        done = polishing.polished(pool, problem, fitted, refined, sets[VALIDATION], polishes, progress)
+        begun = len(trials) + len(fitted)
+        for i, (schedule, reason) in enumerate(done.outcomes):
+            proposal = Proposal(begun + i, schedule, "polish")
+            if reason is None:
+                fitted += evaluated([proposal], "fit")
+            elif proposal.number not in known:
+                known[proposal.number] = Trial(proposal.number, schedule, None, "polish", reason=reason)
+                made += 1
+                record(known[proposal.number])
+        spent += done.calls
+    progress("fit", problem.budget, problem.budget)
     progress("confirm", 0, 1)
-    last = confirm(problem, trials, fitted, hand_made, pool, sets)
+    last = confirm(problem, trials, fitted, hand_made, pool, sets, nested)
     progress("confirm", 1, 1)
     per_trial, evaluations = NOISES[SEARCH] * problem.nfe, len(trials) + len(fitted)
     return Result(
@@ -124,7 +147,7 @@ def run(
         ratio_low=last.ratio_low,
         ratio_high=last.ratio_high,
         teacher_error=teaching.error,
-        calls=teaching.calls + evaluations * per_trial + len(fitted) * FOLLOWED * problem.nfe + last.calls,
+        calls=teaching.calls + evaluations * per_trial + spent + last.calls,
         evaluations=evaluations,
         seconds=time.monotonic() - began,
         passes=teaching.passes,
