@@ -7,6 +7,7 @@ derivative in the states and one in the time are compared with difference quotie
 import numpy as np
 import torch
 
+from search.ends import ends
 from search.evaluate import Evaluator
 from search.noises import SEARCH, NoiseSet
 
@@ -21,8 +22,6 @@ TOLERANCE = 0.2  # of a derivative; a part that is missing makes more
 
 def obstacle(evaluator: Evaluator) -> str | None:
     """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` sample-calls."""
-    from search.ends import ends
-
     noises = NoiseSet(0, SEARCH, PROBED)
     denoiser, process = evaluator.under(noises), evaluator.denoiser.process
     first, last = ends(process)

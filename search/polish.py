@@ -18,7 +18,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from fewstep import Schedule
-from fewstep.errors import InvalidInput, UnknownName
+from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
 from search import evaluate, teacher
 from search.evaluate import Evaluator
 from search.losses import LOSSES
@@ -29,10 +29,10 @@ from search.relaxed import Free, Relaxed, walk
 __all__ = ["CHUNK", "Polished", "State", "Task", "advance", "begin", "polish"]
 
 CHUNK = 20  # iterations between two looks at the judging noises
-PATIENCE = 4  # chunks without a better state after which it ends, once the rate has fallen by half
+PATIENCE = 4  # chunks without a better state after which it ends, in the last third
 WARM = 0.1  # share of the iterations in which the rate rises
 RATES = {"gaps": 0.3, "offsets": 0.6, "rows": 0.6}  # at the peak, in units of the error to begin with
-ASTRAY = 2.0  # times the lowest error so far: from there it goes back to that state, at half the rates
+ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that state, at half the rates
 LARGEST = 0.2  # error, beside the data's size, that sets the rates
 BETAS = (0.9, 0.99)
 CLIP = 1.0  # longest gradient
@@ -156,7 +156,7 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
         start = denoiser.process.prior_std * noise[picks]
         samples = walk(call if _wide(task, evaluator.shape) else denoiser, relaxed.told(free), start)[0]
         loss = LOSSES[task.loss](*_seen(evaluator, task, samples, ends[picks]), k / task.iterations)
-        for values, slope in zip(free, torch.autograd.grad(loss, list(free)), strict=True):
+        for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
             values.grad = slope.nan_to_num(0.0, 0.0, 0.0)
         torch.nn.utils.clip_grad_norm_(list(free), CLIP)
         for group in adam.param_groups:
@@ -168,7 +168,10 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
     for name, values in named.items():
         moments = adam.state[values]
         made |= {name: values.detach(), f"mean {name}": moments["exp_avg"], f"square {name}": moments["exp_avg_sq"]}
-    error = _judged(evaluator, task, relaxed.build(Free(*(made[name] for name in Free._fields))))
+    try:
+        error = _judged(evaluator, task, relaxed.build(Free(*(made[name] for name in Free._fields))))
+    except InvalidSchedule:  # times that met, or numbers that left the range
+        error = torch.tensor(torch.inf, dtype=torch.float64)
     if error < state["error"]:
         made |= {"error": error, "stale": torch.tensor(0)}
         made |= {f"best {name}": made[name].clone() for name in Free._fields}
@@ -208,7 +211,7 @@ def _judged(evaluator: Evaluator, task: Task, schedule: Schedule) -> torch.Tenso
 
 def _ended(task: Task, state: State) -> bool:
     done = int(state["done"])
-    return done >= task.iterations or (2 * done >= task.iterations and int(state["stale"]) >= PATIENCE)
+    return done >= task.iterations or (3 * done >= 2 * task.iterations and int(state["stale"]) >= PATIENCE)
 
 
 def _result(task: Task, state: State) -> Polished:

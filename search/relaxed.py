@@ -106,7 +106,8 @@ def walk(call: Call, told: Told, start: torch.Tensor) -> tuple[torch.Tensor, lis
     """The end (n, ...) of a walk from ``start`` (n, ...), and (y_0, D_0, …, D_{N−1}) on the way."""
     basis, state = [start], start
     for i, time in enumerate(told.network_times.to(start)):
-        basis.append(call(state, time.expand(len(state))))
+        told_time = time if i else time.detach()  # the first is fixed: no gradient goes back through its call
+        basis.append(call(state, told_time.expand(len(state))))
         row = told.rows[i, : i + 2].to(start)
         state = sum((weight * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     return state, basis
