@@ -42,5 +42,6 @@ def split(schedule: Schedule) -> Schedule:
         outputs,
         np.insert(tableau.noise, i, noise, axis=0),
     )
-    plain = replace(schedule, times=tuple(times.tolist()), steps=(Step(),) * rows.calls, rows=rows)
-    return plain.canonical()
+    stays = np.diff(times) == 0.0  # a step from further back may end where the last one did
+    steps = tuple(Step(start=-2) if stay else Step() for stay in stays)
+    return replace(schedule, times=tuple(times.tolist()), steps=steps, rows=rows).canonical()

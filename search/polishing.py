@@ -13,7 +13,7 @@ from search.pool.base import Pool, WorkerLost
 __all__ = ["CALLS", "Polishing", "count", "polished"]
 
 CALLS = 150  # sample-calls of gradient descent for each evaluation of the budget
-FEWEST = 40  # iterations that a polish wants
+FEWEST = 20  # iterations that a polish wants
 MOST = 4  # schedules
 BATCH = 32
 
