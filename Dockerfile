@@ -11,7 +11,7 @@ COPY storage storage
 COPY api api
 
 USER fewstep
-ENV FEWSTEP_DATA_DIR=/data PYTHONUNBUFFERED=1
+ENV FEWSTEP_DATA_DIR=/data HF_HOME=/tmp/hub PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8471
 CMD ["python", "-m", "api", "serve"]

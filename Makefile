@@ -33,6 +33,9 @@ lint: .venv/dev  ## style, types, import directions
 
 bench: .venv/dev  ## the numbers that the docs quote
 	$(BIN)/python -m benchmarks.predictor
+	$(BIN)/python -m benchmarks.debias
+	$(BIN)/python -m benchmarks.decoupled
+	$(BIN)/python -m benchmarks.zoo
 
 clean:
 	rm -rf .venv demo var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

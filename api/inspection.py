@@ -86,17 +86,17 @@ class Inspector:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._lock = seconds, Lock()
+        self.seconds, self._lock = seconds, Lock()
         self._pool: ProcessPool | None = None
 
     def __call__(self, folder: Path) -> Inspected:
         """See `inspect`; raises `ServiceError` where the service stops meanwhile."""
         try:
-            future = self._running().schedule(inspect, args=(folder,), timeout=self._seconds)
+            future = self._running().schedule(inspect, args=(folder,), timeout=self.seconds)
             found: Inspected = future.result()
             return found
         except TimeoutError:
-            raise InvalidModel(f"looking through the model took more than {self._seconds:g} s") from None
+            raise InvalidModel(f"looking through the model took more than {self.seconds:g} s") from None
         except ProcessExpired as error:
             raise InvalidModel(
                 f"the process that looked through the model died, with exit code {error.exitcode}"

@@ -1,5 +1,6 @@
 """JSON shapes of models: where one may come from, and what the service knows of it."""
 
+import reprlib
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -37,8 +38,10 @@ class HubIn(In):
     commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="The commit's whole SHA-1")
 
 
-def _source(value: Any) -> Any:
-    return value.get("source", "zoo") if isinstance(value, dict) else getattr(value, "source", None)
+def _source(value: Any) -> str:
+    """The tag; text whatever was given, so that the answer can name the known ones."""
+    source = value.get("source", "zoo") if isinstance(value, dict) else getattr(value, "source", None)
+    return source if isinstance(source, str) else reprlib.repr(source)
 
 
 ModelIn = Annotated[

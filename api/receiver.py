@@ -16,11 +16,12 @@ from starlette.requests import ClientDisconnect
 
 from fewstep.errors import InvalidInput, ServiceError
 
-__all__ = ["PARTS", "PROGRAM", "Receiver", "receive"]
+__all__ = ["NO_PROGRAMS", "PARTS", "PROGRAM", "Receiver", "receive"]
 
 JSON_BYTES = 2**24
 MODEL_BYTES = 2**62  # the whole body is capped before
 PROGRAM = "program.pt2"
+NO_PROGRAMS = "this service takes no programs: its operator may set FEWSTEP_ALLOW_PROGRAMS=true"
 PARTS: Mapping[str, int] = MappingProxyType(  # name -> most bytes
     {
         "config.json": JSON_BYTES,
@@ -110,7 +111,7 @@ class Receiver:
         if name in self._seen:
             raise InvalidInput(f"the part {name} was sent twice: send each once")
         if name == PROGRAM and not self._programs:
-            raise HTTPException(403, "this service takes no programs: its operator may set FEWSTEP_ALLOW_PROGRAMS=true")
+            raise HTTPException(403, NO_PROGRAMS)
         self._seen.add(name)
         self._left = PARTS[name]
         self._file = (self._folder / name).open("xb")

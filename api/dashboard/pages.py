@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from api.dashboard.assets import address, plotly_style_ids
+from api.dashboard.front import front
 from api.dashboard.strip import strip
 from fewstep.display import measured, rows, short
 
@@ -60,6 +61,7 @@ def _environment() -> Environment:
     made.filters |= {"when": _when, "duration": _duration, "count": _count, "forecast": _forecast}
     made.globals |= {
         "address": address,
+        "front": front,
         "measured": measured,
         "plotly_style_ids": plotly_style_ids,
         "rows": rows,

@@ -1,11 +1,13 @@
-"""Pages for people: the list of searches, one search, its schedule as a file, and what these pages load."""
+"""Pages for people: searches and models, lists and one by one, schedules as files, and what these pages load."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from api.dashboard.assets import asset
+from api.dashboard.models import model_lines, model_page
 from api.dashboard.pages import render
 from api.dashboard.views import line_page, search_page
 from api.deps import NAME, Identity, TheStore
@@ -40,9 +42,26 @@ def schedule(id: Identity, store: TheStore) -> Response:
     page = search_page(store, id)
     if page.found is None:
         raise NotFound(f"search {id} has no schedule yet: wait for its first trial")
-    name = f"{page.model.name}-{page.found.nfe}-calls-{page.found.digest[:8]}.json"
+    model = re.sub(r"[^0-9A-Za-z_.]+", "-", page.model.name).strip("-.") or page.model.id
+    name = f"{model}-{page.found.nfe}-calls-{page.found.digest[:8]}.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return Response(page.found.to_json(indent=2) + "\n", headers=headers, media_type="application/json")
+
+
+@router.get("/models")
+def models(store: TheStore) -> Response:
+    """The list of models, the newest first."""
+    return render("models.html", lines=model_lines(store))
+
+
+@router.get("/models/{id}")
+def model(id: Identity, store: TheStore) -> Response:
+    """One model: what it is, its front, its last searches."""
+    try:
+        page = model_page(store, id)
+    except NotFound as error:
+        return render("missing.html", status=404, reason=str(error))
+    return render("model.html", page=page)
 
 
 @router.get("/static/{name}")

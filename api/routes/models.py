@@ -12,7 +12,7 @@ from api.deps import Identity, TheFolders, TheInspector, TheSettings, TheStore
 from api.errors import problems
 from api.inspection import Inspector
 from api.model_schemas import FolderIn, HubIn, ModelIn, ModelOut, ZooIn
-from api.receiver import PARTS, PROGRAM, receive
+from api.receiver import NO_PROGRAMS, PARTS, PROGRAM, receive
 from api.settings import Settings
 from storage.values import Model
 
@@ -107,8 +107,10 @@ def _described(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: In
     if isinstance(body, ZooIn):
         return submission.of_zoo(body.name)
     if isinstance(body, FolderIn):
-        folder = submission.folder_under(settings.model_roots, body.name)
-        return submission.of_inspected(inspector(folder), "folder", os.path.normpath(body.name))
+        found = inspector(submission.folder_under(settings.model_roots, body.name))
+        if not found.network and not settings.allow_programs:
+            raise HTTPException(403, NO_PROGRAMS)
+        return submission.of_inspected(found, "folder", os.path.normpath(body.name))
     if not settings.allow_hub:
         raise HTTPException(403, "this service fetches nothing: its operator may set FEWSTEP_ALLOW_HUB=true")
     return submission.of_hub(body.repo, body.commit)

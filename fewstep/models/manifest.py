@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ NETWORKS = (
 PRECONDITIONINGS = ("none", "edm")
 OWN = {"format", "shape", "process", "prediction", "preconditioning", "sigma_data", "guidance", "time_scale"}
 FORMAT = 1
-LARGEST = 2**16  # of one dimension of a sample
+LARGEST, DIMENSIONS, NUMBERS = 2**16, 8, 2**26  # the most of one dimension of a sample, of dimensions, of numbers
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Manifest:
         for name in ("time_scale", "sigma_data", "guidance"):
             object.__setattr__(self, name, number(name, getattr(self, name), InvalidModel))
         sizes = tuple(self.shape) if isinstance(self.shape, (list, tuple)) else ()
-        if not sizes or not all(type(size) is int and 1 <= size <= LARGEST for size in sizes):
+        usual = 1 <= len(sizes) <= DIMENSIONS and all(type(size) is int and 1 <= size <= LARGEST for size in sizes)
+        if not usual or prod(sizes) > NUMBERS:
             raise InvalidModel(f"shape is that of one sample, for instance [3, 32, 32], got {str(self.shape)[:80]}")
         object.__setattr__(self, "shape", sizes)
         if type(self.conditions) is not int or self.conditions < 0:

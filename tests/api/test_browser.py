@@ -1,9 +1,6 @@
 """The dashboard in a real browser: it follows searches live, breaks no content policy and asks no other host."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,60 +12,10 @@ from fewstep.problem import Problem, Score, Trial
 from storage.jobs import Jobs
 from storage.values import Claim
 from tests.api.support import Service, add_model, claim, serving
-from tests.api.watched import Watched
+from tests.api.watched import Watched, shown
 from tests.storage import samples
 
-CHROMIUM = os.environ.get("FEWSTEP_TEST_CHROMIUM", "/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium; where there is none the tests say so and skip, except on CI."""
-    say = pytest.fail if os.environ.get("CI") else pytest.skip
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        say("playwright is not installed: pip install -e '.[dev]'")
-    if shutil.which(CHROMIUM) is None:
-        say(f"there is no browser at {CHROMIUM}: apt-get install chromium, or set FEWSTEP_TEST_CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def service(settings: Settings) -> Iterator[Service]:
-    with serving(settings) as service:
-        add_model(service.store)
-        yield service
-
-
-@pytest.fixture
-def open_page(browser: Any, service: Service) -> Iterator[Any]:
-    """``open_page(path, **context)``: a watched page; whatever was wrong on any of them fails the test at its end."""
-    contexts, opened = [], []
-
-    def open_(path: str, **options: Any) -> Any:
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}))
-        contexts[-1].set_default_timeout(30_000)
-        opened.append(Watched(contexts[-1].new_page(), service.url))
-        opened[-1].page.goto(service.url + path)
-        return opened[-1].page
-
-    yield open_
-    faults = [fault for watched in opened for fault in watched.faults]
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 @pytest.fixture
@@ -80,11 +27,6 @@ def held(service: Service) -> Claim:
 def record(service: Service, held: Claim, number: int, value: float, origin: str = "mutation") -> None:
     plan = samples.schedule(4, ("logsnr", "quadratic", "time", "edm")[number % 4])
     Jobs(service.store).record(held, Trial(number, plan, Score(value, value / 10, 128, 512), origin, -2.0, 0.1))
-
-
-def shown(page: Any, place: str, text: str) -> None:
-    """Wait until ``text`` stands in the element."""
-    page.locator(place).filter(has_text=text).first.wait_for()
 
 
 def drawn(page: Any, count: int) -> None:
@@ -192,10 +134,11 @@ def test_the_keyboard_reaches_everything_and_keeps_its_place(service: Service, h
     page = open_page(f"/searches/{held.search.id}")
     page.locator("[data-copy]").wait_for()
     names = []
-    for _ in range(7):
+    for _ in range(9):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()"))
-    wanted = ["fewstep", "Searches", "Schedule strip", "Every step in numbers", "Download JSON", "Copy JSON", "API"]
+    wanted = ["fewstep", "Models", "Searches", "digits-mixture", "Schedule strip", "Every step in numbers"]
+    wanted += ["Download JSON", "Copy JSON", "API"]
     assert names == wanted
     page.locator("#schedule summary").focus()
     record(service, held, 1, 0.1)

@@ -81,7 +81,7 @@ def every_page(store: Store, held: Claim) -> Iterator[str]:
     record(store, held, 1, 0.1)
     yield from ("/", f"/searches/{held.search.id}")
     Jobs(store).succeed(held, samples.result(held.search.problem))
-    yield from ("/", f"/searches/{held.search.id}")
+    yield from ("/", f"/searches/{held.search.id}", "/models", f"/models/{held.search.problem.model}")
 
 
 def test_an_empty_list_says_how_to_begin(client: TestClient) -> None:

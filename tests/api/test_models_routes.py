@@ -1,5 +1,6 @@
 """Models over HTTP."""
 
+import pytest
 from fastapi.testclient import TestClient
 
 from fewstep.models import zoo
@@ -32,12 +33,25 @@ def test_an_unknown_zoo_name_is_refused_with_the_known_ones(client: TestClient) 
     assert "digits-mixture" in answer.json()["detail"]
 
 
-def test_no_source_but_the_zoo_is_taken(client: TestClient) -> None:
-    """A source that would fetch or run something is refused."""
-    answer = client.post("/v1/models", json={"source": "hub", "name": "someone/model"})
+@pytest.mark.parametrize("source", ["pickle", "url", "upload", None, 7, ["zoo"], {"zoo": 1}])
+def test_an_unknown_source_is_refused_with_the_known_ones(client: TestClient, source: object) -> None:
+    """What is none of the sources that JSON may name is told them all."""
+    answer = client.post("/v1/models", json={"source": source, "name": "someone/model"})
     assert answer.status_code == 422
-    assert "'zoo'" in answer.json()["detail"]
-    assert "'hub'" in answer.json()["detail"]
+    for known in ("'zoo'", "'folder'", "'hub'"):
+        assert known in answer.json()["detail"]
+
+
+def test_a_source_takes_its_own_fields_only(client: TestClient) -> None:
+    """Fields of another source, or of none, are refused by name."""
+    for body, field in (
+        ({"source": "hub", "name": "someone/model"}, "repo"),
+        ({"source": "zoo", "name": "digits-mixture", "commit": "0" * 40}, "commit"),
+        ({"source": "folder", "name": "x", "loader_module": "os"}, "loader_module"),
+    ):
+        answer = client.post("/v1/models", json=body)
+        assert answer.status_code == 422
+        assert field in answer.json()["detail"]
 
 
 def test_a_model_is_deleted_with_what_was_found_for_it(client: TestClient, store: Store, model: Model) -> None:

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from api import submission
-from api.inspection import Inspected, inspect
+from api.inspection import inspect
 from api.prober import Prober
 from api.settings import Settings
 from fewstep.errors import InvalidModel
@@ -19,7 +19,7 @@ from storage.folders import ModelFolders
 from storage.probes import Probes
 from storage.store import Store
 from storage.values import Model, ModelClaim, ModelState
-from tests.api.uploads import WEIGHTS, parts_of, pipeline, tree
+from tests.api.uploads import WEIGHTS, pipeline, tree
 
 COMMIT = "0123456789" * 4
 
@@ -247,14 +247,3 @@ def test_what_a_hub_gives_is_not_trusted(
     words = {"refused by the hub": "404", "not finite": "NaN", "no model": "wants either a network"}[what]
     assert words in (model.reason or "")
     assert tree(settings.models_dir) == {"incoming": None}
-
-
-def test_what_inspection_finds_is_what_diffusers_has(folder: Path) -> None:
-    """Parameters, shape and prediction of the saved pipeline; uploads' flat folders are the same model."""
-    found = inspect(folder)
-    assert isinstance(found, Inspected)
-    flat = folder.parent / "flat"
-    flat.mkdir()
-    for name, content in parts_of(folder).items():
-        (flat / name).write_bytes(content)
-    assert inspect(flat) == found

@@ -16,6 +16,7 @@ from storage.store import Store
 from storage.values import ModelState
 from tests.api.support import check
 from tests.api.uploads import BOUNDARY, WEIGHTS, parts_of, pipeline, send, tree, upload_body
+from tests.service.adapters import Net, exported
 
 
 @pytest.fixture
@@ -199,11 +200,13 @@ def test_a_service_without_roots_reads_no_folder(tmp_path: Path) -> None:
     check(answer, 422, "FEWSTEP_MODEL_ROOTS")
 
 
-def test_hubs_and_programs_wait_for_the_operator(client: TestClient, store: Store) -> None:
-    """Both are off by default: 403 names the setting."""
+def test_hubs_and_programs_wait_for_the_operator(client: TestClient, store: Store, roots: Path) -> None:
+    """Both are off by default: 403 names the setting, for programs by upload and in folders."""
     hub = {"source": "hub", "repo": "google/ddpm-cifar10-32", "commit": "0" * 40}
     check(client.post("/v1/models", json=hub), 403, "FEWSTEP_ALLOW_HUB")
     check(send(client, upload_body({"program.pt2": b"PK"})), 403, "FEWSTEP_ALLOW_PROGRAMS")
+    exported(roots / "one" / "program", Net())
+    check(client.post("/v1/models", json={"source": "folder", "name": "program"}), 403, "FEWSTEP_ALLOW_PROGRAMS")
     assert store.models() == []
 
 

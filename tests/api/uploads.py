@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save
 from tests.fewstep.models.tiny import unet
 
 BOUNDARY = "fewstep-test-boundary"
+MOST = 2**21  # bytes that a service in these tests takes
+Parts = dict[str, bytes]
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PLACES = {"config.json": "unet", WEIGHTS: "unet", "scheduler_config.json": "scheduler", "fewstep.json": ""}
 

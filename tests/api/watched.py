@@ -28,3 +28,8 @@ class Watched:
     def _on_request(self, url: str) -> None:
         if not url.startswith((self.host + "/", "data:", "blob:")):
             self.faults.append(f"request: {url}")
+
+
+def shown(page: Any, place: str, text: str) -> None:
+    """Wait until ``text`` stands in the element."""
+    page.locator(place).filter(has_text=text).first.wait_for()

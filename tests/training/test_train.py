@@ -1,5 +1,6 @@
 """The trainer: what it learns, that seeds decide, and that an interruption changes nothing."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,15 @@ def test_held_out_digits_are_other_digits() -> None:
     assert known.images.abs().max() == 1
     assert set(unseen.labels.tolist()) == set(known.labels.tolist()) == set(range(10))
     assert torch.equal(split()[1].images, unseen.images)
+
+
+def test_the_guides_example_runs() -> None:
+    """The code in docs/training.md trains a network."""
+    guide = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code.replace("iterations=10", "iterations=1, batch=4"), {}, names)
+    assert isinstance(names["network"], nn.Module)
 
 
 def test_networks_are_small() -> None:

@@ -2,7 +2,7 @@
 
 const TERMINAL = ["succeeded", "failed", "cancelled"];
 const BETWEEN = 1000; // ms from one refresh of the sections to the next
-const LIST = 3000; // ms between looks at the list of searches
+const LIST = 3000; // ms between looks at a page that has no stream of events
 const AGAIN = 5000; // ms until a stream that the browser gave up is opened anew
 
 const main = document.querySelector("main");
@@ -181,4 +181,4 @@ unlock(document);
 document.addEventListener("visibilitychange", () => stale && refresh());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 if (main.dataset.page === "search") follow(main.dataset.search);
-if (main.dataset.page === "searches") setInterval(refresh, LIST);
+if (["searches", "models", "model"].includes(main.dataset.page)) setInterval(refresh, LIST);

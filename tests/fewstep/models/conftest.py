@@ -7,6 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Fresh networks are the same in every run."""
+    torch.manual_seed(0)
+
+
 Save = Callable[..., Path]
 
 

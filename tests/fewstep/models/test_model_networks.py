@@ -15,6 +15,7 @@ from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser, folder
 from fewstep.models.base import bound, passes, per_sample
 from fewstep.models.decoupled import TIME_SCALE
+from fewstep.models.network import NetworkDenoiser, Plain
 from fewstep.processes import DDM, Discrete, Flow, Process
 from tests.fewstep.models.tiny import dit, flux, sd3, shaken, states, text_unet, unet
 
@@ -196,7 +197,7 @@ def test_a_flow_transformer_on_packed_latents(save: Save, guided: bool) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_network_keeps_its_own_precision(save: Save, dtype: torch.dtype) -> None:
-    """Saved in half precision it runs in half precision; states and data stay float32, times are not rounded."""
+    """Saved in half precision it runs in half precision, to whose rounding it agrees; data come out in float32."""
     network = shaken(unet()).to(dtype)
     denoiser = folder.open(save(network, DDPMScheduler(prediction_type="sample")))
     x, t = states(1, 8, 8)
@@ -204,7 +205,24 @@ def test_a_network_keeps_its_own_precision(save: Save, dtype: torch.dtype) -> No
     with torch.no_grad():
         got = denoiser(x, t)
         assert got.dtype == torch.float32
-        assert torch.equal(got, network(x.to(dtype), t).sample.float())
+        wanted = network(x.to(dtype), t).sample
+        assert wanted.dtype == dtype
+        near = 4 * torch.finfo(dtype).eps * wanted.abs().max().item()
+        torch.testing.assert_close(got, wanted.float(), rtol=0, atol=near)
+
+
+def test_half_precision_rounds_states_but_not_times() -> None:
+    """The network is given states in its own dtype, and times in float32, of which half precision would lose digits."""
+    seen = []
+
+    def network(x: torch.Tensor, told: torch.Tensor, given: object) -> torch.Tensor:
+        seen.append((x.dtype, told))
+        return x
+
+    denoiser = NetworkDenoiser(network, Plain(Discrete.linear_betas(), "data"), torch.bfloat16)
+    x, t = torch.ones(1, 2, dtype=torch.float64), torch.tensor([937.25], dtype=torch.float64)
+    assert denoiser(x, t).dtype == torch.float64
+    assert seen == [(torch.bfloat16, torch.tensor([937.25]))]
 
 
 def test_sharded_and_half_weights_are_found(save: Save, tmp_path: Path) -> None:

@@ -5,65 +5,13 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
-from api.inspection import Inspector
-from api.settings import Settings
-from storage.store import Store
-from tests.api.support import PROBLEM_JSON
-from tests.api.uploads import (
-    BOUNDARY,
-    WEIGHTS,
-    changed_json,
-    changed_weights,
-    multipart,
-    parts_of,
-    pipeline,
-    send,
-    tree,
-    upload_body,
-)
-
-MOST = 2**21
-Parts = dict[str, bytes]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline(tmp_path_factory.mktemp("hostile") / "tiny")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, max_model_bytes=MOST, allow_programs=True)
-
-
-@pytest.fixture
-def refused(client: TestClient, app: FastAPI, settings: Settings, inspector: Inspector, store: Store) -> Iterator[Any]:
-    """``refused(status, words, body, **headers)``: the upload is refused; in the end all is as it was, byte by byte."""
-    app.state.inspector = inspector
-    before = tree(settings.data_dir)
-
-    def check(status: int, words: str, body: Any, **headers: str) -> None:
-        answer = send(client, body, **headers)
-        assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM_JSON), answer.text[:500]
-        assert words in answer.json()["detail"]
-        assert len(answer.text) < 3000
-
-    yield check
-    assert tree(settings.data_dir) == before
-    assert store.models() == []
-
-
-@pytest.fixture
-def parts(folder: Path) -> Parts:
-    return parts_of(folder)
+from tests.api.uploads import MOST, WEIGHTS, Parts, changed_json, changed_weights, upload_body
 
 
 def header(parts: Parts, change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -214,67 +162,3 @@ def test_missing_parts(refused: Any, parts: Parts, missing: str) -> None:
     """A model without its config, its scheduler or its weights, or with nothing at all."""
     refused(422, "", upload_body({name: content for name, content in parts.items() if name != missing}))
     refused(422, "wants either a network", upload_body({}))
-
-
-NAMES = [
-    'form-data; name="../../etc/passwd"',
-    'form-data; name="config.json/../../evil"',
-    'form-data; name="/etc/passwd"',
-    'form-data; name="..\\\\evil"',
-    'form-data; name="config.json\0.py"',
-    'form-data; name=""',
-    'form-data; name="model.py"',
-    'form-data; name="evil.pkl"',
-    'form-data; filename="config.json"',
-    'form-data; name="config.json"; filename="../../evil.json"',
-    'form-data; name="config.json"; filename="..\\\\evil.json"',
-    'form-data; name="config.json"; filename=".."',
-    "form-data; name*=utf-8''config.json",
-    'attachment; name="config.json"',
-    "",
-]
-
-
-@pytest.mark.parametrize("disposition", NAMES)
-def test_wrong_part_names(refused: Any, parts: Parts, disposition: str) -> None:
-    """Only the names of the list are taken, whatever else a part says."""
-    good = [(f'form-data; name="{name}"', content) for name, content in parts.items() if name != "config.json"]
-    refused(422, "a part", multipart(*good, (disposition, b"{}")))
-
-
-def test_a_part_sent_twice(refused: Any, parts: Parts) -> None:
-    """The second one does not replace the first."""
-    twice = [(f'form-data; name="{name}"', content) for name, content in [*parts.items(), *parts.items()]]
-    refused(422, "was sent twice", multipart(*twice))
-
-
-def test_too_large_a_body(refused: Any, parts: Parts) -> None:
-    """By its declared length, before a byte is read, and by its bytes where it declares none."""
-    refused(413, f"got {10**10}", iter([b"never read"]), **{"Content-Length": str(10**10)})
-    refused(413, str(MOST), (bytes(2**16) for _ in range(64)))
-    large = upload_body(parts | {WEIGHTS: bytes(MOST)})
-    refused(413, str(MOST), large)
-    refused(413, str(MOST), (large[i : i + 2**16] for i in range(0, len(large), 2**16)))
-
-
-def test_too_large_a_description(
-    client: TestClient, refused: Any, parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A config has a ceiling of its own, below that of weights."""
-    monkeypatch.setattr("api.receiver.PARTS", {name: 500 if name == "config.json" else 10**9 for name in parts})
-    refused(413, "config.json has at most 500 bytes", upload_body(parts))
-
-
-@pytest.mark.parametrize("cut", [3, 5, 41, 1000, 100_000])
-def test_a_body_that_was_cut(refused: Any, parts: Parts, cut: int) -> None:
-    """However much is missing at the end, the last boundary is missing too."""
-    refused(400, "send it whole", upload_body(parts)[:-cut])
-
-
-def test_a_body_that_does_not_follow_its_boundary(refused: Any, parts: Parts) -> None:
-    """Another boundary than declared, no boundary, or headers without end."""
-    body = upload_body(parts)
-    refused(400, "boundary", body.replace(BOUNDARY.encode(), b"another"))
-    refused(400, "boundary", b"{}")
-    refused(400, "boundary", f"--{BOUNDARY}\r\n".encode() + b"X-Header: x\r\n" * 1000)
-    refused(400, "boundary", f"--{BOUNDARY}\r\nX-Header: ".encode() + b"x" * 10**6)

@@ -1,0 +1,95 @@
+"""The front of a model: error against the number of calls, found beside best by hand, as one drawing with error bars.
+
+Made on the server, readable without a script; the table of the same page says the same in numbers.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fewstep.display import measured, short
+from fewstep.problem import Score
+from storage.values import Published
+
+__all__ = ["front"]
+
+WIDTH, HEIGHT = 760, 300
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 38
+APART = 5  # pixels between the two dots of one number of calls
+SURE = 1.96  # standard errors of a 95 % interval
+STEPS = (1, 2, 5)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """From calls and errors to pixels; errors on a log scale."""
+
+    calls: tuple[int, int]
+    errors: tuple[float, float]
+
+    def x(self, calls: float) -> float:
+        """Pixels from the left."""
+        low, high = self.calls
+        return LEFT + (calls - low + 0.5) / (high - low + 1) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, error: float) -> float:
+        """Pixels from the top."""
+        low, high = (math.log(bound) for bound in self.errors)
+        place = min(max(math.log(max(error, 1e-300)), low), high)
+        return TOP + (high - place) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    def ticks(self) -> list[float]:
+        """Round errors within the range: one, two and five of every power of ten."""
+        low, high = self.errors
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        return [step * 10.0**power for power in powers for step in STEPS if low <= step * 10.0**power <= high]
+
+
+def front(published: Sequence[Published]) -> Markup:
+    """The drawing as inline SVG, of one metric's front with at least one schedule."""
+    lines = {
+        "by-hand": [(found.result.schedule.nfe, found.result.baseline) for found in published],
+        "found": [(found.result.schedule.nfe, found.result.score) for found in published],
+    }
+    axes = _axes([point for line in lines.values() for point in line])
+    parts = [f'<svg class="front" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_words(published)}">']
+    for tick in axes.ticks():
+        y = axes.y(tick)
+        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick left" x="{LEFT - 8}" y="{y + 4:.1f}">{short(tick)}</text>')
+    for calls in sorted({calls for line in lines.values() for calls, _ in line}):
+        parts.append(f'<text class="tick" x="{axes.x(calls):.1f}" y="{HEIGHT - 20}">{calls}</text>')
+    parts.append(f'<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}">network calls</text>')
+    for shift, (name, line) in zip((APART, -APART), lines.items(), strict=True):
+        parts += _line(name, [(axes.x(calls) + shift, score) for calls, score in line], axes)
+    return Markup("".join([*parts, "</svg>"]))
+
+
+def _axes(points: list[tuple[int, Score]]) -> Axes:
+    calls = [calls for calls, _ in points]
+    values = [score.value for _, score in points if score.value > 0] or [1.0]
+    return Axes((min(calls), max(calls)), (min(values) / 2, max(values) * 2))
+
+
+def _line(name: str, points: list[tuple[float, Score]], axes: Axes) -> list[str]:
+    path = " ".join(f"{x:.1f},{axes.y(score.value):.1f}" for x, score in points)
+    parts = [f'<g class="{name}"><polyline points="{path}"/>']
+    for x, score in points:
+        reach = SURE * score.standard_error
+        low, high = axes.y(score.value - reach), axes.y(score.value + reach)
+        note = f"{name.replace('-', ' ')}: {measured(score.value, score.standard_error)}"
+        parts.append(
+            f'<g><title>{note}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{high:.1f}" y2="{low:.1f}"/>'
+            f'<circle cx="{x:.1f}" cy="{axes.y(score.value):.1f}" r="4"/></g>'
+        )
+    return [*parts, "</g>"]
+
+
+def _words(published: Sequence[Published]) -> str:
+    told = [
+        f"{result.schedule.nfe} calls: {short(result.score.value)} against {short(result.baseline.value)}"
+        for result in (found.result for found in published)
+    ]
+    return f"Error found against best by hand, {'; '.join(told)}"
