@@ -21,7 +21,7 @@ from api.heartbeat import Heartbeat, Stopped
 from api.prober import Prober
 from api.settings import Settings
 from api.submission import reference
-from fewstep import processes
+from fewstep import Schedule, processes
 from fewstep.errors import FewstepError, ServiceError
 from fewstep.problem import Trial
 from search.pool.local import LocalPool
@@ -29,7 +29,7 @@ from search.run import run
 from storage.jobs import Jobs
 from storage.lease import LeaseLost
 from storage.store import Store
-from storage.values import Claim
+from storage.values import Claim, Search
 
 __all__ = ["alive_file", "devices", "serve", "work"]
 
@@ -96,6 +96,7 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
             record=lambda trial: _record(jobs, claim, trial, stop),
             recorded=store.trials(search.id),
             progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
+            seeds=_seeds(store, search),
         )
         jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(store.trials(search.id))))
         told.info("search succeeded", ratio=round(result.ratio, 3), seconds=round(result.seconds, 1))
@@ -109,6 +110,14 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
     except Exception as error:
         told.exception("search failed")
         jobs.fail(claim, str(error) if isinstance(error, FewstepError) else f"{type(error).__name__}: {error}")
+
+
+def _seeds(store: Store, search: Search) -> list[Schedule]:
+    """The best schedule of one call less, if it was there when the search was started: one taken up again has the same."""
+    problem = search.problem
+    front = {each.result.problem.nfe: each for each in store.front(problem.model, problem.metric)}
+    fewer = front.get(problem.nfe - 1)
+    return [fewer.result.schedule] if fewer and fewer.created <= search.created else []
 
 
 def _record(jobs: Jobs, claim: Claim, trial: Trial, stop: threading.Event) -> None:

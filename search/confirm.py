@@ -43,8 +43,13 @@ def confirm(
     hand_made: Mapping[str, Schedule],
     pool: Pool,
     sets: Mapping[str, Sequence[NoiseSet]],
+    nested: Sequence[Schedule] = (),
 ) -> Confirmation:
-    """Choose on validation noises, measure on held-out noises; a fitted schedule that diverges is out."""
+    """Choose on validation noises, measure on held-out noises; a fitted schedule that diverges is out.
+
+    ``nested`` schedules were the winners of smaller budgets, on these held-out noises or on others: where one is better
+    there than the winner, it stays the winner.
+    """
     names = {schedule.canonical(): name for name, schedule in hand_made.items()}
     ranked = sorted((t for t in trials if t.score is not None), key=lambda t: t.score.value if t.score else np.inf)
     by_hand = [t.schedule for t in ranked if t.origin.startswith("baseline")][:BASELINES]
@@ -55,7 +60,10 @@ def confirm(
     chosen = dict(zip(finalists, _errors(finalists, pool, sets[VALIDATION]), strict=True))
     means = {s: float(np.nan_to_num(errors.mean(), nan=np.inf)) for s, errors in chosen.items()}
     winner, baseline = min(finalists, key=means.__getitem__), min(by_hand, key=means.__getitem__)
-    errors, reference = _errors([winner, baseline], pool, sets[HELD_OUT])
+    reference, *measured = _errors([baseline, winner, *nested], pool, sets[HELD_OUT])
+    ends = [float(np.nan_to_num(errors.mean(), nan=np.inf)) for errors in measured]
+    best = int(np.argmin(ends))
+    winner, errors = [winner, *nested][best], measured[best]
     noises = {role: sum(chunk.count for chunk in chunks) for role, chunks in sets.items()}
     cost = noises[HELD_OUT] * problem.nfe
     score, baseline_score = endpoint.score(errors, cost), endpoint.score(reference, cost)
@@ -67,7 +75,7 @@ def confirm(
         baseline_score,
         score.value / baseline_score.value,
         *endpoint.ratio_interval(errors, reference, problem.seed),
-        len(finalists) * noises[VALIDATION] * problem.nfe + 2 * cost,
+        len(finalists) * noises[VALIDATION] * problem.nfe + (2 + len(nested)) * cost,
     )
 
 

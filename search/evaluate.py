@@ -6,7 +6,7 @@ Every function here takes the `Evaluator` that its pool slot holds and small pic
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Evaluator:
 
     ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only). ``batch`` is the most
     samples of a call, by default what `search.chunks.default_batch` says; results depend on it by rounding only.
+    ``features`` maps images to features (n, F), for losses in a feature space.
     """
 
     denoiser: Denoiser
@@ -41,39 +42,43 @@ class Evaluator:
     cache: Path | None = None
     device: str = "cpu"
     batch: int | None = None
+    features: Callable[[torch.Tensor], torch.Tensor] | None = None
     ends: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._limit = Limit(self.batch or default_batch(self.shape))
 
-    def under(self, noises: NoiseSet) -> Denoiser:
-        """The denoiser for the samples of these noises: noise i runs under condition i, modulo their number."""
-        return Chunked(self.denoiser, range(noises.first, noises.first + noises.count), self._limit)
+    def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
+        """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i, modulo
+        their number."""
+        chosen = range(noises.count) if picks is None else picks
+        return Chunked(self.denoiser, [noises.first + i for i in chosen], self._limit)
 
     def taught(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's ends (n, *shape) after ``calls`` calls; computed once, then remembered."""
         if (noises, calls) not in self.ends:
             noise = noises.draw(self.shape).to(self.device)
-            self.ends[noises, calls] = (
-                noise,
-                self._cached(
-                    f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}",
-                    lambda: teacher.ends(self.under(noises), noise, calls),
-                ),
-            )
+            self.keep_ends(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls))
         return self.ends[noises, calls]
 
-    def _cached(self, key: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def keep_ends(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor]) -> None:
+        """Remember the teacher's ends of the noises, from the cache or made now."""
+        key = f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}"
+        ends = self.kept("teacher", key, lambda: {"ends": make()})["ends"].to(self.device)
+        self.ends[noises, calls] = noises.draw(self.shape).to(self.device), ends
+
+    def kept(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Tensors from the cache folder, or made now and left there; without a folder they are made."""
         if self.cache is None:
             return make()
         name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()
-        path = self.cache / f"teacher-{name}.safetensors"
+        path = self.cache / f"{kind}-{name}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-            save_file({"ends": make().cpu().contiguous()}, partial)
+            save_file({name: made.cpu().contiguous() for name, made in make().items()}, partial)
             partial.replace(path)  # atomic: another worker sees the whole file or none
-        return load_file(path)["ends"].to(self.device)
+        return load_file(path)
 
 
 def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
@@ -83,8 +88,10 @@ def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
 
 
 def follow(evaluator: Evaluator, noises: NoiseSet) -> Trajectories:
-    """The teacher's stored trajectories of the noises."""
-    return teacher.follow(evaluator.under(noises), noises.draw(evaluator.shape).to(evaluator.device))
+    """The teacher's stored trajectories of the noises; their ends are remembered too."""
+    followed, ends = teacher.trace(evaluator.under(noises), noises.draw(evaluator.shape).to(evaluator.device))
+    evaluator.keep_ends(noises, teacher.CALLS, lambda: ends)
+    return followed
 
 
 def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:

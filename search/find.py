@@ -1,5 +1,8 @@
 """In-process search: one call from a denoiser to the best schedule for a number of network calls."""
 
+from collections.abc import Sequence
+
+from fewstep import Schedule
 from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser
 from fewstep.problem import Problem, Result
@@ -24,6 +27,7 @@ def find(
     progress: Progress = lambda phase, done, total: None,
     record: Record = lambda trial: None,
     sampler: str = "guided",
+    seeds: Sequence[Schedule] = (),
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
 
@@ -31,8 +35,9 @@ def find(
     evaluated. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
     ``predictor.ranker`` learns from the trials as well. ``sampler`` is what proposes, one of
     `search.study.SAMPLERS`. ``record`` is called with every trial, for instance to export them (`search.export`).
-    Scores in the `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed`
-    where nothing could be evaluated.
+    ``seeds`` are schedules found with one call less: the result is no worse than they are. Scores in the `Result` are
+    measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be
+    evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)
@@ -43,4 +48,4 @@ def find(
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
     problem = Problem("in-process", nfe, metric, budget, seed)
     pool = InlinePool(Evaluator(denoiser, shape, device=device))
-    return run(problem, denoiser.process, pool, rank, record, progress=progress, sampler=sampler)
+    return run(problem, denoiser.process, pool, rank, record, progress=progress, sampler=sampler, seeds=seeds)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from fewstep import Schedule, Step, grids
-from fewstep.errors import InvalidSchedule
 from fewstep.problem import Trial
 from fewstep.trajectory import Trajectories
 from search import replay
@@ -20,15 +19,22 @@ __all__ = ["refine"]
 
 BEST = 4  # trials whose times start a refinement of their own
 ORDER = 3
-RIDGE = 1e-6  # weak: the rows of replayed times lie far from any compiled row
 
 
 def refine(
-    pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, trials: Sequence[Trial], most: int
+    pool: Pool,
+    space: Space,
+    noises: NoiseSet,
+    trajectories: Trajectories,
+    trials: Sequence[Trial],
+    most: int,
+    nested: Sequence[Schedule] = (),
 ) -> list[Schedule]:
-    """At most ``most`` fitted schedules: on replayed grids, and on the best trials' times, replayed and as they are.
+    """At most ``most`` fitted schedules: from ``nested`` ones as they are, on replayed grids, and on the best trials'
+    times, replayed and as they are.
 
-    ``trajectories`` are the teacher's for ``noises``. Each of the results costs noises·nfe sample-calls.
+    ``trajectories`` are the teacher's for ``noises``. Each of the results costs noises·nfe sample-calls; one whose path
+    diverges is among them.
     """
     times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
     even = [Schedule(space.process, row, (Step(),) * space.nfe) for row in times]
@@ -39,10 +45,10 @@ def refine(
     steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
     logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
     moved = [space.build(row, each) for each, row in zip(steps, logits, strict=True)]
-    starts = list(dict.fromkeys([*moved, *best]))[:most]
-    futures = [pool.submit(fit, noises, trajectories, start, RIDGE) for start in starts]
+    starts = list(dict.fromkeys([*nested, *moved, *best]))[:most]
+    futures = [pool.submit(fit, noises, trajectories, start) for start in starts]
     fitted = []
     for future in futures:
-        with contextlib.suppress(InvalidSchedule, WorkerLost):  # a path that diverges has no fit; others may
-            fitted.append(future.result())
+        with contextlib.suppress(WorkerLost):
+            fitted.append(future.result().schedule)
     return fitted

@@ -1,4 +1,4 @@
-"""The search of one problem: teacher, baselines, guided generations, fit, confirmation on noises it never saw.
+"""The search of one problem: teacher, baselines, guided generations, fit, polish, confirmation on noises it never saw.
 
 A run is a function of the problem and of the outcomes of its trials, so it can be stopped at any time and started again
 with the trials that were recorded: it asks for the same ones and evaluates only those that are missing.
@@ -19,7 +19,7 @@ from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
 from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
-from search import evaluate, proposals, teacher
+from search import evaluate, nest, polishing, proposals, teacher
 from search.arc import measured
 from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
@@ -40,7 +40,7 @@ FOLLOWED = 256  # search noises whose whole trajectories are stored, for replay 
 RANKED = 24  # of them, those on which the ranker replays candidates
 MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
 PER_SHIFT = 32  # trials of a budget for each time shift that is tried on the best schedule, at its end
-MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted schedules
+MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
 
 Progress = Callable[[str, int, int], None]
 Record = Callable[[Trial], None]
@@ -55,13 +55,16 @@ def run(
     recorded: Sequence[Trial] = (),
     progress: Progress = lambda phase, done, total: None,
     sampler: str = "guided",
+    seeds: Sequence[Schedule] = (),
 ) -> Result:
     """Search and confirm; returns the `Result`.
 
     ``record`` is called once for each new trial, as soon as it is known. ``recorded`` are the trials of an earlier,
     interrupted run of the same problem. ``progress`` gets (phase, done, total). ``sampler`` is what proposes, one of
-    `search.study.SAMPLERS`; only "guided" uses the ranker for it. Raises `SearchFailed` where nothing could be
-    evaluated and `UnknownName` for other samplers; an exception raised by ``record`` or ``progress`` ends the run.
+    `search.study.SAMPLERS`; only "guided" uses the ranker for it. ``seeds`` are schedules of one call less, in practice
+    the best known: with a call more they are fitted like the best trials, and what is published is no worse than any of
+    them. Raises `SearchFailed` where nothing could be evaluated and `UnknownName` for other samplers; an exception
+    raised by ``record`` or ``progress`` ends the run.
     """
     began = time.monotonic()
     if sampler not in SAMPLERS:  # before the teacher is paid for
@@ -129,10 +132,29 @@ def run(
     offer("shift", {f"{s.target} {s.window:.3g} {s.cutoff:.3g}": replace(best, shift=s) for s in shifts})
 
     progress("fit", made, problem.budget)
-    rows = refine(pool, space, NoiseSet(problem.seed, SEARCH, FOLLOWED), teaching.followed, trials, fits)
-    fitted = evaluated([Proposal(len(trials) + i, s, "fit") for i, s in enumerate(rows)], "fit")
+    nested = [nest.split(seed) for seed in seeds][: fits // 2]
+    polishes = polishing.count(problem) if fits > 2 else 0
+    refined = NoiseSet(problem.seed, SEARCH, FOLLOWED)
+    most = fits - polishes - len(nested)
+    rows = refine(pool, space, refined, teaching.followed, trials, most, nested)
+    late = [*((s, "nested") for s in nested), *((s, "fit") for s in rows)]
+    fitted = evaluated([Proposal(len(trials) + i, *each) for i, each in enumerate(late)], "fit")
+    spent = len(rows) * FOLLOWED * problem.nfe
+    if polishes:
+        done = polishing.polished(pool, problem, fitted, refined, sets[VALIDATION], polishes, progress)
+        begun = len(trials) + len(fitted)
+        for i, (schedule, reason) in enumerate(done.outcomes):
+            proposal = Proposal(begun + i, schedule, "polish")
+            if reason is None:
+                fitted += evaluated([proposal], "fit")
+            elif proposal.number not in known:
+                known[proposal.number] = Trial(proposal.number, schedule, None, "polish", reason=reason)
+                made += 1
+                record(known[proposal.number])
+        spent += done.calls
+    progress("fit", problem.budget, problem.budget)
     progress("confirm", 0, 1)
-    last = confirm(problem, trials, fitted, hand_made, pool, sets)
+    last = confirm(problem, trials, fitted, hand_made, pool, sets, nested)
     progress("confirm", 1, 1)
     per_trial, evaluations = NOISES[SEARCH] * problem.nfe, len(trials) + len(fitted)
     return Result(
@@ -146,11 +168,7 @@ def run(
         ratio_low=last.ratio_low,
         ratio_high=last.ratio_high,
         teacher_error=teaching.error,
-        calls=teaching.calls
-        + (0 if arc is None else arc.calls)
-        + evaluations * per_trial
-        + len(fitted) * FOLLOWED * problem.nfe
-        + last.calls,
+        calls=teaching.calls + (0 if arc is None else arc.calls) + evaluations * per_trial + spent + last.calls,
         evaluations=evaluations,
         seconds=time.monotonic() - began,
         passes=teaching.passes,

@@ -17,7 +17,7 @@ from fewstep.trajectory import Trajectories
 from search.ends import log_snrs
 from search.space import Space
 
-__all__ = ["CALLS", "ends", "follow", "projection", "schedule"]
+__all__ = ["CALLS", "ends", "follow", "projection", "schedule", "trace"]
 
 CALLS = 96
 ORDER = 4
@@ -39,9 +39,14 @@ def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.T
     return fewstep.sample(denoiser, schedule(denoiser.process, calls), noise)
 
 
-@torch.no_grad()
 def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Trajectories:
     """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) sample-calls."""
+    return trace(denoiser, noise, calls)[0]
+
+
+@torch.no_grad()
+def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[Trajectories, torch.Tensor]:
+    """The same, with the ends (n, ...), which the trajectories hold by their projections only."""
     project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
     outputs: list[np.ndarray] = []
 
@@ -58,7 +63,7 @@ def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Traje
     for last in fewstep.states(from_callable(recorded, process, prediction="data"), path, noise):
         states.append(seen(last))
     recorded(last, last.new_full((len(last),), path.times[-1]))
-    return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs))
+    return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs)), last
 
 
 def projection(d: int) -> np.ndarray:

@@ -72,7 +72,7 @@ def test_noises_run_under_the_condition_of_their_number(batch: int | None) -> No
     schedule = solvers.named("dpmpp-2m").schedule(LAW, 40)
     assert evaluate.measure(evaluator, NOISES, schedule).max() < 1e-4
     assert max(model.seen) == (batch or 10)
-    fitted = fit(evaluator, NOISES, followed, solvers.named("ddim").schedule(LAW, 4), 1e-6)
+    fitted = fit(evaluator, NOISES, followed, solvers.named("ddim").schedule(LAW, 4)).schedule
     assert evaluate.measure(evaluator, NOISES, fitted).mean() < 1e-3
 
 

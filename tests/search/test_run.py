@@ -83,13 +83,19 @@ def test_the_result_is_measured_on_held_out_noises(inline: InlinePool, blobs: mo
 
 
 def test_every_network_call_is_counted(blobs: models.GaussianMixture) -> None:
-    """``calls`` is what a counting denoiser saw."""
+    """``calls`` is what a counting denoiser saw, forward and backward."""
     seen = 0
 
-    def count(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def add(samples: torch.Tensor) -> None:
         nonlocal seen
-        seen += len(x)
-        return blobs(x, t)
+        seen += len(samples)
+
+    def count(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        add(x)
+        output = blobs(x, t)
+        if output.requires_grad:
+            output.register_hook(add)
+        return output
 
     counted = models.from_callable(count, blobs.process, prediction="data")
     result, _ = search(InlinePool(Evaluator(counted, (4,))), blobs)
@@ -119,7 +125,7 @@ def test_diverging_trials_are_recorded_with_their_reason(blobs: models.GaussianM
     """A trial whose samples are not finite has no score but says so; the search goes on."""
 
     def fragile(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return blobs(x, t) if len(x) != 32 or float(t[0]) not in poisoned else torch.full_like(x, torch.nan)
+        return blobs(x, t) if len(x) != 32 or float(t[0].detach()) not in poisoned else torch.full_like(x, torch.nan)
 
     poisoned = {float(np.float32(t)) for t in baselines(blobs.process, 4)["ddim time"].times[1:-1]}
     pool = InlinePool(Evaluator(models.from_callable(fragile, blobs.process, prediction="data"), (4,)))
@@ -133,7 +139,7 @@ def test_a_search_without_a_single_score_fails(blobs: models.GaussianMixture) ->
     """Where every trial diverges at times that the teacher does not visit, the search says so and publishes nothing."""
 
     def broken(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return blobs(x, t) if float(t[0]) in taught else torch.full_like(x, torch.nan)
+        return blobs(x, t) if float(t[0].detach()) in taught else torch.full_like(x, torch.nan)
 
     paths = (teacher.schedule(blobs.process, calls) for calls in (teacher.CALLS, teacher.CALLS // 2))
     taught = {float(np.float32(time)) for path in paths for time in path.times}
@@ -172,7 +178,7 @@ def test_progress_names_every_phase_and_never_falls(inline: InlinePool, blobs: m
     """Phases come in order, counts rise, and teacher, trials and confirmation end with done = total."""
     told: list[tuple[str, int, int]] = []
     run(PROBLEM, blobs.process, inline, by_replay, progress=lambda *p: told.append(p))
-    assert list(dict.fromkeys(phase for phase, _, _ in told)) == ["teacher", "search", "fit", "confirm"]
+    assert list(dict.fromkeys(phase for phase, _, _ in told)) == ["teacher", "search", "fit", "polish", "confirm"]
     for name in ("teacher", "fit", "confirm"):
         *_, (_, done, total) = (item for item in told if item[0] == name)
         assert done == total

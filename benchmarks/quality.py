@@ -1,0 +1,243 @@
+"""Every stage of a search against the hand-made solvers, on start noises that nothing was chosen on.
+
+``python -m benchmarks.quality [--model NAME]… [--nfe N]… [--quick]`` writes ``quality.json``, and from everything in it
+``quality.md`` and ``quality.png``: parts that were run before stay, so a large table can be made piece by piece. Rows:
+the best hand-made solver and grid of all and of DDIM, of score-optimal grids where there are any, replayed times with
+one closed-form fit, the best discrete schedule of a search, its best fitted and its polished schedule, and the best
+hand-made solver at twice the calls. ``calls`` counts sample-calls forward and backward up to that row, the teacher's
+included; hand-made solvers cost none.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import matplotlib
+import numpy as np
+import torch
+import typer
+from matplotlib import pyplot
+from rich.console import Console
+
+import fewstep
+from benchmarks import patches
+from fewstep import Schedule, Step, grids, models
+from fewstep.models import Denoiser, features
+from fewstep.models.base import bound, passes
+from fewstep.problem import Problem, Trial
+from fewstep.processes import Process
+from search import evaluate, replay, teacher
+from search.baselines import baselines
+from search.evaluate import Evaluator
+from search.fit import fit
+from search.noises import SEARCH, NoiseSet
+from search.pool.base import InlinePool
+from search.ranking import by_replay
+from search.run import FOLLOWED, run
+from search.space import Space
+
+MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
+NFES = (4, 5, 6, 8, 10)
+UNSEEN, FEW, LIKELY = 1024, 64, 10  # noises; every hand-made solver meets few of them, the likely ones meet all
+SEED = 20_000
+
+
+@dataclass
+class Counted:
+    """A denoiser that counts sample-calls, forward and backward, over all that it is bound to."""
+
+    inner: Denoiser
+    seen: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def process(self) -> Process:
+        return self.inner.process
+
+    @property
+    def conditions(self) -> int:
+        return int(getattr(self.inner, "conditions", 0))
+
+    @property
+    def passes(self) -> int:
+        return passes(self.inner)
+
+    def bound(self, indices: Sequence[int]) -> Self:
+        return type(self)(bound(self.inner, indices), self.seen)
+
+    def _add(self, samples: torch.Tensor) -> None:
+        self.seen[0] += len(samples)
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        self._add(x)
+        output = self.inner(x, t)
+        if output.requires_grad:
+            output.register_hook(self._add)
+        return output
+
+
+@dataclass
+class Judge:
+    """Unseen noises, where the teacher takes them, and what is measured there."""
+
+    evaluator: Evaluator
+    noises: NoiseSet
+    digits: bool
+
+    def row(
+        self, method: str, schedule: Schedule, calls: int = 0, seconds: float = 0.0, name: str = ""
+    ) -> dict[str, Any]:
+        """Errors of a schedule: RMSE ± its standard error, median and 95th percentile over noises, Fréchet distance."""
+        noise, ends = self.evaluator.taught(self.noises, teacher.CALLS)
+        samples = fewstep.sample(self.evaluator.under(self.noises), schedule, noise)
+        errors = (samples - ends).double().square().flatten(1).mean(1).numpy()
+        rmse = float(np.sqrt(errors.mean()))
+        return {
+            "method": method,
+            "name": name,
+            "rmse": rmse,
+            "standard_error": float(errors.std() / np.sqrt(len(errors)) / (2 * rmse)),
+            "median": float(np.sqrt(np.median(errors))),
+            "p95": float(np.sqrt(np.quantile(errors, 0.95))),
+            "frechet": frechet(self._features(samples), self._features(ends)),
+            "calls": calls,
+            "seconds": round(seconds, 1),
+        }
+
+    @torch.no_grad()
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        return (features.load().features(images) if self.digits else images.flatten(1)).double()
+
+    def best(self, schedules: dict[str, Schedule]) -> tuple[str, Schedule]:
+        """The name and schedule of lowest error."""
+        few = NoiseSet(SEED, "unseen", FEW)
+        first = sorted(schedules, key=lambda name: self._error(schedules[name], few))[:LIKELY]
+        name = min(first, key=lambda name: self._error(schedules[name], self.noises))
+        return name, schedules[name]
+
+    def _error(self, schedule: Schedule, noises: NoiseSet) -> float:
+        return float(np.nan_to_num(evaluate.measure(self.evaluator, noises, schedule).mean(), nan=np.inf))
+
+
+def frechet(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Squared Fréchet distance of two sets of features (n, F), float64."""
+    root = _root(second.T.cov())
+    shared = torch.linalg.eigvalsh(root @ first.T.cov() @ root).clamp_min(0).sqrt().sum()
+    spread = first.T.cov().trace() + second.T.cov().trace() - 2 * shared
+    return float((first.mean(0) - second.mean(0)).square().sum() + spread.clamp_min(0))
+
+
+def _root(covariance: torch.Tensor) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+
+
+def load(model: str) -> tuple[Denoiser, tuple[int, ...]]:
+    """A model of the benchmark and its shape."""
+    if model == "patches":
+        return patches.mixture(), patches.SHAPE
+    return models.zoo.load(model), models.zoo.describe(model).shape
+
+
+def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, Any]]:
+    """All rows of one model and number of calls."""
+    process, shape = judge.evaluator.denoiser.process, judge.evaluator.shape
+    by_hand = baselines(process, nfe)
+    name, best = judge.best(by_hand)
+    rows = [judge.row("hand-made", best, name=name)]
+    name, best = judge.best({n: s for n, s in by_hand.items() if n.startswith("ddim ")})
+    rows.append(judge.row("ddim", best, name=name))
+    optimal = {n: s for n, s in by_hand.items() if " score-optimal" in n}
+    if optimal:
+        name, best = judge.best(optimal)
+        rows.append(judge.row("score-optimal grid", best, name=name))
+    name, best = judge.best(baselines(process, 2 * nfe))
+    rows.append(judge.row("hand-made at twice the calls", best, name=name))
+
+    counted, began = Counted(load(model)[0]), time.monotonic()
+    evaluator, seen = Evaluator(counted, shape), NoiseSet(0, SEARCH, FOLLOWED)
+    followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
+    start = Schedule(process, grids.named(grids.suitable(process)[-1])(process, nfe), (Step(),) * nfe)
+    placed = space.build(replay.place(followed, space.logits(start)[None])[0], [Step(order=3)] * nfe)
+    fitted = fit(evaluator, seen, followed, placed).schedule
+    rows.append(judge.row("replay + fit", fitted, counted.seen[0], time.monotonic() - began))
+
+    counted, began, marks, trials = Counted(load(model)[0]), time.monotonic(), {}, []
+
+    def record(trial: Trial) -> None:
+        trials.append(trial)
+        stage = trial.origin if trial.origin in ("fit", "polish") else "search"
+        marks[stage] = counted.seen[0], time.monotonic() - began
+
+    pool = InlinePool(Evaluator(counted, shape))
+    result = run(Problem(model, nfe, budget=budget), process, pool, by_replay, record)
+    stages = {"search": "search", "fit": "+ fit", "polish": "+ polish"}
+    for stage, title in stages.items():
+        own = [t for t in trials if t.score and (t.origin if t.origin in ("fit", "polish") else "search") == stage]
+        if own:
+            found = min(own, key=lambda t: t.score.value if t.score else np.inf)
+            rows.append(judge.row(title, found.schedule, *marks[stage], found.origin))
+    rows.append(judge.row("published", result.schedule, counted.seen[0], time.monotonic() - began))
+    return [{"model": model, "nfe": nfe, **row} for row in rows]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    lines = ["| model | calls | method | RMSE | × hand-made | median | 95 % | Fréchet | spent | s |", "|---" * 10 + "|"]
+    for row in rows:
+        best = next(
+            r for r in rows if (r["model"], r["nfe"]) == (row["model"], row["nfe"]) and r["method"] == "hand-made"
+        )
+        lines.append(
+            f"| {row['model']} | {row['nfe']} | {row['method']}{': ' + row['name'] if row['name'] else ''} "
+            f"| {row['rmse']:.4f} ± {row['standard_error']:.4f} | {row['rmse'] / best['rmse']:.2f} | {row['median']:.4f} "
+            f"| {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} | {row['seconds'] or ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """RMSE against calls, one panel for each model."""
+    matplotlib.use("Agg")
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False, layout="constrained")
+    for panel, name in zip(panels[0], names, strict=True):
+        for method in ("ddim", "hand-made", "search", "replay + fit", "+ fit", "published"):
+            points = sorted((r["nfe"], r["rmse"]) for r in rows if r["model"] == name and r["method"] == method)
+            panel.semilogy(*np.array(points).T, marker="o", label=method) if points else None
+        panel.set(title=name, xlabel="network calls", ylabel="RMSE to the teacher")
+    panels[0][0].legend()
+    figure.savefig(path, dpi=120)
+
+
+def main(
+    model: Annotated[list[str] | None, typer.Option(help="Models; all by default.")] = None,
+    nfe: Annotated[list[int] | None, typer.Option(help="Numbers of calls; all by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="512 unseen noises, 80 evaluations.")] = False,
+    budget: Annotated[int, typer.Option(help="Evaluations of a search.")] = 400,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("var/benchmarks"),
+) -> None:
+    """Measure the stages of a search."""
+    torch.set_num_threads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    stored = out / "quality.json"
+    console = Console(width=140)
+    for name in model or MODELS:
+        denoiser, shape = load(name)
+        noises = NoiseSet(SEED, "unseen", 512 if quick else UNSEEN)
+        judge = Judge(Evaluator(denoiser, shape, name, out / "teachers"), noises, name.startswith("digits"))
+        for calls in nfe or NFES:
+            made = compare(name, calls, 80 if quick else budget, judge)
+            kept = json.loads(stored.read_text()) if stored.exists() else []
+            rows = [r for r in kept if (r["model"], r["nfe"]) != (name, calls)] + made
+            rows.sort(key=lambda r: (MODELS.index(r["model"]), r["nfe"]))
+            stored.write_text(json.dumps(rows, indent=2) + "\n")
+            (out / "quality.md").write_text(table(rows))
+            plot(rows, out / "quality.png")
+            console.print(table(made))
+
+
+if __name__ == "__main__":
+    typer.run(main)
