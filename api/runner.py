@@ -113,11 +113,10 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
 
 
 def _seeds(store: Store, search: Search) -> list[Schedule]:
-    """The best schedule of one call less, if it was there when the search was started: one taken up again has the same."""
+    """The best schedule of one call less that was there when the search was submitted: it is the same whenever it runs."""
     problem = search.problem
-    front = {each.result.problem.nfe: each for each in store.front(problem.model, problem.metric)}
-    fewer = front.get(problem.nfe - 1)
-    return [fewer.result.schedule] if fewer and fewer.created <= search.created else []
+    front = store.front(problem.model, problem.metric, until=search.created)
+    return [each.result.schedule for each in front if each.result.problem.nfe == problem.nfe - 1]
 
 
 def _record(jobs: Jobs, claim: Claim, trial: Trial, stop: threading.Event) -> None:

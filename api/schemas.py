@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fewstep.errors import UnknownName
-from fewstep.problem import MAX_BUDGET, MAX_NFE, METRICS, Problem, Score, Trial
+from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, METRICS, MIN_NOISES, Problem, Score, Trial
 from storage.store import MAX_PRIORITY
 from storage.values import Published, Search, SearchState
 
@@ -39,11 +39,12 @@ class SearchIn(In):
     metric: Metric = "endpoint"
     budget: int = Field(400, ge=1, le=MAX_BUDGET, description="Schedules to evaluate")
     seed: int = Field(0, ge=0, le=MAX_SEED)
+    noises: int = Field(128, ge=MIN_NOISES, le=MAX_NOISES, description="Start noises that a trial is measured on")
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher goes first")
 
     def problem(self) -> Problem:
         """The shared value."""
-        return Problem(self.model, self.nfe, self.metric, self.budget, self.seed)
+        return Problem(self.model, self.nfe, self.metric, self.budget, self.seed, self.noises)
 
 
 class ScoreOut(BaseModel):
@@ -68,6 +69,7 @@ class SearchOut(BaseModel):
     metric: str
     budget: int
     seed: int
+    noises: int
     priority: int
     state: SearchState
     created: datetime
@@ -147,6 +149,7 @@ class PublishedOut(BaseModel):
     metric: str
     budget: int
     seed: int
+    noises: int
     score: ScoreOut
     baseline: BaselineOut
     ratio: float
@@ -174,6 +177,7 @@ class PublishedOut(BaseModel):
             metric=result.problem.metric,
             budget=result.problem.budget,
             seed=result.problem.seed,
+            noises=result.problem.noises,
             score=ScoreOut.of(result.score),
             baseline=BaselineOut(
                 name=result.baseline_name,

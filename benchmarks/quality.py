@@ -186,14 +186,13 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = ["| model | calls | method | RMSE | × hand-made | median | 95 % | Fréchet | spent | s |", "|---" * 10 + "|"]
+    hand_made = {(row["model"], row["nfe"]): row["rmse"] for row in rows if row["method"] == "hand-made"}
     for row in rows:
-        best = next(
-            r for r in rows if (r["model"], r["nfe"]) == (row["model"], row["nfe"]) and r["method"] == "hand-made"
-        )
+        name, ratio = f": {row['name']}" if row["name"] else "", row["rmse"] / hand_made[row["model"], row["nfe"]]
         lines.append(
-            f"| {row['model']} | {row['nfe']} | {row['method']}{': ' + row['name'] if row['name'] else ''} "
-            f"| {row['rmse']:.4f} ± {row['standard_error']:.4f} | {row['rmse'] / best['rmse']:.2f} | {row['median']:.4f} "
-            f"| {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} | {row['seconds'] or ''} |"
+            f"| {row['model']} | {row['nfe']} | {row['method']}{name} | {row['rmse']:.4f} ± {row['standard_error']:.4f} "
+            f"| {ratio:.2f} | {row['median']:.4f} | {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} "
+            f"| {row['seconds'] or ''} |"
         )
     return "\n".join(lines) + "\n"
 

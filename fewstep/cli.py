@@ -22,7 +22,7 @@ from fewstep.models import Denoiser, zoo
 from fewstep.models.base import bound
 from fewstep.models.reference import ModelReference
 from fewstep.picture import grid, png
-from fewstep.problem import MAX_NFE
+from fewstep.problem import MAX_NFE, MIN_NOISES
 
 __all__ = ["app"]
 
@@ -62,6 +62,7 @@ def submit(
     nfe: Nfe,
     budget: Annotated[int, typer.Option(help="Schedules to evaluate.", min=1)] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the search's noises and choices.", min=0)] = 0,
+    noises: Annotated[int, typer.Option(help="Start noises that a trial is measured on.", min=MIN_NOISES)] = 128,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and follow the search.")] = False,
     url: Url = URL,
 ) -> None:
@@ -69,7 +70,7 @@ def submit(
     with Client(url) as client:
         if model in zoo.names():
             client.add_model(model)
-        search = client.submit(model, nfe, budget=budget, seed=seed)
+        search = client.submit(model, nfe, budget=budget, seed=seed, noises=noises)
         typer.echo(search.id)
         typer.echo(f"{url.rstrip('/')}/searches/{search.id} shows it", err=True)
         if watch:

@@ -118,13 +118,14 @@ class Client:
         metric: str = "endpoint",
         budget: int = 400,
         seed: int = 0,
+        noises: int = 128,
         key: str | None = None,
     ) -> Search:
         """Queue a search. A ``key`` of your own makes the call safe to repeat: the same key gives the same search."""
         if key is not None and not (key.isascii() and key.isprintable()):
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
-        problem = Problem(self._model_id(model), nfe, metric, budget, seed)
+        problem = Problem(self._model_id(model), nfe, metric, budget, seed, noises)
         return self._service.value(to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
 
     def search(self, id: str) -> Search:

@@ -21,6 +21,7 @@ def find(
     metric: str = "endpoint",
     budget: int = 400,
     seed: int = 0,
+    noises: int = 128,
     *,
     rank: RankFactory = by_replay,
     device: str = "cpu",
@@ -32,12 +33,12 @@ def find(
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
 
     The noises of a conditional denoiser run under its conditions in turn. ``budget`` is how many schedules are
-    evaluated. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
-    ``predictor.ranker`` learns from the trials as well. ``sampler`` is what proposes, one of
-    `search.study.SAMPLERS`. ``record`` is called with every trial, for instance to export them (`search.export`).
-    ``seeds`` are schedules found with one call less: the result is no worse than they are. Scores in the `Result` are
-    measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be
-    evaluated.
+    evaluated, ``noises`` on how many start noises each. ``rank`` makes the ranker of proposals from teacher
+    trajectories: physics alone by default; ``predictor.ranker`` learns from the trials as well. ``sampler`` is what
+    proposes, one of `search.study.SAMPLERS`. ``record`` is called with every trial, for instance to export them
+    (`search.export`). ``seeds`` are schedules found with one call less: the result is no worse than they are. Scores in
+    the `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where
+    nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)
@@ -46,6 +47,6 @@ def find(
     """
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
-    problem = Problem("in-process", nfe, metric, budget, seed)
+    problem = Problem("in-process", nfe, metric, budget, seed, noises)
     pool = InlinePool(Evaluator(denoiser, shape, device=device))
     return run(problem, denoiser.process, pool, rank, record, progress=progress, sampler=sampler, seeds=seeds)

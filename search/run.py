@@ -31,12 +31,12 @@ from search.refine import refine
 from search.space import Space
 from search.study import SAMPLERS, Proposal, Study
 
-__all__ = ["BATCH", "NOISES", "Progress", "Record", "Teaching", "run", "teach"]
+__all__ = ["BATCH", "Progress", "Record", "SHARES", "Teaching", "run", "teach"]
 
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 CHUNK = 128  # noises of one task
-NOISES = {SEARCH: 128, VALIDATION: 256, HELD_OUT: 512}
-FOLLOWED = 256  # search noises whose whole trajectories are stored, for replay and fit
+SHARES = {SEARCH: 1, VALIDATION: 2, HELD_OUT: 4}  # sizes of the sets, in units of the problem's noises
+FOLLOWED = 2  # in the same units: search noises whose whole trajectories are stored, for replay and fit
 RANKED = 24  # of them, those on which the ranker replays candidates
 MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
 PER_SHIFT = 32  # trials of a budget for each time shift that is tried on the best schedule, at its end
@@ -69,8 +69,10 @@ def run(
     began = time.monotonic()
     if sampler not in SAMPLERS:  # before the teacher is paid for
         raise UnknownName("sampler", sampler, SAMPLERS)
-    sets = {role: NoiseSet(problem.seed, role, count).chunks(CHUNK) for role, count in NOISES.items()}
-    teaching = teach(pool, sets, progress)
+    chunk = max(CHUNK, problem.noises)  # a trial is one task
+    sets = {role: NoiseSet(problem.seed, role, share * problem.noises).chunks(chunk) for role, share in SHARES.items()}
+    refined = NoiseSet(problem.seed, SEARCH, FOLLOWED * problem.noises)
+    teaching = teach(pool, sets, refined, progress)
     arc = measured(pool, problem.seed)
     space = Space(process, problem.nfe, arc)
     ranker = rank(teaching.followed.first(RANKED))
@@ -86,7 +88,7 @@ def run(
         made += len(wanted) - len(missing)
         try:
             for future in as_completed(pending):
-                trial = _trial(pending[future], future, NOISES[SEARCH] * problem.nfe)
+                trial = _trial(pending[future], future, problem.noises * problem.nfe)
                 known[trial.number] = trial
                 record(trial)
                 made += 1
@@ -134,12 +136,11 @@ def run(
     progress("fit", made, problem.budget)
     nested = [nest.split(seed) for seed in seeds][: fits // 2]
     polishes = polishing.count(problem) if fits > 2 else 0
-    refined = NoiseSet(problem.seed, SEARCH, FOLLOWED)
     most = fits - polishes - len(nested)
     rows = refine(pool, space, refined, teaching.followed, trials, most, nested)
     late = [*((s, "nested") for s in nested), *((s, "fit") for s in rows)]
     fitted = evaluated([Proposal(len(trials) + i, *each) for i, each in enumerate(late)], "fit")
-    spent = len(rows) * FOLLOWED * problem.nfe
+    spent = len(rows) * refined.count * problem.nfe
     if polishes:
         done = polishing.polished(pool, problem, fitted, refined, sets[VALIDATION], polishes, progress)
         begun = len(trials) + len(fitted)
@@ -156,7 +157,7 @@ def run(
     progress("confirm", 0, 1)
     last = confirm(problem, trials, fitted, hand_made, pool, sets, nested)
     progress("confirm", 1, 1)
-    per_trial, evaluations = NOISES[SEARCH] * problem.nfe, len(trials) + len(fitted)
+    per_trial, evaluations = problem.noises * problem.nfe, len(trials) + len(fitted)
     return Result(
         problem=problem,
         schedule=last.schedule,
@@ -186,10 +187,13 @@ class Teaching(NamedTuple):
     variance: float
 
 
-def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress) -> Teaching:
-    """Have the teacher's ends made for every noise, and estimate their error by halving its calls on the first set."""
+def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], followed: NoiseSet, progress: Progress) -> Teaching:
+    """Have the teacher's ends made for every noise, and estimate their error by halving its calls on the first set.
+
+    The whole trajectories of the noises ``followed`` are kept.
+    """
     first = sets[SEARCH][0]
-    followed = pool.submit(evaluate.follow, replace(first, count=FOLLOWED))
+    paths = pool.submit(evaluate.follow, followed)
     halved = pool.submit(evaluate.teach, first, teacher.CALLS // 2)
     futures = [pool.submit(evaluate.teach, chunk, teacher.CALLS) for chunks in sets.values() for chunk in chunks]
     for i, _ in enumerate(as_completed(futures)):
@@ -198,10 +202,10 @@ def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], progress: Progress
         raise SearchFailed(f"the model's own samples after {teacher.CALLS} calls are not finite: check its weights")
     error = endpoint.score(endpoint.squared_errors(halved.result(), futures[0].result()), 0).value
     noises = sum(chunk.count for chunks in sets.values() for chunk in chunks)
-    calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + FOLLOWED * (teacher.CALLS + 1)
+    calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + followed.count * (teacher.CALLS + 1)
     clean = torch.from_numpy(futures[0].result())
     passes = pool.submit(evaluate.count_passes).result()
-    return Teaching(followed.result(), error, calls, passes, pixel_variance(clean) if clean[0].numel() > 1 else 0.0)
+    return Teaching(paths.result(), error, calls, passes, pixel_variance(clean) if clean[0].numel() > 1 else 0.0)
 
 
 def _trial(proposal: Proposal, future: Future[np.ndarray], calls: int) -> Trial:

@@ -39,7 +39,7 @@ def to_search(row: SearchRow) -> Search:
     """The search of a row."""
     return Search(
         id=row.id,
-        problem=Problem(row.model_id, row.nfe, row.metric, row.budget, row.seed),
+        problem=Problem(row.model_id, row.nfe, row.metric, row.budget, row.seed, row.noises),
         state=row.state,
         created=row.created,
         started=row.started,

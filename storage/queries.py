@@ -1,5 +1,6 @@
 """What is asked of the tables."""
 
+from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Select, func, select
@@ -69,13 +70,16 @@ def best_of(model_id: str, nfe: int, metric: str) -> Select[PublishedRow]:
     return query.order_by(PublishedRow.value, PublishedRow.nfe, PublishedRow.number).limit(1)
 
 
-def front_of(model_id: str, metric: str | None) -> Select[PublishedRow]:
-    """The lowest score of every metric (or the one asked) and number of calls; of equals the oldest."""
+def front_of(model_id: str, metric: str | None, until: datetime | None = None) -> Select[PublishedRow]:
+    """The lowest score of every metric (or the one asked) and number of calls, of equals the oldest; of those there at
+    ``until``, if given."""
     order = (PublishedRow.value, PublishedRow.number)
     rank = func.row_number().over(partition_by=(PublishedRow.metric, PublishedRow.nfe), order_by=order)
     ranked = select(PublishedRow.number, rank.label("rank")).where(PublishedRow.model_id == model_id)
     if metric is not None:
         ranked = ranked.where(PublishedRow.metric == metric)
+    if until is not None:
+        ranked = ranked.where(PublishedRow.created <= until)
     firsts = ranked.subquery()
     query = select(PublishedRow).join(firsts, firsts.c.number == PublishedRow.number).where(firsts.c.rank == 1)
     return query.order_by(PublishedRow.metric, PublishedRow.nfe)

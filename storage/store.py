@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import delete, or_, select
 
@@ -164,12 +165,12 @@ class Store(Database):
                 raise NotFound(f"model {model_id} has no schedule of at most {nfe} calls yet: submit a search")
             return to_published(row)
 
-    def front(self, model_id: str, metric: str | None = None) -> list[Published]:
-        """The best schedule of every number of calls, fewest first, per metric where none is named. Raises
-        `NotFound` where the model is unknown."""
+    def front(self, model_id: str, metric: str | None = None, until: datetime | None = None) -> list[Published]:
+        """The best schedule of every number of calls, fewest first, per metric where none is named; of those published
+        by ``until``, if given. Raises `NotFound` where the model is unknown."""
         with self.read() as session:
             model_row(session, model_id)
-            return [to_published(row) for row in session.scalars(front_of(model_id, metric))]
+            return [to_published(row) for row in session.scalars(front_of(model_id, metric, until))]
 
     def schedule(self, digest: str) -> Published:
         """The first result that published the schedule of that digest; raises `NotFound`."""

@@ -128,6 +128,7 @@ class SearchRow(Base):
     metric: Mapped[str]
     budget: Mapped[int]
     seed: Mapped[int]
+    noises: Mapped[int] = mapped_column(server_default="128")
     priority: Mapped[int]
     state: Mapped[SearchState]
     attempt: Mapped[int]

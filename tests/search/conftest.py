@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from fewstep import models, processes
-from search import run as search_run
 from search.evaluate import Evaluator
-from search.noises import HELD_OUT, SEARCH, VALIDATION
 from search.pool.base import InlinePool
 
 
@@ -18,14 +16,6 @@ def blobs() -> models.GaussianMixture:
     roots = 0.3 * torch.randn(3, 4, 4, generator=draw, dtype=torch.float64)
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     return models.GaussianMixture(processes.VPLinear(), weights, means, roots @ roots.mT + 0.01 * torch.eye(4))
-
-
-@pytest.fixture
-def small_noises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few noises for everything, so that a search is quick."""
-    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 32, VALIDATION: 32, HELD_OUT: 64})
-    monkeypatch.setattr(search_run, "FOLLOWED", 48)
-    monkeypatch.setattr(search_run, "RANKED", 8)
 
 
 @pytest.fixture

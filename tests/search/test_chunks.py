@@ -120,10 +120,9 @@ def test_a_model_without_conditions_is_called_as_it_is(blobs: models.GaussianMix
     )
 
 
-@pytest.mark.usefixtures("small_noises")
 def test_a_conditional_model_is_searched() -> None:
     """A whole search over three conditions: guided passes are counted, the score is that of the published schedule."""
-    result = find(Shifted(), nfe=3, shape=(2,), budget=12)
+    result = find(Shifted(), nfe=3, shape=(2,), budget=12, noises=16)
     assert result.passes == 2
     assert result.ratio < 1
     held_out = NoiseSet(0, HELD_OUT, 64)
@@ -131,7 +130,6 @@ def test_a_conditional_model_is_searched() -> None:
     assert result.score.value == pytest.approx(np.sqrt(errors.mean()))
 
 
-@pytest.mark.usefixtures("small_noises")
 @pytest.mark.parametrize("process", [processes.Flow(shift=3.0), processes.DDM()], ids=lambda process: process.kind)
 def test_models_from_pure_noise_to_clean_data_are_searched(process: processes.Process) -> None:
     """A search where λ is infinite at both ends: finite scores, exact ends, better than every hand-made solver."""
@@ -139,7 +137,7 @@ def test_models_from_pure_noise_to_clean_data_are_searched(process: processes.Pr
     means = torch.randn(3, 4, generator=generator, dtype=torch.float64)
     spread = 0.05 * torch.eye(4, dtype=torch.float64).expand(3, 4, 4)
     mixture = models.GaussianMixture(process, torch.tensor([0.5, 0.3, 0.2]), means, spread)
-    pool, problem = InlinePool(Evaluator(mixture, (4,))), Problem("mixture", nfe=5, budget=40)
+    pool, problem = InlinePool(Evaluator(mixture, (4,))), Problem("mixture", nfe=5, budget=40, noises=16)
     result = run(problem, process, pool, by_replay)
     assert (result.schedule.times[0], result.schedule.times[-1]) == (1.0, 0.0)
     assert result.ratio < 0.9

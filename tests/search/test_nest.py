@@ -50,23 +50,21 @@ def test_the_new_state_lies_on_the_way(blobs: models.GaussianMixture) -> None:
     torch.testing.assert_close(seen[0], seen[1])
 
 
-@pytest.mark.usefixtures("small_noises")
 def test_a_seeded_search_is_no_worse_on_held_out_noise(blobs: models.GaussianMixture) -> None:
     """With the winner of one call less as a seed, the result is at least as good, whatever the budget."""
-    fewer = find(blobs, 3, (4,), budget=60)
-    more = find(blobs, 4, (4,), budget=16, seeds=[fewer.schedule])
+    fewer = find(blobs, 3, (4,), budget=60, noises=16)
+    more = find(blobs, 4, (4,), budget=16, noises=16, seeds=[fewer.schedule])
     assert more.score.value <= fewer.score.value * (1 + 1e-5)
     evaluator, held = Evaluator(blobs, (4,)), NoiseSet(0, HELD_OUT, 64)
     assert np.sqrt(evaluate.measure(evaluator, held, more.schedule).mean()) == pytest.approx(more.score.value)
 
 
-@pytest.mark.usefixtures("small_noises")
 def test_a_seed_that_nothing_beats_is_published(blobs: models.GaussianMixture) -> None:
     """Where the seed is exact, its split is the winner; it and its fit are trials like others."""
     gaussian = models.Gaussian(processes.VPLinear(), torch.zeros(4), 0.25 * torch.eye(4))
-    seed = find(gaussian, 1, (4,), budget=24).schedule
+    seed = find(gaussian, 1, (4,), budget=24, noises=16).schedule
     trials = []
-    problem = Problem("gaussian", 2, budget=24)
+    problem = Problem("gaussian", 2, budget=24, noises=16)
     result = run(
         problem, gaussian.process, InlinePool(Evaluator(gaussian, (4,))), by_replay, trials.append, seeds=[seed]
     )

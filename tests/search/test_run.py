@@ -17,8 +17,7 @@ from search.pool.base import InlinePool
 from search.ranking import by_replay
 from search.run import run
 
-pytestmark = pytest.mark.usefixtures("small_noises")
-PROBLEM = Problem("blobs", nfe=4, budget=70)
+PROBLEM = Problem("blobs", nfe=4, budget=70, noises=16)
 
 
 class Interrupted(Exception):
@@ -169,7 +168,7 @@ def test_a_model_that_raises_ends_the_search_with_its_error(blobs: models.Gaussi
 @pytest.mark.parametrize("nfe", [1, 2])
 def test_the_fewest_calls_can_be_searched(inline: InlinePool, blobs: models.GaussianMixture, nfe: int) -> None:
     """One and two calls are legal problems, and no worse than the best hand-made solver."""
-    result = run(Problem("blobs", nfe, budget=40), blobs.process, inline, by_replay)
+    result = run(Problem("blobs", nfe, budget=40, noises=16), blobs.process, inline, by_replay)
     assert result.schedule.nfe == nfe
     assert result.ratio <= 1.0
 

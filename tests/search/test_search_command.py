@@ -10,47 +10,40 @@ from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
 from fewstep import Schedule, processes
-from search import run as search_run
 from search.__main__ import main
-from search.noises import HELD_OUT, SEARCH, VALIDATION
 
 APP = typer.Typer()
 APP.command()(main)
 
 
-def test_a_search_prints_its_result_and_writes_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_prints_its_result_and_writes_the_schedule(tmp_path: Path) -> None:
     """The schedule in the file has the calls asked for; the summary names the baseline and the held-out noises."""
-    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 16, VALIDATION: 16, HELD_OUT: 32})
-    monkeypatch.setattr(search_run, "FOLLOWED", 24)
     out = tmp_path / "schedule.json"
-    ran = CliRunner().invoke(APP, ["digits-mixture", "--nfe", "3", "--budget", "8", "--out", str(out)])
+    ran = CliRunner().invoke(APP, ["digits-mixture", "--nfe", "3", "--budget", "8", "--noises", "8", "--out", str(out)])
     assert ran.exit_code == 0, ran.output
     assert Schedule.from_json(out.read_text()).nfe == 3
     assert "on 32 held-out noises" in ran.output
     assert "baseline" in ran.output
 
 
-def test_a_model_folder_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_folder_is_searched(tmp_path: Path) -> None:
     """A folder as diffusers saves it, in the place of a zoo's name."""
-    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 4, VALIDATION: 4, HELD_OUT: 8})
-    monkeypatch.setattr(search_run, "FOLLOWED", 6)
-    monkeypatch.setattr(search_run, "RANKED", 2)
     blocks = {"block_out_channels": (4, 4), "layers_per_block": 1, "norm_num_groups": 2, "attention_head_dim": 2}
     kinds = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
     network = UNet2DModel(sample_size=4, in_channels=1, out_channels=1, **blocks, **kinds)
     DDPMPipeline(network, DDPMScheduler(prediction_type="v_prediction")).save_pretrained(tmp_path / "saved")
     out = tmp_path / "schedule.json"
-    ran = CliRunner().invoke(APP, [str(tmp_path / "saved"), "--nfe", "2", "--budget", "4", "--out", str(out)])
+    ran = CliRunner().invoke(
+        APP, [str(tmp_path / "saved"), "--nfe", "2", "--budget", "4", "--noises", "8", "--out", str(out)]
+    )
     assert ran.exit_code == 0, ran.output
     assert Schedule.from_json(out.read_text()).process == processes.Discrete.linear_betas()
 
 
-def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path) -> None:
     """All trials of the search are in the file, under a name that says which search it was."""
-    monkeypatch.setattr(search_run, "NOISES", {SEARCH: 16, VALIDATION: 16, HELD_OUT: 32})
-    monkeypatch.setattr(search_run, "FOLLOWED", 24)
     file = tmp_path / "study.db"
-    options = ["--nfe", "3", "--budget", "12", "--sampler", "random", "--study", str(file)]
+    options = ["--nfe", "3", "--budget", "12", "--noises", "16", "--sampler", "random", "--study", str(file)]
     ran = CliRunner().invoke(APP, ["digits-mixture", *options])
     assert ran.exit_code == 0, ran.output
     storage = RDBStorage(f"sqlite:///{file}")

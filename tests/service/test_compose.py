@@ -71,7 +71,7 @@ def test_the_set_up_runs_a_search_on_postgresql(postgres_url: str, tmp_path: Pat
         for service in ("api", "runner"):
             wait_until(partial(healthy, service, postgres_url, tmp_path, port), PATIENCE, logs)
         client.add_model("digits-mixture")
-        ended = client.wait(client.submit("digits-mixture", nfe=3, budget=8).id)
+        ended = client.wait(client.submit("digits-mixture", nfe=3, budget=8, noises=16).id)
         assert ended.state == "succeeded", (ended.error, logs())
         assert client.best("digits-mixture", nfe=3).schedule.nfe == 3
         processes["runner"].terminate()

@@ -39,11 +39,11 @@ def running(tmp_path_factory: pytest.TempPathFactory, folders: Path) -> Iterator
         yield running
 
 
-def searched(running: Running, model: Model, nfe: int = 3, budget: int = BUDGET) -> fewstep.Schedule:
+def searched(running: Running, model: Model, nfe: int = 3, budget: int = BUDGET, noises: int = 16) -> fewstep.Schedule:
     """The schedule that a small search finds, of a model that is ready once it was tried."""
     tried = running.client.wait_for_model(model.id)
     assert tried.state == "ready", (tried.reason, running.log.read_text()[-3000:])
-    search = finish(running, running.client.submit(model.id, nfe, budget=budget))
+    search = finish(running, running.client.submit(model.id, nfe, budget=budget, noises=noises))
     found = running.client.best(model.id, nfe)
     assert found.search == search.id
     assert found.result.score.value > 0
@@ -106,7 +106,7 @@ def test_the_fetched_scheduler_improves_a_pipelines_samples(running: Running) ->
     """Nearer to the pipeline's own converged samples than with its own scheduler, DDIM or DPM-Solver++ of diffusers, at
     equal calls, from the same noises."""
     nfe, count = 5, 64
-    schedule = searched(running, running.client.add_model("digits-unet"), nfe, budget=24)
+    schedule = searched(running, running.client.add_model("digits-unet"), nfe, budget=24, noises=64)
     loaded = DDPMPipeline.from_pretrained(models.zoo.describe("digits-unet").path, low_cpu_mem_usage=False)
     loaded.set_progress_bar_config(disable=True)
     assert isinstance(loaded.unet, UNet2DModel)

@@ -52,6 +52,16 @@ def test_front(store: Store) -> None:
     assert store.front("a" * 16, metric="another") == []
 
 
+def test_front_as_it_was(store: Store) -> None:
+    """What was published later does not change the front at an earlier time."""
+    publish(store, 8, 0.3)
+    then = store.front("a" * 16)
+    publish(store, 8, 0.2)
+    publish(store, 4, 0.5)
+    assert store.front("a" * 16, until=then[0].created) == then
+    assert len(store.front("a" * 16)) == 2
+
+
 def test_schedule_published_twice(store: Store) -> None:
     """A schedule that two searches found is served as the first published it."""
     plan = samples.schedule(4)
