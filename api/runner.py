@@ -113,7 +113,7 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
 
 
 def _seeds(store: Store, search: Search) -> list[Schedule]:
-    """The best schedule of one call less that was there when the search was submitted: it is the same whenever it runs."""
+    """The best schedule of one call less that was there when the search was submitted: the same whenever it runs."""
     problem = search.problem
     front = store.front(problem.model, problem.metric, until=search.created)
     return [each.result.schedule for each in front if each.result.problem.nfe == problem.nfe - 1]

@@ -190,8 +190,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         name, ratio = f": {row['name']}" if row["name"] else "", row["rmse"] / hand_made[row["model"], row["nfe"]]
         lines.append(
-            f"| {row['model']} | {row['nfe']} | {row['method']}{name} | {row['rmse']:.4f} ± {row['standard_error']:.4f} "
-            f"| {ratio:.2f} | {row['median']:.4f} | {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} "
+            f"| {row['model']} | {row['nfe']} | {row['method']}{name} "
+            f"| {row['rmse']:.4f} ± {row['standard_error']:.4f} | {ratio:.2f} | {row['median']:.4f} | {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} "
             f"| {row['seconds'] or ''} |"
         )
     return "\n".join(lines) + "\n"
