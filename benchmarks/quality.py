@@ -190,11 +190,10 @@ def table(rows: list[dict[str, Any]]) -> str:
         best = next(
             r for r in rows if (r["model"], r["nfe"]) == (row["model"], row["nfe"]) and r["method"] == "hand-made"
         )
-        lines.append(
-            f"| {row['model']} | {row['nfe']} | {row['method']}{': ' + row['name'] if row['name'] else ''} "
-            f"| {row['rmse']:.4f} ± {row['standard_error']:.4f} | {row['rmse'] / best['rmse']:.2f} | {row['median']:.4f} "
-            f"| {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} | {row['seconds'] or ''} |"
-        )
+        cells = [row["model"], row["nfe"], row["method"] + (f": {row['name']}" if row["name"] else "")]
+        cells += [f"{row['rmse']:.4f} ± {row['standard_error']:.4f}", f"{row['rmse'] / best['rmse']:.2f}"]
+        cells += [f"{row['median']:.4f}", f"{row['p95']:.4f}", f"{row['frechet']:.3g}", row["calls"], row["seconds"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 
