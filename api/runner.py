@@ -31,7 +31,7 @@ from storage.lease import LeaseLost
 from storage.store import Store
 from storage.values import Claim, Search
 
-__all__ = ["alive_file", "devices", "serve", "work"]
+__all__ = ["alive_file", "devices", "seeds", "serve", "work"]
 
 IDLE_SECONDS = 0.5  # between two looks at an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
@@ -96,7 +96,7 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
             record=lambda trial: _record(jobs, claim, trial, stop),
             recorded=store.trials(search.id),
             progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
-            seeds=_seeds(store, search),
+            seeds=seeds(store, search),
         )
         jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(store.trials(search.id))))
         told.info("search succeeded", ratio=round(result.ratio, 3), seconds=round(result.seconds, 1))
@@ -112,10 +112,10 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
         jobs.fail(claim, str(error) if isinstance(error, FewstepError) else f"{type(error).__name__}: {error}")
 
 
-def _seeds(store: Store, search: Search) -> list[Schedule]:
-    """The best schedule of one call less that was there when the search was submitted: the same whenever it runs."""
+def seeds(store: Store, search: Search) -> list[Schedule]:
+    """The best schedule of one call less that was there when a search was started: the same when it is taken up again."""
     problem = search.problem
-    front = store.front(problem.model, problem.metric, until=search.created)
+    front = store.front(problem.model, problem.metric, until=search.started)
     return [each.result.schedule for each in front if each.result.problem.nfe == problem.nfe - 1]
 
 

@@ -188,12 +188,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| model | calls | method | RMSE | × hand-made | median | 95 % | Fréchet | spent | s |", "|---" * 10 + "|"]
     hand_made = {(row["model"], row["nfe"]): row["rmse"] for row in rows if row["method"] == "hand-made"}
     for row in rows:
-        name, ratio = f": {row['name']}" if row["name"] else "", row["rmse"] / hand_made[row["model"], row["nfe"]]
-        lines.append(
-            f"| {row['model']} | {row['nfe']} | {row['method']}{name} "
-            f"| {row['rmse']:.4f} ± {row['standard_error']:.4f} | {ratio:.2f} | {row['median']:.4f} | {row['p95']:.4f} | {row['frechet']:.3g} | {row['calls'] or ''} "
-            f"| {row['seconds'] or ''} |"
-        )
+        ratio = row["rmse"] / hand_made[row["model"], row["nfe"]]
+        cells = [row["model"], row["nfe"], row["method"] + (f": {row['name']}" if row["name"] else "")]
+        cells += [f"{row['rmse']:.4f} ± {row['standard_error']:.4f}", f"{ratio:.2f}"]
+        cells += [f"{row['median']:.4f}", f"{row['p95']:.4f}", f"{row['frechet']:.3g}", row["calls"], row["seconds"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 

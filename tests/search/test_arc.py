@@ -125,4 +125,5 @@ def test_a_search_tries_them_in_their_place(inline: InlinePool, blobs: models.Ga
     shifted = [trial.schedule for trial in trials if trial.origin.startswith("shift")]
     assert all(isinstance(schedule.shift, TimeShift) for schedule in shifted)
     assert len({replace(schedule, shift=None) for schedule in shifted}) == 1
-    assert result.evaluations == len(trials) == 70
+    assert len(trials) == 70
+    assert result.evaluations == sum(trial.score is not None for trial in trials)

@@ -124,14 +124,14 @@ def test_diverging_trials_are_recorded_with_their_reason(blobs: models.GaussianM
     """A trial whose samples are not finite has no score but says so; the search goes on."""
 
     def fragile(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return blobs(x, t) if len(x) != 32 or float(t[0].detach()) not in poisoned else torch.full_like(x, torch.nan)
+        return blobs(x, t) if len(x) != 16 or float(t[0].detach()) not in poisoned else torch.full_like(x, torch.nan)
 
     poisoned = {float(np.float32(t)) for t in baselines(blobs.process, 4)["ddim time"].times[1:-1]}
     pool = InlinePool(Evaluator(models.from_callable(fragile, blobs.process, prediction="data"), (4,)))
     _, trials = search(pool, blobs)
     failed = [trial for trial in trials if trial.score is None]
     assert failed
-    assert all("diverged on 32 of 32 noises" in (trial.reason or "") for trial in failed)
+    assert all("diverged on 16 of 16 noises" in (trial.reason or "") for trial in failed)
 
 
 def test_a_search_without_a_single_score_fails(blobs: models.GaussianMixture) -> None:
@@ -203,6 +203,6 @@ def test_hand_made_schedules_take_at_most_half_of_the_trials(
         run(replace(PROBLEM, budget=budget), blobs.process, inline, by_replay, record=record)
     except Interrupted:
         assert budget > 1
-    rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 8).draw((4,))))
+    rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 24).draw((4,))))
     likely = sorted(everything, key=lambda schedule: rank([], [schedule]).mean[0])
     assert {trial.schedule for trial in trials} == set(likely[:seeds])

@@ -51,7 +51,7 @@ def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path) -> None:
     storage.remove_session()
     storage.engine.dispose()
     assert [trial.number for trial in trials] == list(range(12))
-    assert {trial.user_attrs["origin"].split()[0] for trial in trials} == {"baseline", "random", "fit"}
+    assert {trial.user_attrs["origin"].split()[0] for trial in trials} == {"baseline", "seed", "random", "fit"}
 
 
 @pytest.mark.parametrize(
