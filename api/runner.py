@@ -113,7 +113,7 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
 
 
 def seeds(store: Store, search: Search) -> list[Schedule]:
-    """The best schedule of one call less that was there when the search started; a search taken up again has the same."""
+    """The best schedule of one call less that was there when the search started, also where it is taken up again."""
     problem = search.problem
     front = store.front(problem.model, problem.metric, until=search.started)
     return [each.result.schedule for each in front if each.result.problem.nfe == problem.nfe - 1]
