@@ -23,6 +23,7 @@ from matplotlib import pyplot
 from rich.console import Console
 
 import fewstep
+import predictor
 from benchmarks import patches
 from fewstep import Schedule, Step, grids, models
 from fewstep.models import Denoiser, features
@@ -35,7 +36,6 @@ from search.evaluate import Evaluator
 from search.fit import fit
 from search.noises import SEARCH, NoiseSet
 from search.pool.base import InlinePool
-from search.ranking import by_replay
 from search.run import FOLLOWED, run
 from search.space import Space
 
@@ -159,7 +159,8 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
     counted, began = Counted(load(model)[0]), time.monotonic()
     evaluator, seen = Evaluator(counted, shape), NoiseSet(0, SEARCH, FOLLOWED)
     followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
-    start = Schedule(process, grids.named(grids.suitable(process)[-1])(process, nfe), (Step(),) * nfe)
+    grid = "quadratic" if "quadratic" in grids.suitable(process) else grids.suitable(process)[0]
+    start = Schedule(process, grids.named(grid)(process, nfe), (Step(),) * nfe)
     placed = space.build(replay.place(followed, space.logits(start)[None])[0], [Step(order=3)] * nfe)
     fitted = fit(evaluator, seen, followed, placed).schedule
     rows.append(judge.row("replay + fit", fitted, counted.seen[0], time.monotonic() - began))
@@ -172,7 +173,7 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
         marks[stage] = counted.seen[0], time.monotonic() - began
 
     pool = InlinePool(Evaluator(counted, shape))
-    result = run(Problem(model, nfe, budget=budget), process, pool, by_replay, record)
+    result = run(Problem(model, nfe, budget=budget), process, pool, predictor.ranker, record)
     stages = {"search": "search", "fit": "+ fit", "polish": "+ polish"}
     for stage, title in stages.items():
         own = [t for t in trials if t.score and (t.origin if t.origin in ("fit", "polish") else "search") == stage]
