@@ -2,50 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDPMScheduler
 
 from fewstep import sample, solvers
 from fewstep.errors import InvalidInput
-from fewstep.models import Denoiser, folder
-from fewstep.models.base import bound, passes, per_sample
+from fewstep.models import folder
+from fewstep.models.base import bound, passes
 from fewstep.models.decoupled import TIME_SCALE
 from fewstep.models.network import NetworkDenoiser, Plain
-from fewstep.processes import DDM, Discrete, Flow, Process
-from tests.fewstep.models.tiny import dit, flux, sd3, shaken, states, text_unet, unet
-
-Save = Callable[..., Path]
-LATENT = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-
-
-def manifest(path: Path, text: str) -> Path:
-    (path / "fewstep.json").write_text(text)
-    return path
-
-
-def data(denoiser: Denoiser, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, kind: str) -> torch.Tensor:
-    """x_0 from a network's output, from the definitions x = α x_0 + σ ε and v = α ε − σ x_0, F = ε − x_0."""
-    law: Process = denoiser.process
-    alpha, sigma = per_sample(law.alpha(t.double()), x), per_sample(law.sigma(t.double()), x)
-    x, output = x.double(), output.double()
-    found = {
-        "epsilon": lambda: (x - sigma * output) / alpha,
-        "sample": lambda: output,
-        "v_prediction": lambda: alpha * x - sigma * output,
-        "flow": lambda: (x - sigma * output) / (alpha + sigma),
-    }[kind]()
-    return found.float()
-
-
-def agree(got: torch.Tensor, wanted: torch.Tensor) -> None:
-    """Equal to float32, relative to the largest value of each sample."""
-    size = wanted.flatten(1).abs().amax(1).clamp_min(1)
-    torch.testing.assert_close(got / per_sample(size, got), wanted / per_sample(size, got), rtol=1e-5, atol=2e-6)
+from fewstep.processes import DDM, Discrete
+from tests.fewstep.models.tiny import shaken, states, text_unet, unet
+from tests.fewstep.models.truths import LATENT, Save, agree, data, manifest
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
@@ -139,60 +110,6 @@ def test_added_conditions_of_larger_text_networks(save: Save) -> None:
             for text, pool in ((prompt, pooled), (negative, negative_pooled))
         )
         agree(denoiser(x, t), without + 3 * (under - without))
-
-
-def test_a_diffusion_transformer(save: Save) -> None:
-    """DiT: classes by number, guidance away from the class after the last, learned variance left out."""
-    network = shaken(dit())
-    denoiser = folder.open(manifest(save(network, DDIMScheduler()), '{"guidance": 4.0}'))
-    assert denoiser.conditions == 5
-    x, t = states(2, 8, 8)
-    t = 999 * t
-    with torch.no_grad():
-        under, without = (
-            data(denoiser, network(x, t, class_labels=labels).sample[:, :2], x, t, "epsilon")
-            for labels in (torch.arange(5), torch.full((5,), 5))
-        )
-        agree(denoiser(x, t), without + 4.0 * (under - without))
-
-
-def test_a_flow_transformer(save: Save) -> None:
-    """SD3: told 1000 σ, whatever the shift of its times, and predicts ε − x_0."""
-    network = shaken(sd3())
-    generator = torch.Generator().manual_seed(2)
-    prompt, pooled = torch.randn(5, 4, 6, generator=generator), torch.randn(5, 5, generator=generator)
-    path = save(network, FlowMatchEulerDiscreteScheduler(shift=3.0), prompt=prompt, pooled=pooled)
-    denoiser = folder.open(path)
-    assert denoiser.process == Flow(shift=3.0)
-    x, t = states(2, 8, 8)
-    sigma = denoiser.process.sigma(t)
-    with torch.no_grad():
-        output = network(x, encoder_hidden_states=prompt, pooled_projections=pooled, timestep=1000 * sigma).sample
-        agree(denoiser(x, t), data(denoiser, output, x, t, "flow"))
-
-
-@pytest.mark.parametrize("guided", [False, True])
-def test_a_flow_transformer_on_packed_latents(save: Save, guided: bool) -> None:
-    """Flux: packed and unpacked as its pipeline does; a distilled one is told its guidance and makes one pass."""
-    network, pipeline = shaken(flux(guided)), diffusers.FluxPipeline
-    generator = torch.Generator().manual_seed(2)
-    prompt, pooled = torch.randn(3, 4, 6, generator=generator), torch.randn(3, 5, generator=generator)
-    path = save(network, FlowMatchEulerDiscreteScheduler(), prompt=prompt, pooled=pooled)
-    denoiser = folder.open(manifest(path, f'{{"shape": [2, 6, 8], "guidance": {3.5 if guided else 1.0}}}'))
-    assert passes(denoiser) == 1
-    x, t = states(2, 6, 8, count=3)
-    with torch.no_grad():
-        output = network(
-            pipeline._pack_latents(x, 3, 2, 6, 8),
-            encoder_hidden_states=prompt,
-            pooled_projections=pooled,
-            timestep=t,
-            img_ids=pipeline._prepare_latent_image_ids(3, 3, 4, "cpu", torch.float32),
-            txt_ids=torch.zeros(4, 3),
-            guidance=torch.full((3,), 3.5) if guided else None,
-        ).sample
-        unpacked = pipeline._unpack_latents(output, 6 * 8, 8 * 8, 8)
-        agree(denoiser(x, t), data(denoiser, unpacked, x, t, "flow"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
