@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +20,7 @@ from fewstep.models.layout import parse
 from fewstep.models.manifest import Manifest
 from fewstep.models.reference import ModelReference
 from tests.fewstep.models.tiny import states, text_unet, unet
-
-Save = Callable[..., Path]
-
-
-def rewrite(path: Path, change: Callable[[dict], dict]) -> None:
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+from tests.fewstep.models.truths import Save, rewrite
 
 
 def test_a_real_pipeline_folder(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Folders that are no models, and what they are told."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,7 @@ from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models import folder
 from fewstep.models.manifest import Manifest
 from tests.fewstep.models.tiny import sd3, shaken, text_unet, unet
-
-Save = Callable[..., Path]
-
-
-def rewrite(path: Path, change: Callable[[dict], dict]) -> None:
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
-
+from tests.fewstep.models.truths import Save, rewrite
 
 OWN = {
     '{"module": "os"}': "unknown keys",

@@ -1,5 +1,6 @@
-"""What a network's output must become, from the definitions."""
+"""What a network's output must become, from the definitions; files of model folders rewritten."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from fewstep.models import Denoiser
 from fewstep.models.base import per_sample
 from fewstep.processes import Process
 
-__all__ = ["LATENT", "Save", "agree", "data", "manifest"]
+__all__ = ["LATENT", "Save", "agree", "data", "manifest", "rewrite"]
 
 Save = Callable[..., Path]
 LATENT = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
@@ -19,6 +20,10 @@ LATENT = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled
 def manifest(path: Path, text: str) -> Path:
     (path / "fewstep.json").write_text(text)
     return path
+
+
+def rewrite(path: Path, change: Callable[[dict], dict]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
 def data(denoiser: Denoiser, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, kind: str) -> torch.Tensor:
