@@ -39,7 +39,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, folders: Path) -> Iterator
         yield running
 
 
-def searched(running: Running, model: Model, nfe: int = 3, budget: int = BUDGET, noises: int = 16) -> fewstep.Schedule:
+def searched(running: Running, model: Model, nfe: int = 3, budget: int = BUDGET, noises: int = 8) -> fewstep.Schedule:
     """The schedule that a small search finds, of a model that is ready once it was tried."""
     tried = running.client.wait_for_model(model.id)
     assert tried.state == "ready", (tried.reason, running.log.read_text()[-3000:])
