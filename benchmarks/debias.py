@@ -19,10 +19,11 @@ from rich.table import Table
 from fewstep import models
 from fewstep.models.base import Denoiser
 from fewstep.processes import Discrete
+from fewstep.timeshift import pixel_variance
 from training import networks
 from training.data import split
 from training.losses import WEIGHTS, Denoising
-from training.report import data_errors, draw, pixel_variance
+from training.report import data_errors, draw
 from training.train import Settings, train
 
 PROCESS = Discrete.linear_betas()

@@ -34,6 +34,7 @@ from search import evaluate, replay, teacher
 from search.baselines import baselines
 from search.evaluate import Evaluator
 from search.fit import fit
+from search.metrics.frechet import between
 from search.noises import SEARCH, NoiseSet
 from search.pool.base import InlinePool
 from search.run import FOLLOWED, run
@@ -101,14 +102,14 @@ class Judge:
             "standard_error": float(errors.std() / np.sqrt(len(errors)) / (2 * rmse)),
             "median": float(np.sqrt(np.median(errors))),
             "p95": float(np.sqrt(np.quantile(errors, 0.95))),
-            "frechet": frechet(self._features(samples), self._features(ends)),
+            "frechet": between(self._features(samples), self._features(ends)),
             "calls": calls,
             "seconds": round(seconds, 1),
         }
 
     @torch.no_grad()
     def _features(self, images: torch.Tensor) -> torch.Tensor:
-        return (features.load().features(images) if self.digits else images.flatten(1)).double()
+        return features.load().features(images) if self.digits else images.flatten(1)
 
     def best(self, schedules: dict[str, Schedule]) -> tuple[str, Schedule]:
         """The name and schedule of lowest error."""
@@ -119,19 +120,6 @@ class Judge:
 
     def _error(self, schedule: Schedule, noises: NoiseSet) -> float:
         return float(np.nan_to_num(evaluate.measure(self.evaluator, noises, schedule).mean(), nan=np.inf))
-
-
-def frechet(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Squared Fréchet distance of two sets of features (n, F), float64."""
-    root = _root(second.T.cov())
-    shared = torch.linalg.eigvalsh(root @ first.T.cov() @ root).clamp_min(0).sqrt().sum()
-    spread = first.T.cov().trace() + second.T.cov().trace() - 2 * shared
-    return float((first.mean(0) - second.mean(0)).square().sum() + spread.clamp_min(0))
-
-
-def _root(covariance: torch.Tensor) -> torch.Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
 
 
 def load(model: str) -> tuple[Denoiser, tuple[int, ...]]:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
@@ -18,6 +17,7 @@ from fewstep.models import Denoiser, from_callable
 from fewstep.models.base import per_sample
 from fewstep.processes import Process
 from fewstep.timeshift import TimeShift, pixel_variance
+from search.metrics.frechet import between
 
 __all__ = ["main"]
 
@@ -61,15 +61,6 @@ def wrong(exact: Denoiser, gain: float, noise: float) -> Denoiser:
     return from_callable(prediction, exact.process, prediction="noise")
 
 
-def frechet(samples: torch.Tensor, mean: np.ndarray, covariance: np.ndarray) -> float:
-    """Squared Fréchet distance between Gaussians."""
-    flat = samples.flatten(1).double().numpy()
-    values, vectors = np.linalg.eigh(covariance)
-    root, own = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T, np.cov(flat.T)
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ own @ root), 0, None)).sum()
-    return float(((flat.mean(0) - mean) ** 2).sum() + np.trace(covariance) + np.trace(own) - 2 * cross)
-
-
 def main() -> None:
     """Print both tables."""
     draw, law = torch.Generator().manual_seed(0), processes.Discrete.linear_betas()
@@ -83,15 +74,15 @@ def main() -> None:
                 for shift in shifts(law, calls, VARIANCE).values()
             )
             print(f"| {name}, {calls} |", " | ".join(f"{pixel_variance(x) / VARIANCE:.3f}" for x in made), "|")
-    digits = load_digits().data / 8 - 1
-    mean, covariance, variance = digits.mean(0), np.cov(digits.T), pixel_variance(torch.from_numpy(digits))
+    digits = torch.from_numpy(load_digits().data / 8 - 1)
+    variance = pixel_variance(digits)
     noise = torch.randn(1024, 1, 8, 8, generator=draw)
 
     def row(name: str, make: Callable[[], Denoiser], calls: int) -> None:
         process = make().process
         schedule, cells = solvers.named("ddim").schedule(process, calls, "time"), []
         for shift in shifts(process, calls, variance).values():
-            cells.append(frechet(sample(make(), replace(schedule, shift=shift), noise), mean, covariance))
+            cells.append(between(sample(make(), replace(schedule, shift=shift), noise).flatten(1), digits))
         print(f"| {name}, {calls} |", " | ".join(f"{cell:.3f}" for cell in cells), "|")
 
     exact = models.zoo.load("digits-mixture")
@@ -100,8 +91,7 @@ def main() -> None:
         for calls in (10, 20):
             row(f"gain {gain}, noise {white}", partial(wrong, exact, gain, white), calls)
     for name in TRAINED:
-        if name in models.zoo.names():
-            row(name, partial(models.zoo.load, name), 10)
+        row(name, partial(models.zoo.load, name), 10)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from rich.table import Table
 from fewstep import grids, picture
 from fewstep.models import Denoiser, features, zoo
 from fewstep.models.base import bound
+from search.metrics.frechet import between
 from training.classifier import accuracy
 from training.data import split
-from training.report import draw, frechet
+from training.report import draw
 
 SAMPLES, CALLS = 1500, 50
 SHOWN = 64
@@ -43,8 +44,8 @@ def measure(images: torch.Tensor, asked: torch.Tensor | None) -> dict[str, Any]:
     made, wanted = classifier.features(images), classifier.features(known)
     return {
         "samples": len(images),
-        "frechet": frechet(made, wanted),
-        "frechet_297": frechet(made[:HELD_OUT], wanted),
+        "frechet": between(made, wanted),
+        "frechet_297": between(made[:HELD_OUT], wanted),
         "confidence": float(likely.values.mean()),
         "asked": None if asked is None else float((likely.indices == asked).float().mean()),
         "nearest": float(torch.cdist(images.flatten(1), known.flatten(1)).min(1).values.mean()),

@@ -7,11 +7,12 @@ exported program and Inception (`search.metrics.inception`) are functions of the
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
 
-__all__ = ["Features", "batched", "pixels", "program"]
+__all__ = ["Features", "batched", "pixels", "program", "rows_of"]
 
 Features = Callable[[torch.Tensor], torch.Tensor]
 BATCH = 256  # images at a time
@@ -40,6 +41,12 @@ def batched(features: Features, size: int = BATCH) -> Features:
         return rows
 
     return made
+
+
+def rows_of(features: Features, images: torch.Tensor) -> np.ndarray:
+    """The features (n, F) of images (n, ...), float64; as `batched`."""
+    rows: np.ndarray = batched(features)(images).double().cpu().numpy()
+    return rows
 
 
 def program(path: Path, device: str = "cpu") -> Features:

@@ -23,12 +23,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from fewstep.errors import InvalidInput
 from search.metrics.base import checked
-from search.metrics.features import Features, batched
+from search.metrics.features import Features, pixels, rows_of
 from search.metrics.moments import Moments
-from search.metrics.reference import Reference
+from search.metrics.reference import Reference, from_rows
 
-__all__ = ["Frechet", "distance"]
+__all__ = ["Frechet", "between", "distance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +52,7 @@ class Frechet:
 
     def observe(self, samples: torch.Tensor, ends: torch.Tensor | None = None) -> np.ndarray:
         """Features (n, F) of samples (n, ...)."""
-        rows: np.ndarray = batched(self.features)(samples).double().cpu().numpy()
-        return rows
+        return rows_of(self.features, samples)
 
     def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """d² (B,) of rows (n, F) taken ``counts`` (B, n) times; raises `InvalidInput` for fewer than two rows."""
@@ -82,3 +82,18 @@ def distance(moments: Moments, reference: Reference) -> float:
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance @ root), 0.0)).sum()
     step = moments.mean - reference.mean
     return float(max(step @ step + np.trace(covariance) + np.trace(reference.covariance) - 2 * cross, 0.0))
+
+
+def between(first: torch.Tensor, second: torch.Tensor) -> float:
+    """d² of two feature sets, (n, F) and (m, F), in float64; raises `InvalidInput` where the sets do not fit.
+
+    >>> features = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
+    >>> round(between(features, features + 3), 6)
+    18.0
+    """
+    if min(first.ndim, second.ndim) != 2 or first.shape[1] != second.shape[1] or min(len(first), len(second)) < 2:
+        raise InvalidInput(
+            f"wanted features (n, d) and (m, d) of two samples or more, got {tuple(first.shape)}, {tuple(second.shape)}"
+        )
+    rows, known = (features.double().cpu().numpy() for features in (first, second))
+    return float(Frechet(pixels, from_rows(known)).values(rows, np.ones((1, len(rows))))[0])

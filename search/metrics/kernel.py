@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from fewstep.errors import InvalidInput
 from search.metrics.base import checked
-from search.metrics.features import Features, batched
+from search.metrics.features import Features, rows_of
 from search.metrics.reference import Reference
 
 __all__ = ["Kernel", "KernelDistance", "gaussian", "median_distance", "polynomial"]
@@ -75,8 +75,7 @@ class KernelDistance:
 
     def observe(self, samples: torch.Tensor, ends: torch.Tensor | None = None) -> np.ndarray:
         """Features (n, F) of samples (n, ...)."""
-        rows: np.ndarray = batched(self.features)(samples).double().cpu().numpy()
-        return rows
+        return rows_of(self.features, samples)
 
     def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """d² (B,) of rows (n, F) taken ``counts`` (B, n) times; raises `InvalidInput` for fewer than two rows.

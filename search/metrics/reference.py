@@ -16,7 +16,7 @@ import torch
 
 from fewstep.errors import InvalidInput
 from search.metrics.base import checked
-from search.metrics.features import Features, batched
+from search.metrics.features import Features, rows_of
 from search.metrics.moments import Moments
 
 __all__ = ["Reference", "from_images", "from_rows", "read"]
@@ -92,7 +92,7 @@ def from_images(
     path = None if cache is None else cache / f"reference-{told.hexdigest()}.npz"
     if path is not None and path.exists():
         return read(path)
-    found = from_rows(batched(features)(torch.from_numpy(images).to(device)).double().cpu().numpy())
+    found = from_rows(rows_of(features, torch.from_numpy(images).to(device)))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial.npz")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from search.metrics.base import checked
-from search.metrics.features import Features, batched
+from search.metrics.features import Features, rows_of
 from search.metrics.reference import Reference
 
 __all__ = ["SlicedWasserstein", "directions"]
@@ -45,8 +45,7 @@ class SlicedWasserstein:
 
     def observe(self, samples: torch.Tensor, ends: torch.Tensor | None = None) -> np.ndarray:
         """Features (n, F) of samples (n, ...)."""
-        rows: np.ndarray = batched(self.features)(samples).double().cpu().numpy()
-        return rows
+        return rows_of(self.features, samples)
 
     def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """d (B,) of rows (n, F) taken ``counts`` (B, n) times, whole numbers; raises `InvalidInput` for bad rows."""

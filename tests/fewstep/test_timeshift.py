@@ -15,7 +15,7 @@ from fewstep import solvers
 from fewstep.cli import app
 from fewstep.errors import FewstepError, InvalidInput, InvalidSchedule
 from fewstep.processes import VE, Cosine, Discrete, Flow, Process, VPLinear
-from fewstep.timeshift import TimeShift, wrap
+from fewstep.timeshift import TimeShift, pixel_variance, wrap
 from tests.fewstep.isotropic import Isotropic
 
 TABLE = Discrete((0.9, 0.7, 0.5, 0.3, 0.1))  # 1 − ᾱ = 0.1, 0.3, 0.5, 0.7, 0.9
@@ -118,3 +118,9 @@ def test_the_command_line_shows_a_shift(tmp_path: Path) -> None:
         path.write_text(schedule.to_json())
         shown = CliRunner().invoke(app, ["show", str(path)]).stdout
         assert ("time shift paper, window 0.1" in shown) == told
+
+
+def test_pixel_variance_is_of_one_image_at_a_time() -> None:
+    """Brightness differs between images, but it is no variance within one."""
+    images = torch.tensor([[[-1.0, 1.0]], [[5.0, 5.0]]])
+    assert pixel_variance(images) == pytest.approx((2 + 0) / 2)
