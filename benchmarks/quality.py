@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.quality [--model NAME]… [--nfe N]… [--quick]`` writes ``quality.json``, and from everything in it
 ``quality.md`` and ``quality.png``: parts that were run before stay, so a large table can be made piece by piece. Rows:
-the best hand-made solver and grid of all and of DDIM, of score-optimal grids where there are any, replayed times with
-one closed-form fit, the best discrete schedule of a search, its best fitted and its polished schedule, and the best
-hand-made solver at twice the calls. ``calls`` counts sample-calls forward and backward up to that row, the teacher's
-included; hand-made solvers cost none.
+the best hand-made solver and grid of all and of DDIM, the best solver on the score-optimal grid and its blend, replayed
+times with one closed-form fit, the best discrete schedule of a search, its best fitted and its polished one, and the
+best hand-made solver at twice the calls. ``calls`` counts
+sample-calls forward and backward up to that row, the teacher's included; hand-made solvers cost none.
 """
 
 import json
@@ -31,7 +31,8 @@ from fewstep.models.base import bound, passes
 from fewstep.problem import Problem, Trial
 from fewstep.processes import Process
 from search import evaluate, replay, teacher
-from search.baselines import baselines
+from search.arc import SAMPLES, arc_length
+from search.baselines import along, baselines
 from search.evaluate import Evaluator
 from search.fit import fit
 from search.metrics.frechet import between
@@ -137,15 +138,15 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
     rows = [judge.row("hand-made", best, name=name)]
     name, best = judge.best({n: s for n, s in by_hand.items() if n.startswith("ddim ")})
     rows.append(judge.row("ddim", best, name=name))
-    optimal = {n: s for n, s in by_hand.items() if " score-optimal" in n}
-    if optimal:
-        name, best = judge.best(optimal)
-        rows.append(judge.row("score-optimal grid", best, name=name))
+    arc = arc_length(judge.evaluator, NoiseSet(0, SEARCH, SAMPLES))
+    name, best = judge.best(dict(along(arc, nfe, dict.fromkeys(each.split()[0] for each in by_hand))))
+    rows.append(judge.row("score-optimal grid", best, arc.calls, name=name))
     name, best = judge.best(baselines(process, 2 * nfe))
     rows.append(judge.row("hand-made at twice the calls", best, name=name))
 
     counted, began = Counted(load(model)[0]), time.monotonic()
-    evaluator, seen = Evaluator(counted, shape), NoiseSet(0, SEARCH, FOLLOWED)
+    problem = Problem(model, nfe, budget=budget)
+    evaluator, seen = Evaluator(counted, shape), NoiseSet(0, SEARCH, FOLLOWED * problem.noises)
     followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
     grid = "quadratic" if "quadratic" in grids.suitable(process) else grids.suitable(process)[0]
     start = Schedule(process, grids.named(grid)(process, nfe), (Step(),) * nfe)
@@ -161,7 +162,7 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
         marks[stage] = counted.seen[0], time.monotonic() - began
 
     pool = InlinePool(Evaluator(counted, shape))
-    result = run(Problem(model, nfe, budget=budget), process, pool, predictor.ranker, record)
+    result = run(problem, process, pool, predictor.ranker, record)
     stages = {"search": "search", "fit": "+ fit", "polish": "+ polish"}
     for stage, title in stages.items():
         own = [t for t in trials if t.score and (t.origin if t.origin in ("fit", "polish") else "search") == stage]

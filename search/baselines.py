@@ -3,7 +3,8 @@
 And, once it is known which solvers do best, those on the grids that were measured on the model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fewstep.arc_length import BLEND, ArcLength
 from fewstep.problem import Trial
 from fewstep.processes import Process
 
-__all__ = ["BY_HAND", "baselines", "on_arc"]
+__all__ = ["BY_HAND", "along", "baselines", "on_arc"]
 
 BY_HAND = "baseline"  # first word of the origin of every trial of these
 BLENDS = {"score-optimal": 1.0, "score-blend": BLEND}
@@ -63,11 +64,12 @@ def on_arc(arc: ArcLength, nfe: int, trials: Sequence[Trial], most: int) -> dict
     """
     scored = sorted((t.score.value, t.number, t.origin) for t in trials if t.score and t.origin.startswith(BY_HAND))
     best = dict.fromkeys(origin.split()[1] for *_, origin in scored)
-    found: dict[str, Schedule] = {}
-    for name in best:
+    return dict(islice(along(arc, nfe, best), most))
+
+
+def along(arc: ArcLength, nfe: int, names: Iterable[str]) -> Iterator[tuple[str, Schedule]]:
+    """Names and schedules of the named solvers on the score-optimal grid and its blend, the last orders lowered."""
+    for name in names:
         for grid, blend in BLENDS.items():
-            if len(found) < most:
-                found[f"{name} {grid}"] = (
-                    solvers.named(name).schedule(arc.process, nfe, arc.grid(blend), True).canonical()
-                )
-    return found
+            made = solvers.named(name).schedule(arc.process, nfe, arc.grid(blend), True)
+            yield f"{name} {grid}", made.canonical()
