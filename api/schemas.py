@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fewstep.errors import UnknownName
-from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, METRICS, MIN_NOISES, Problem, Score, Trial
+from fewstep.measure import PATTERN, Measure
+from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, Problem, Score, Trial
 from storage.store import MAX_PRIORITY
 from storage.values import Published, Search, SearchState
 
@@ -16,13 +16,11 @@ __all__ = ["In", "PublishedOut", "SearchIn", "SearchOut", "SearchesOut", "TrialO
 MAX_SEED = 2**31 - 1
 
 
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise UnknownName("metric", metric[:40], METRICS)
-    return metric
+def _completed(metric: str) -> str:
+    return str(Measure.parse(metric))
 
 
-Metric = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
+Metric = Annotated[str, AfterValidator(_completed), Field(max_length=200, json_schema_extra={"pattern": PATTERN})]
 
 
 class In(BaseModel):

@@ -2,29 +2,31 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.limits import Limits
+from fewstep.measure import Measure
 from fewstep.schedule import Schedule
 
 __all__ = [
     "MAX_BUDGET",
     "MAX_NFE",
     "MAX_NOISES",
-    "METRICS",
     "MIN_NOISES",
     "Prediction",
     "Problem",
     "Rank",
     "Result",
+    "SAMPLERS",
     "Score",
     "Trial",
 ]
 
-METRICS = ("endpoint",)
+SAMPLERS = ("guided", "evolution", "tpe", "gp", "cmaes", "nsga2", "random")  # what proposes schedules
 MAX_NFE = 50  # above this a hand-made solver is as good as exact
 MAX_BUDGET = 100_000
 MIN_NOISES, MAX_NOISES = 8, 8192
@@ -34,9 +36,13 @@ MIN_NOISES, MAX_NOISES = 8, 8192
 class Problem:
     """What to search for: the model's identity, network calls per sample, metric, evaluations to spend, seed.
 
-    ``noises`` is on how many start noises a trial is measured; finalists meet on twice as many others, and what is
-    published is measured on four times as many.
-    Raises `InvalidInput` where a number is out of range.
+    ``metric`` is the text of a `Measure`, completed; ``report`` another one, measured on what is published and no more.
+    With a distribution metric and no ``report``, the endpoint error is reported. ``noises`` is on how many start noises
+    a trial is measured at most; finalists meet on twice as many others, and what is published is measured on four times
+    as many. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range and `UnknownName`.
+
+    >>> Problem("a", 8, metric="frechet:digits").report
+    'endpoint'
     """
 
     model: str
@@ -45,6 +51,9 @@ class Problem:
     budget: int = 400
     seed: int = 0
     noises: int = 128
+    report: str | None = None
+    sampler: str = "guided"
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         whole = {
@@ -57,15 +66,38 @@ class Problem:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise InvalidInput(f"{name} is a whole number from {low} to {high}, got {value!r}")
-        if self.metric not in METRICS:
-            raise UnknownName("metric", self.metric, METRICS)
+        object.__setattr__(self, "metric", str(Measure.parse(self.metric)))
+        if self.report is not None:
+            object.__setattr__(self, "report", str(Measure.parse(self.report)))
+        elif not self.measure.paired:
+            object.__setattr__(self, "report", "endpoint")
+        if self.report == self.metric:
+            raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")
+        if self.sampler not in SAMPLERS:
+            raise UnknownName("sampler", str(self.sampler)[:40], SAMPLERS)
+        if self.limits.improvement is not None and self.sampler != "guided":
+            raise InvalidInput(
+                f"a limit of improvement rests on forecasts, which only 'guided' makes: {self.sampler!r} has none"
+            )
+
+    @property
+    def measure(self) -> Measure:
+        """The metric, taken apart."""
+        return Measure.parse(self.metric)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the search lowers, then what it reports, if anything."""
+        return (self.measure, *(() if self.report is None else (Measure.parse(self.report),)))
 
 
 @dataclass(frozen=True)
 class Score:
     """A measured error, lower is better: ``value`` ± ``standard_error`` over ``noises`` start noises.
 
-    ``calls`` counts the network sample-calls spent on it. Raises `InvalidInput` where a number is not finite.
+    ``calls`` counts the network sample-calls spent on it. A trial that was given up has fewer noises than its problem:
+    its value is then that on its noises, times what the best trial's is on all over what it is on these. Raises
+    `InvalidInput` where a number is not finite.
 
     >>> Score(0.1, 0.01, noises=128, calls=1024).value
     0.1
@@ -102,7 +134,9 @@ class Trial:
 class Result:
     """What a search publishes; every score is measured on held-out noises that the search never saw.
 
-    ``ratio`` is score/baseline with its paired 95 % bootstrap interval ``ratio_low`` … ``ratio_high``;
+    ``ratio`` is score/baseline with its paired 95 % bootstrap interval ``ratio_low`` … ``ratio_high``; a distance that
+    cannot be told from zero counts as the baseline's standard error there. ``low`` … ``high`` is the 95 % interval of
+    the score. ``second`` and ``second_baseline`` are the same two schedules by the metric `Problem.report`.
     ``teacher_error`` is the teacher's own distance to convergence, in the units of the scores; ``calls`` counts every
     network sample-call spent, teacher included, and ``passes`` says how often such a call passes the network (2 with
     classifier-free guidance); ``tau`` is Kendall's τ of the ranker on trials it had not seen.
@@ -123,6 +157,10 @@ class Result:
     seconds: float
     tau: float | None = None
     passes: int = 1
+    low: float | None = None
+    high: float | None = None
+    second: Score | None = None
+    second_baseline: Score | None = None
 
 
 class Prediction(NamedTuple):

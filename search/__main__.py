@@ -9,11 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fewstep.errors import FewstepError
 from fewstep.models.reference import ModelReference
-from fewstep.problem import Trial
+from fewstep.problem import SAMPLERS, Trial
 from search.export import save
 from search.find import find
 from search.space import Space
-from search.study import SAMPLERS
 
 
 def main(

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,17 @@ from safetensors.torch import load_file, save_file
 
 import fewstep
 from fewstep import Schedule
+from fewstep.measure import Measure
 from fewstep.models import Denoiser
 from fewstep.models.base import passes
 from fewstep.trajectory import Trajectories
 from search import teacher
 from search.chunks import Chunked, Limit, default_batch
-from search.metrics import endpoint
+from search.metrics import endpoint, spaces
+from search.metrics.features import Features, rows_of
 from search.noises import NoiseSet
 
-__all__ = ["Evaluator", "count_passes", "follow", "measure", "teach"]
+__all__ = ["Evaluator", "count_passes", "follow", "measure", "observe", "reference_rows", "teach"]
 
 
 @dataclass
@@ -33,7 +36,8 @@ class Evaluator:
 
     ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only). ``batch`` is the most
     samples of a call, by default what `search.chunks.default_batch` says; results depend on it by rounding only.
-    ``features`` maps images to features (n, F), for losses in a feature space.
+    ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the folder with the
+    operator's features (`search.metrics.spaces`).
     """
 
     denoiser: Denoiser
@@ -42,17 +46,25 @@ class Evaluator:
     cache: Path | None = None
     device: str = "cpu"
     batch: int | None = None
-    features: Callable[[torch.Tensor], torch.Tensor] | None = None
+    features: Features | None = None
+    metrics: Path | None = None
     ends: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._limit = Limit(self.batch or default_batch(self.shape))
+        self._seen: dict[str, Features] = {}
 
     def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
         """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i, modulo
         their number."""
         chosen = range(noises.count) if picks is None else picks
         return Chunked(self.denoiser, [noises.first + i for i in chosen], self._limit)
+
+    def seen(self, name: str, samples: torch.Tensor) -> np.ndarray:
+        """The features (n, F) of that name of samples (n, ...); they are loaded once."""
+        if name not in self._seen:
+            self._seen[name] = spaces.features(name, self.metrics, self.device)
+        return rows_of(self._seen[name], samples)
 
     def taught(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's ends (n, *shape) after ``calls`` calls; computed once, then remembered."""
@@ -66,6 +78,13 @@ class Evaluator:
         key = f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}"
         ends = self.kept("teacher", key, lambda: {"ends": make()})["ends"].to(self.device)
         self.ends[noises, calls] = noises.draw(self.shape).to(self.device), ends
+
+    def keep_parts(self, noises: NoiseSet, parts: Sequence[NoiseSet], calls: int, ends: torch.Tensor) -> None:
+        """Remember the ends of parts of the noises, whose ends (n, *shape) are known."""
+        for part in parts:
+            first = part.first - noises.first
+            own = ends[first : first + part.count]
+            self.keep_ends(part, calls, partial(_same, own))
 
     def kept(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Tensors from the cache folder, or made now and left there; without a folder they are made."""
@@ -81,24 +100,50 @@ class Evaluator:
         return load_file(path)
 
 
-def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
-    """Prepare the teacher's ends and return them (n, *shape), float32."""
-    ends: np.ndarray = evaluator.taught(noises, calls)[1].cpu().numpy()
+def _same(ends: torch.Tensor) -> torch.Tensor:
     return ends
 
 
-def follow(evaluator: Evaluator, noises: NoiseSet) -> Trajectories:
-    """The teacher's stored trajectories of the noises; their ends are remembered too."""
+def teach(evaluator: Evaluator, noises: NoiseSet, calls: int, parts: Sequence[NoiseSet] = ()) -> np.ndarray:
+    """Prepare the teacher's ends and return them (n, *shape), float32; those of ``parts`` are remembered too."""
+    made = evaluator.taught(noises, calls)[1]
+    evaluator.keep_parts(noises, parts, calls, made)
+    ends: np.ndarray = made.cpu().numpy()
+    return ends
+
+
+def follow(evaluator: Evaluator, noises: NoiseSet, parts: Sequence[NoiseSet] = ()) -> Trajectories:
+    """The teacher's stored trajectories of the noises; their ends are remembered too, those of ``parts`` as well."""
     followed, ends = teacher.trace(evaluator.under(noises), noises.draw(evaluator.shape).to(evaluator.device))
-    evaluator.keep_ends(noises, teacher.CALLS, lambda: ends)
+    evaluator.keep_parts(noises, (noises, *parts), teacher.CALLS, ends)
     return followed
 
 
 def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:
     """Squared endpoint errors (n,) of a schedule; not finite where it diverges. Costs n·nfe sample-calls."""
+    return observe(evaluator, noises, schedule, [Measure()])[0][:, 0]
+
+
+def observe(
+    evaluator: Evaluator, noises: NoiseSet, schedule: Schedule, measures: Sequence[Measure]
+) -> list[np.ndarray]:
+    """What each measure keeps of a schedule's samples: rows (n, F), not finite where it diverges.
+
+    Costs n·nfe sample-calls.
+    """
     noise, ends = evaluator.taught(noises, teacher.CALLS)
     samples = fewstep.sample(evaluator.under(noises), schedule, noise)
-    return endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())
+    return [
+        endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())[:, None]
+        if each.paired
+        else evaluator.seen(each.features, samples)
+        for each in measures
+    ]
+
+
+def reference_rows(evaluator: Evaluator, noises: NoiseSet, measure: Measure) -> np.ndarray:
+    """The features (n, F) of the teacher's own samples, for a measure that compares with these."""
+    return evaluator.seen(measure.features, evaluator.taught(noises, teacher.CALLS)[1])
 
 
 def count_passes(evaluator: Evaluator) -> int:

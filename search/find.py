@@ -1,11 +1,13 @@
 """In-process search: one call from a denoiser to the best schedule for a number of network calls."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from fewstep import Schedule
 from fewstep.errors import InvalidInput
+from fewstep.limits import Limits
 from fewstep.models import Denoiser
-from fewstep.problem import Problem, Result
+from fewstep.problem import Problem, Result, Trial
 from search.evaluate import Evaluator
 from search.pool.base import InlinePool
 from search.ranking import RankFactory, by_replay
@@ -29,15 +31,23 @@ def find(
     record: Record = lambda trial: None,
     sampler: str = "guided",
     seeds: Sequence[Schedule] = (),
+    others: Sequence[Trial] = (),
+    report: str | None = None,
+    limits: Limits = Limits(),
+    features: Path | None = None,
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
 
-    The noises of a conditional denoiser run under its conditions in turn. ``budget`` is how many schedules are
-    evaluated, ``noises`` on how many start noises each. ``rank`` makes the ranker of proposals from teacher
+    The noises of a conditional denoiser run under its conditions in turn. ``metric`` says what is lowered, and
+    ``report`` what else is measured on the result, both as `fewstep.measure.Measure` has it ("endpoint",
+    "frechet:digits"); ``features`` is a folder with more feature spaces and references (`search.metrics.spaces`).
+    ``budget`` is how many schedules are evaluated, ``noises`` on how many start noises each at most; ``limits`` may end
+    it earlier. ``rank`` makes the ranker of proposals from teacher
     trajectories: physics alone by default; ``predictor.ranker`` learns from the trials as well. ``sampler`` is what
-    proposes, one of `search.study.SAMPLERS`. ``record`` is called with every trial, for instance to export them
-    (`search.export`). ``seeds`` are schedules found with one call less: the result is no worse than they are. Scores in
-    the `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where
+    proposes, one of `fewstep.problem.SAMPLERS`. ``record`` is called with every trial, for instance to export them
+    (`search.export`). ``seeds`` are schedules found with one call less: the result is no worse than they are.
+    ``others`` are trials of the same model with other numbers of calls, from which the ranker learns. Scores in the
+    `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where
     nothing could be evaluated.
 
     >>> from fewstep import models
@@ -47,6 +57,6 @@ def find(
     """
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
-    problem = Problem("in-process", nfe, metric, budget, seed, noises)
-    pool = InlinePool(Evaluator(denoiser, shape, device=device))
-    return run(problem, denoiser.process, pool, rank, record, progress=progress, sampler=sampler, seeds=seeds)
+    problem = Problem("in-process", nfe, metric, budget, seed, noises, report, sampler, limits)
+    pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
+    return run(problem, denoiser.process, pool, rank, record, progress=progress, seeds=seeds, others=others)

@@ -5,12 +5,13 @@ Three roles with disjoint seeds keep the search honest: trials are scored on ``s
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 import torch
 
-__all__ = ["HELD_OUT", "SEARCH", "VALIDATION", "NoiseSet"]
+__all__ = ["HELD_OUT", "SEARCH", "VALIDATION", "NoiseSet", "joined"]
 
 SEARCH, VALIDATION, HELD_OUT = "search", "validation", "held-out"
 
@@ -38,3 +39,17 @@ class NoiseSet:
         return [
             replace(self, first=self.first + i, count=min(size, self.count - i)) for i in range(0, self.count, size)
         ]
+
+    def split(self, *sizes: int) -> tuple["NoiseSet", ...]:
+        """The same noises in consecutive sets of these sizes, empty ones left out.
+
+        >>> [part.first for part in NoiseSet(0, "search", 8).split(2, 6)]
+        [0, 2]
+        """
+        starts = [self.first + sum(sizes[:i]) for i in range(len(sizes))]
+        return tuple(replace(self, first=first, count=n) for first, n in zip(starts, sizes, strict=True) if n)
+
+
+def joined(parts: Sequence[NoiseSet]) -> NoiseSet:
+    """The noises of consecutive sets in one; inverse of `NoiseSet.split`."""
+    return replace(parts[0], count=sum(part.count for part in parts))

@@ -25,9 +25,9 @@ class Polishing(NamedTuple):
     calls: int
 
 
-def count(problem: Problem) -> int:
-    """How many schedules the budget lets be polished; 0 where it is too small for one."""
-    return min(_iterations(problem) // FEWEST, 1 + problem.budget // 1000, MOST)
+def count(problem: Problem, calls: int) -> int:
+    """How many schedules can be polished for so many sample-calls; 0 where they are too few for one."""
+    return min(_iterations(problem, calls) // FEWEST, 1 + problem.budget // 1000, MOST)
 
 
 def polished(
@@ -35,18 +35,21 @@ def polished(
     problem: Problem,
     fitted: Sequence[Trial],
     noises: NoiseSet,
-    judges: Sequence[NoiseSet],
+    judge: NoiseSet,
     most: int,
+    allowed: int,
     progress: Callable[[str, int, int], None],
 ) -> Polishing:
-    """Polish the best ``most`` fitted schedules on ``noises``; the error on the ``judges`` says whether it paid."""
+    """Polish the best ``most`` fitted schedules on ``noises``, for ``allowed`` sample-calls of descent together.
+
+    The error on the noises ``judge`` says whether it paid.
+    """
     best = sorted((t for t in fitted if t.score is not None), key=lambda t: t.score.value if t.score else 0.0)[:most]
     why = pool.submit(gradient.obstacle).result()
     calls = gradient.PROBE_CALLS
     if why is not None:
         return Polishing([(trial.schedule, f"not polished: {why}") for trial in best], calls)
-    iterations = _iterations(problem) // max(len(best), 1)
-    judge = NoiseSet(problem.seed, judges[0].role, sum(chunk.count for chunk in judges))
+    iterations = _iterations(problem, allowed) // max(len(best), 1)
     tasks = [Task(trial.schedule, noises, judge, iterations, BATCH, seed=problem.seed) for trial in best]
     try:
         done = polish(pool, tasks, lambda k, total: progress("polish", k, total))
@@ -61,5 +64,5 @@ def polished(
     return Polishing(outcomes, calls + sum(outcome.calls for outcome in done))
 
 
-def _iterations(problem: Problem) -> int:
-    return problem.budget * CALLS // (BATCH * (2 * problem.nfe - 1))
+def _iterations(problem: Problem, calls: int) -> int:
+    return calls // (BATCH * (2 * problem.nfe - 1))

@@ -25,7 +25,8 @@ def by_replay(trajectories: Trajectories) -> Rank:
 
     def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
         worst = residuals(candidates)
-        scored = [trial for trial in trials if trial.score is not None and trial.score.value > 0]
+        nfe = {candidate.nfe for candidate in candidates}
+        scored = [t for t in trials if t.score is not None and t.score.value > 0 and t.schedule.nfe in nfe]
         if len(scored) < ENOUGH:
             return Prediction(worst, np.ones(len(worst)))
         x, y = residuals([trial.schedule for trial in scored]), np.log([trial.score.value for trial in scored])  # type: ignore[union-attr]

@@ -1,46 +1,43 @@
 """The search of one problem: teacher, baselines, guided generations, fit, polish, confirmation on noises it never saw.
 
 A run is a function of the problem and of the outcomes of its trials, so it can be stopped at any time and started again
-with the trials that were recorded: it asks for the same ones and evaluates only those that are missing.
+with the trials that were recorded: it asks for the same ones and evaluates only those that are missing. (A limit of
+seconds makes it a function of the clock as well.)
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from fewstep import Schedule
-from fewstep.errors import SearchFailed, UnknownName
+from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
-from fewstep.timeshift import pixel_variance
-from fewstep.trajectory import Trajectories
-from search import evaluate, nest, polishing, proposals, teacher
+from search import nest, polishing, proposals
 from search.arc import measured
 from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
-from search.metrics import endpoint
-from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
-from search.pool.base import Pool, WorkerLost
+from search.noises import joined
+from search.pool.base import Pool
+from search.purse import Purse
+from search.race import Race, best_of
 from search.ranking import RankFactory
 from search.refine import refine
 from search.space import Space
-from search.study import SAMPLERS, Proposal, Study
+from search.study import Proposal, Study
+from search.teaching import Sets, teach
 
-__all__ = ["BATCH", "Progress", "Record", "SHARES", "Teaching", "run", "teach"]
+__all__ = ["BATCH", "Progress", "Record", "run"]
 
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
-CHUNK = 128  # noises of one task
-SHARES = {SEARCH: 1, VALIDATION: 2, HELD_OUT: 4}  # sizes of the sets, in units of the problem's noises
-FOLLOWED = 2  # in the same units: search noises whose whole trajectories are stored, for replay and fit
-RANKED = 24  # of them, those on which the ranker replays candidates
+RANKED = 24  # followed noises on which the ranker replays candidates
 MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
 PER_SHIFT = 32  # trials of a budget for each time shift that is tried on the best schedule, at its end
-MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
+SURE = 1.645  # standard deviations below a forecast: lower is 5 % likely
+HOPELESS = 2  # generations without hope of the improvement that is asked for, after which trials stop
+LATE = ("shift", "nested", "fit", "polish")  # first words of the origins of what comes after the guided trials
 
 Progress = Callable[[str, int, int], None]
 Record = Callable[[Trial], None]
@@ -54,177 +51,126 @@ def run(
     record: Record = lambda trial: None,
     recorded: Sequence[Trial] = (),
     progress: Progress = lambda phase, done, total: None,
-    sampler: str = "guided",
     seeds: Sequence[Schedule] = (),
+    others: Sequence[Trial] = (),
+    racing: bool = True,
+    elapsed: float = 0.0,
 ) -> Result:
     """Search and confirm; returns the `Result`.
 
     ``record`` is called once for each new trial, as soon as it is known. ``recorded`` are the trials of an earlier,
-    interrupted run of the same problem. ``progress`` gets (phase, done, total). ``sampler`` is what proposes, one of
-    `search.study.SAMPLERS`; only "guided" uses the ranker for it. ``seeds`` are schedules of one call less, in practice
-    the best known: with a call more they are fitted like the best trials, and what is published is no worse than any of
-    them. Raises `SearchFailed` where nothing could be evaluated and `UnknownName` for other samplers; an exception
-    raised by ``record`` or ``progress`` ends the run.
+    interrupted run of the same problem, which took ``elapsed`` seconds. ``progress`` gets (phase, done, total).
+    ``seeds`` are schedules of one call less, in practice the best known: with a call more they are fitted like the best
+    trials, and what is published is no worse than any of them. ``others`` are trials of the same model and metric with
+    other numbers of calls, from which a ranker may learn. Without ``racing`` every trial meets all noises. Raises
+    `SearchFailed` where nothing could be evaluated or the limits leave no room; an exception raised by ``record`` or
+    ``progress`` ends the run.
     """
     began = time.monotonic()
-    if sampler not in SAMPLERS:  # before the teacher is paid for
-        raise UnknownName("sampler", sampler, SAMPLERS)
-    chunk = max(CHUNK, problem.noises)  # a trial is one task
-    sets = {role: NoiseSet(problem.seed, role, share * problem.noises).chunks(chunk) for role, share in SHARES.items()}
-    refined = NoiseSet(problem.seed, SEARCH, FOLLOWED * problem.noises)
-    teaching = teach(pool, sets, refined, progress)
+    sets = Sets.of(problem)
+    nested = [nest.split(seed) for seed in seeds]
+    purse = Purse(problem, sets, len(nested), elapsed)
+    teaching = teach(pool, problem, sets, progress)
     arc = measured(pool, problem.seed)
+    before = teaching.calls + (0 if arc is None else arc.calls)
+    purse.plan(before)
     space = Space(process, problem.nfe, arc)
     ranker = rank(teaching.followed.first(RANKED))
-    study = Study(space, ranker, BATCH, problem.seed, sampler)
-    known = {trial.number: trial for trial in recorded}
-    made = 0
+    study = Study(space, lambda known, new: ranker([*others, *known], new), BATCH, problem.seed, problem.sampler)
+    pieces = sets.search if racing else (joined(sets.search),)
+    race = Race(pool, problem, pieces, teaching.metrics[0], record, recorded, progress)
 
-    def evaluated(wanted: Sequence[Proposal], phase: str = "search") -> list[Trial]:
-        """The trials of the proposals, in order: from the record where they are there, else measured now."""
-        nonlocal made
-        missing = [p for p in wanted if p.number not in known]
-        pending = {pool.submit(evaluate.measure, sets[SEARCH][0], p.schedule): p for p in missing}
-        made += len(wanted) - len(missing)
-        try:
-            for future in as_completed(pending):
-                trial = _trial(pending[future], future, problem.noises * problem.nfe)
-                known[trial.number] = trial
-                record(trial)
-                made += 1
-                progress(phase, made, problem.budget)
-        finally:
-            for future in pending:
-                future.cancel()
-        return [known[p.number] for p in wanted]
+    def best() -> Trial | None:
+        return best_of(study.trials, problem.noises)
 
     def offer(origin: str, schedules: Mapping[str, Schedule]) -> None:
-        """Have these evaluated as the next trials, whatever the study would ask for."""
-        following = range(len(study.trials), len(study.trials) + len(schedules))
-        named = zip(following, schedules.items(), strict=True)
-        for trial in evaluated([Proposal(number, s, f"{origin} {name}") for number, (name, s) in named]):
-            study.add(trial)
+        """Have these evaluated as the next trials, batch by batch, whatever the study would ask for."""
+        named = list(schedules.items())
+        for i in range(0, len(named), BATCH):
+            batch = named[i : i + BATCH]
+            if study.trials and not purse.lasts(before + race.calls, len(batch)):
+                return
+            made = [Proposal(len(study.trials) + k, s, f"{origin} {name}") for k, (name, s) in enumerate(batch)]
+            for trial in race(made, "search", best()):
+                study.add(trial)
 
-    fits = min(MOST_FITS, problem.budget // 4)
-    guided = problem.budget - fits
+    guided = problem.budget - purse.fits
     shifts = proposals.shifts(process, problem.nfe, teaching.variance) if teaching.variance else []
     shifts = shifts[: problem.budget // PER_SHIFT]
     hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
-    if len(hand_made) > guided // 2:  # at most half of the trials, those that physics alone forecasts to be the best
-        order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")[: max(guided // 2, 1)]
-        hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
+    order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")  # what physics alone forecasts
+    if len(hand_made) > guided // 2:  # at most half of the trials
+        order = order[: max(guided // 2, 1)]
+    hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
     offer(BY_HAND, hand_made)
+    tried = len(study.trials)
+    if not any(trial.score for trial in study.trials):
+        last = study.trials[-1]
+        raise SearchFailed(f"none of {tried} baselines could be evaluated; the last: {last.reason}")
     if arc is not None:
-        offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - len(hand_made)) // 4)))
-    unshifted = guided - len(shifts)
-    while len(study.trials) < unshifted:
-        generation = range(len(study.trials), min(len(study.trials) + BATCH, unshifted))
-        if all(number in known for number in generation):  # no need to rank again what was chosen before
-            study.resume([known[number] for number in generation])
-            made += len(generation)
-            continue
-        asked = study.ask(len(generation))
-        if not asked:
+        offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - tried) // 4)))
+    hopeless = 0
+    while len(study.trials) < guided - len(shifts) and hopeless < HOPELESS:
+        first = len(study.trials)
+        if first in race.known and race.known[first].origin.split()[0] in LATE:
+            break  # here an earlier run ended its trials
+        generation = range(first, min(first + BATCH, guided - len(shifts)))
+        if not purse.lasts(before + race.calls, len(generation)):
             break
-        study.tell(evaluated(asked))
-    trials = study.trials
-    if not any(trial.score for trial in trials[: len(hand_made)]):
-        raise SearchFailed(f"none of {len(hand_made)} baselines could be evaluated; the last: {trials[-1].reason}")
-    best = min((t for t in trials if t.score), key=lambda t: t.score.value if t.score else np.inf).schedule
-    offer("shift", {f"{s.target} {s.window:.3g} {s.cutoff:.3g}": replace(best, shift=s) for s in shifts})
+        if all(number in race.known for number in generation):  # no need to rank again what was chosen before
+            trials = [race.known[number] for number in generation]
+            race([Proposal(t.number, t.schedule, t.origin) for t in trials], "search")
+            study.resume(trials)
+        else:
+            asked = study.ask(len(generation))
+            if not asked:
+                break
+            trials = race(asked, "search", best())
+            study.tell(trials)
+        hopeless = 0 if _hope(trials, best(), problem) else hopeless + 1
+    winner = best()
+    if shifts and winner is not None:
+        made = {f"{s.target} {s.window:.3g} {s.cutoff:.3g}": replace(winner.schedule, shift=s) for s in shifts}
+        offer("shift", made)
 
-    progress("fit", made, problem.budget)
-    nested = [nest.split(seed) for seed in seeds][: fits // 2]
-    polishes = polishing.count(problem) if fits > 2 else 0
-    most = fits - polishes - len(nested)
-    rows = refine(pool, space, refined, teaching.followed, trials, most, nested)
-    late = [*((s, "nested") for s in nested), *((s, "fit") for s in rows)]
-    fitted = evaluated([Proposal(len(trials) + i, *each) for i, each in enumerate(late)], "fit")
-    spent = len(rows) * refined.count * problem.nfe
+    progress("fit", race.made, problem.budget)
+    trials, begun = study.trials, len(study.trials)
+    starts = nested[: purse.fits // 2]
+    polishes = polishing.count(problem, purse.polish) if purse.in_time() else 0
+    most = purse.fits - polishes - len(starts)
+    rows = refine(pool, space, sets.followed, teaching.followed, trials, most, starts) if most > 0 else []
+    late = [*((s, "nested") for s in starts), *((s, "fit") for s in rows)]
+    fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")
+    spent = len(rows) * sets.followed.count * problem.nfe
     if polishes:
-        done = polishing.polished(pool, problem, fitted, refined, sets[VALIDATION], polishes, progress)
-        begun = len(trials) + len(fitted)
-        for i, (schedule, reason) in enumerate(done.outcomes):
-            proposal = Proposal(begun + i, schedule, "polish")
+        judge = joined(sets.validation)
+        done = polishing.polished(pool, problem, fitted, sets.followed, judge, polishes, purse.polish, progress)
+        for i, (schedule, reason) in enumerate(done.outcomes, begun + len(late)):
             if reason is None:
-                fitted += evaluated([proposal], "fit")
-            elif proposal.number not in known:
-                known[proposal.number] = Trial(proposal.number, schedule, None, "polish", reason=reason)
-                made += 1
-                record(known[proposal.number])
+                fitted += race([Proposal(i, schedule, "polish")], "fit")
+            else:
+                race.add_failed(Trial(i, schedule, None, "polish", reason=reason))
         spent += done.calls
     progress("fit", problem.budget, problem.budget)
     progress("confirm", 0, 1)
-    last = confirm(problem, trials, fitted, hand_made, pool, sets, nested)
+    word = confirm(problem, trials, fitted, hand_made, pool, sets, teaching.metrics, nested)
     progress("confirm", 1, 1)
-    per_trial, evaluations = problem.noises * problem.nfe, len(trials) + len(fitted)
     return Result(
         problem=problem,
-        schedule=last.schedule,
-        score=last.score,
-        baseline_name=last.baseline_name,
-        baseline_schedule=last.baseline_schedule,
-        baseline=last.baseline,
-        ratio=last.ratio,
-        ratio_low=last.ratio_low,
-        ratio_high=last.ratio_high,
+        **{name: value for name, value in word._asdict().items() if name != "calls"},
         teacher_error=teaching.error,
-        calls=teaching.calls + (0 if arc is None else arc.calls) + evaluations * per_trial + spent + last.calls,
-        evaluations=evaluations,
+        calls=before + race.calls + spent + word.calls,
+        evaluations=len(trials) + len(fitted),
         seconds=time.monotonic() - began,
         passes=teaching.passes,
     )
 
 
-class Teaching(NamedTuple):
-    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost, how often a
-    call passes the network; and the mean variance over the numbers of a clean sample, 0 for samples of one number."""
-
-    followed: Trajectories
-    error: float
-    calls: int
-    passes: int
-    variance: float
-
-
-def teach(pool: Pool, sets: Mapping[str, Sequence[NoiseSet]], followed: NoiseSet, progress: Progress) -> Teaching:
-    """Have the teacher's ends made for every noise, and estimate their error by halving its calls on the first set.
-
-    The whole trajectories of the noises ``followed`` are kept.
-    """
-    first = sets[SEARCH][0]
-    paths = pool.submit(evaluate.follow, followed)
-    halved = pool.submit(evaluate.teach, first, teacher.CALLS // 2)
-    futures = [pool.submit(evaluate.teach, chunk, teacher.CALLS) for chunks in sets.values() for chunk in chunks]
-    for i, _ in enumerate(as_completed(futures)):
-        progress("teacher", i + 1, len(futures))
-    if not np.all(np.isfinite(futures[0].result())):
-        raise SearchFailed(f"the model's own samples after {teacher.CALLS} calls are not finite: check its weights")
-    error = endpoint.score(endpoint.squared_errors(halved.result(), futures[0].result()), 0).value
-    noises = sum(chunk.count for chunks in sets.values() for chunk in chunks)
-    calls = noises * teacher.CALLS + first.count * (teacher.CALLS // 2) + followed.count * (teacher.CALLS + 1)
-    clean = torch.from_numpy(futures[0].result())
-    passes = pool.submit(evaluate.count_passes).result()
-    return Teaching(paths.result(), error, calls, passes, pixel_variance(clean) if clean[0].numel() > 1 else 0.0)
-
-
-def _trial(proposal: Proposal, future: Future[np.ndarray], calls: int) -> Trial:
-    """The trial of a finished evaluation; one that could not be made, or that diverged, has no score but a reason."""
-    score, reason = None, None
-    try:
-        errors = future.result()
-        if np.all(np.isfinite(errors)):
-            score = endpoint.score(errors, calls)
-        else:
-            reason = f"diverged on {int((~np.isfinite(errors)).sum())} of {len(errors)} noises"
-    except WorkerLost as error:
-        reason = str(error)
-    return Trial(
-        proposal.number,
-        proposal.schedule,
-        score,
-        proposal.origin,
-        proposal.predicted,
-        proposal.predicted_std,
-        reason,
-    )
+def _hope(trials: Sequence[Trial], best: Trial | None, problem: Problem) -> bool:
+    """Whether a forecast of the generation reached down to the improvement that is asked for, or none is."""
+    share = problem.limits.improvement
+    if share is None or best is None or best.score is None or best.score.value <= 0:
+        return True
+    wanted = np.log(best.score.value) + np.log1p(-share) if share < 1 else -np.inf
+    forecasts = [(t.predicted, t.predicted_std or 0.0) for t in trials if t.predicted is not None]
+    return not forecasts or min(mean - SURE * std for mean, std in forecasts) < wanted

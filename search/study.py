@@ -11,24 +11,22 @@ import optuna
 from optuna.trial import TrialState, create_trial
 
 from fewstep.errors import UnknownName
-from fewstep.problem import Rank, Trial
+from fewstep.problem import SAMPLERS, Rank, Trial
 from search.evolution import Evolution
 from search.guided import Exhausted, Guided, Proposal
 from search.samplers import OPTUNA, OptunaSampler, ProposingSampler
 from search.space import Space
 
-__all__ = ["SAMPLERS", "Proposal", "Study"]
+__all__ = ["Proposal", "Study"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-SAMPLERS = ("guided", "evolution", *OPTUNA)
 
 
 class Study:
     """Ask and tell for one problem. Trials are numbered from 0; those added by hand come first.
 
-    ``sampler`` is one of `SAMPLERS`; only "guided" asks ``rank`` and works in generations of ``batch``. Raises
-    `UnknownName`.
+    ``sampler`` is one of `fewstep.problem.SAMPLERS`; only "guided" asks ``rank`` and works in generations of ``batch``.
+    Raises `UnknownName`.
     """
 
     def __init__(self, space: Space, rank: Rank, batch: int, seed: int, sampler: str = "guided") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput
+from fewstep.limits import Limits
 from fewstep.problem import Problem, Result, Score
 from fewstep.schedule import Schedule
 
@@ -21,6 +22,8 @@ __all__ = [
     "load_score",
     "readable",
 ]
+
+SCORES = ("score", "baseline", "second", "second_baseline")  # of a result; the last two may be missing
 
 
 def dump(value: Any) -> str:
@@ -66,8 +69,8 @@ def load_score(text: str | None) -> Score | None:
 def dump_result(result: Result) -> str:
     """The result, with both schedules and their tableaus."""
     fields = {name: getattr(result, name) for name in Result.__dataclass_fields__}
-    for name in ("problem", "score", "baseline"):
-        fields[name] = asdict(fields[name])
+    for name in ("problem", *SCORES):
+        fields[name] = None if fields[name] is None else asdict(fields[name])
     for name in ("schedule", "baseline_schedule"):
         fields[name] = fields[name].to_dict()
     return dump(fields)
@@ -76,9 +79,10 @@ def dump_result(result: Result) -> str:
 def load_result(text: str) -> Result:
     """Inverse of `dump_result`."""
     fields = json.loads(text)
-    fields["problem"] = Problem(**fields["problem"])
-    for name in ("score", "baseline"):
-        fields[name] = Score(**fields[name])
+    problem = fields["problem"]
+    fields["problem"] = Problem(**(problem | {"limits": Limits(**problem.get("limits", {}))}))
+    for name in SCORES:
+        fields[name] = None if fields.get(name) is None else Score(**fields[name])
     for name in ("schedule", "baseline_schedule"):
         fields[name] = Schedule.from_dict(fields[name])
     return Result(**fields)

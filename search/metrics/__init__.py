@@ -10,6 +10,7 @@
 """
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.measure import METRICS
 from search.metrics.base import Cost, Metric, cost
 from search.metrics.endpoint import Endpoint
 from search.metrics.features import Features, pixels
@@ -18,9 +19,7 @@ from search.metrics.kernel import KernelDistance, polynomial
 from search.metrics.reference import Reference
 from search.metrics.wasserstein import SlicedWasserstein
 
-__all__ = ["NAMES", "Cost", "Metric", "cost", "named"]
-
-NAMES = ("endpoint", "frechet", "kid", "cmmd", "wasserstein")
+__all__ = ["Cost", "Metric", "cost", "named"]
 
 
 def named(name: str, reference: Reference | None = None, features: Features = pixels) -> Metric:
@@ -31,8 +30,8 @@ def named(name: str, reference: Reference | None = None, features: Features = pi
     >>> named("endpoint").paired
     True
     """
-    if name not in NAMES:
-        raise UnknownName("metric", name, NAMES)
+    if name not in METRICS:
+        raise UnknownName("metric", name, METRICS)
     if name == "endpoint":
         return Endpoint()
     if reference is None:

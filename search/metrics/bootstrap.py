@@ -8,9 +8,10 @@ import numpy as np
 
 from fewstep.errors import InvalidInput
 from fewstep.problem import Score
+from search.metrics import endpoint
 from search.metrics.base import Metric
 
-__all__ = ["difference_interval", "ratio_interval", "resample", "score"]
+__all__ = ["difference_interval", "interval", "ratio_interval", "resample", "score"]
 
 RESAMPLES = 200  # for a standard error, which this many give to 5 %
 PAIRED = 2000  # for the ends of a 95 % interval
@@ -32,17 +33,27 @@ def score(metric: Metric, rows: np.ndarray, calls: int, seed: int = 0, times: in
 
     Raises `InvalidInput` where the metric cannot use the rows: too few, or not finite.
     """
+    if isinstance(metric, endpoint.Endpoint):
+        return endpoint.score(rows[:, 0], calls)  # whose standard error is known in closed form
     value = float(metric.values(rows, np.ones((1, len(rows)), dtype=int))[0])
     spread = float(metric.values(rows, resample(len(rows), times, seed)).std(ddof=1)) if len(rows) > 1 else 0.0
     return Score(value, spread, len(rows), calls)
 
 
+def interval(metric: Metric, rows: np.ndarray, seed: int, times: int = PAIRED) -> tuple[float, float]:
+    """95 % interval of the value of rows (n, F)."""
+    return _ends(metric.values(rows, resample(len(rows), times, seed)))
+
+
 def ratio_interval(
-    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int = PAIRED
+    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int = PAIRED, least: float = 0.0
 ) -> tuple[float, float]:
-    """Paired 95 % interval of value/baseline, both on the same noises; for metrics that cannot be negative or zero."""
+    """Paired 95 % interval of value/baseline, both on the same noises; values below ``least`` count as that.
+
+    Metrics that can be negative or zero want a positive ``least``.
+    """
     first, second = _both(metric, rows, baseline, seed, times)
-    return _ends(first / second)
+    return _ends(np.maximum(first, least) / np.maximum(second, least))
 
 
 def difference_interval(

@@ -11,10 +11,9 @@ import torch
 
 from fewstep.errors import InvalidInput
 from fewstep.problem import Score
-from search.metrics import bootstrap
 from search.metrics.base import checked
 
-__all__ = ["Endpoint", "ratio_interval", "score", "squared_errors"]
+__all__ = ["Endpoint", "score", "squared_errors"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,3 @@ def score(errors: np.ndarray, calls: int) -> Score:
     value = float(np.sqrt(mean))
     spread = float(errors.std(ddof=1) / np.sqrt(len(errors))) if len(errors) > 1 else 0.0
     return Score(value, spread / (2 * value) if value > 0 else 0.0, len(errors), calls)
-
-
-def ratio_interval(errors: np.ndarray, baseline: np.ndarray, seed: int) -> tuple[float, float]:
-    """Paired bootstrap 95 % interval of √(mean e / mean e_baseline), both (n,) on the same noises."""
-    return bootstrap.ratio_interval(Endpoint(), errors[:, None], baseline[:, None], seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from fewstep.errors import FewstepError
@@ -22,8 +23,11 @@ class Pool(Protocol):
 
     ``submit(function, *arguments)`` runs ``function(evaluator, *arguments)`` in a free slot. The future carries the
     result, the function's own exception, or `WorkerLost` where the slot died on every attempt. Results never depend on
-    the number of slots.
+    the number of slots. ``metrics`` is the folder with the operator's features and references, if any.
     """
+
+    @property
+    def metrics(self) -> Path | None: ...
 
     def submit(
         self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs
@@ -35,6 +39,11 @@ class InlinePool:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
+
+    @property
+    def metrics(self) -> Path | None:
+        """The evaluator's own folder."""
+        return self._evaluator.metrics
 
     def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``function(evaluator, *args)`` now; its outcome lies in the future."""

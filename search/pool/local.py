@@ -73,13 +73,21 @@ class LocalPool:
     """``devices`` names a torch device for each slot ("cpu" as often as wanted, "cuda:0", …).
 
     A CPU slot computes on one thread, whatever the number of slots, so that results are the same on any number of them.
-    ``timeout`` is in seconds for one task. Use as a context manager, or `close` it.
+    ``timeout`` is in seconds for one task, ``metrics`` the folder with the operator's features and references. Use as a
+    context manager, or `close` it.
     """
 
-    def __init__(self, devices: Sequence[str] = ("cpu",), cache: Path | None = None, timeout: float = 600.0) -> None:
+    def __init__(
+        self,
+        devices: Sequence[str] = ("cpu",),
+        cache: Path | None = None,
+        timeout: float = 600.0,
+        metrics: Path | None = None,
+    ) -> None:
         if not devices:
             raise InvalidInput("a pool wants at least one device, for instance ('cpu',)")
-        self._cache, self._timeout, self._closed = cache, timeout, False
+        self.cache, self.metrics = cache, metrics
+        self._timeout, self._closed = timeout, False
         self._slots = [_Slot(device) for device in devices]
         self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         for slot in self._slots:
@@ -135,9 +143,14 @@ class ModelPool:
     def __init__(self, pool: LocalPool, reference: ModelReference) -> None:
         self._pool, self._reference = pool, reference
 
+    @property
+    def metrics(self) -> Path | None:
+        """The folder with the operator's features and references."""
+        return self._pool.metrics
+
     def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``function(evaluator, *args)`` in a free slot; see `search.pool.base.Pool`."""
-        return self._pool.run(_work, self._reference, self._pool._cache, function, args, kwargs)
+        return self._pool.run(_work, self._reference, self._pool.cache, self.metrics, function, args, kwargs)
 
 
 _device = "cpu"
@@ -151,16 +164,17 @@ def _start(device: str) -> None:
 
 
 @lru_cache(maxsize=MODELS_HELD)
-def _evaluator(reference: ModelReference, cache: Path | None) -> Evaluator:
+def _evaluator(reference: ModelReference, cache: Path | None, metrics: Path | None) -> Evaluator:
     denoiser, shape = reference.open(_device)
-    return Evaluator(denoiser, shape, reference.digest, cache, _device)
+    return Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics)
 
 
 def _work(
     reference: ModelReference,
     cache: Path | None,
+    metrics: Path | None,
     function: Callable[..., T],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> T:
-    return function(_evaluator(reference, cache), *args, **kwargs)
+    return function(_evaluator(reference, cache, metrics), *args, **kwargs)

@@ -5,7 +5,9 @@ import math
 import pytest
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.problem import MAX_BUDGET, MAX_NFE, METRICS, Problem, Score
+from fewstep.limits import Limits
+from fewstep.measure import METRICS, Measure
+from fewstep.problem import MAX_BUDGET, MAX_NFE, Problem, Score
 
 
 def test_a_problem_is_a_value() -> None:
@@ -32,12 +34,54 @@ def test_limits_are_allowed(metric: str) -> None:
         ({"nfe": 8, "budget": 0}, InvalidInput, "budget is a whole number from 1 to 100000, got 0"),
         ({"nfe": 8, "seed": -1}, InvalidInput, "seed is a whole number from 0 to 2147483647, got -1"),
         ({"nfe": 8, "metric": "fid"}, UnknownName, "unknown metric 'fid'; known: endpoint"),
+        ({"nfe": 8, "report": "endpoint"}, InvalidInput, "report another metric beside it"),
+        ({"nfe": 8, "sampler": "luck"}, UnknownName, "unknown sampler 'luck'; known: guided"),
+        (
+            {"nfe": 8, "sampler": "random", "limits": Limits(improvement=0.1)},
+            InvalidInput,
+            "which only 'guided' makes: 'random' has none",
+        ),
     ],
 )
 def test_a_bad_problem_is_refused(fields: dict, error: type[InvalidInput], message: str) -> None:
     """Each field says its range and what it was given."""
     with pytest.raises(error, match=message):
         Problem("m", **fields)
+
+
+def test_a_metric_is_completed() -> None:
+    """Features and reference that are left out are named, so that equal metrics are equal texts; and a distribution
+    metric has the endpoint error reported beside it."""
+    problem = Problem("m", 8, "frechet:digits")
+    assert (problem.metric, problem.report) == ("frechet:digits:teacher", "endpoint")
+    assert problem == Problem("m", 8, "frechet:digits:teacher", report="endpoint")
+    assert [measure.paired for measure in problem.measures] == [False, True]
+    assert Problem("m", 8).measures == (Measure(),)
+
+
+@pytest.mark.parametrize("text", ["frechet:", "frechet:a:b:c", "frechet:../x", "endpoint:pixels", "frechet:a b", "", 3])
+def test_a_text_that_is_no_metric_is_refused(text: str) -> None:
+    """Names lead nowhere, and none is left open."""
+    with pytest.raises(InvalidInput):
+        Measure.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"calls": 0}, "calls is a whole number from 1 to 1000000000000, got 0"),
+        ({"calls": True}, "got True"),
+        ({"failures": -1}, "failures is a whole number from 0"),
+        ({"seconds": 0}, "seconds is above 0 and at most 1e\\+09, got 0"),
+        ({"seconds": math.nan}, "seconds is a finite number, got nan"),
+        ({"improvement": 1.5}, "improvement is above 0 and at most 1, got 1.5"),
+        ({"improvement": "0.1"}, "got '0.1'"),
+    ],
+)
+def test_a_bad_limit_is_refused(fields: dict, message: str) -> None:
+    """Each limit says its range and what it was given."""
+    with pytest.raises(InvalidInput, match=message):
+        Limits(**fields)
 
 
 @pytest.mark.parametrize(("value", "standard_error"), [(math.nan, 0.0), (0.1, math.inf)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.metrics import endpoint
+from search.metrics import bootstrap, endpoint
 
 
 def test_score_by_hand() -> None:
@@ -23,11 +23,13 @@ def test_ratio_interval_is_paired_and_covers_the_truth_as_often_as_it_says() -> 
     """Pairs with a constant ratio leave no width; of 100 intervals from unrelated pairs 88 to 100 cover the truth."""
     rng = np.random.default_rng(0)
     baseline = rng.exponential(size=300)
-    assert endpoint.ratio_interval(0.25 * baseline, baseline, seed=0) == pytest.approx((0.5, 0.5))
+    metric = endpoint.Endpoint()
+    pair = 0.25 * baseline[:, None], baseline[:, None]
+    assert bootstrap.ratio_interval(metric, *pair, seed=0) == pytest.approx((0.5, 0.5))
     covered = 0
     for seed in range(100):
         errors, reference = 0.25 * rng.exponential(size=300), rng.exponential(size=300)
-        low, high = endpoint.ratio_interval(errors, reference, seed)
+        low, high = bootstrap.ratio_interval(metric, errors[:, None], reference[:, None], seed)
         covered += low < 0.5 < high
     assert 88 <= covered <= 100
 

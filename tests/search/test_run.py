@@ -107,7 +107,7 @@ def test_no_call_is_spent_on_noises_of_another_role(blobs: models.GaussianMixtur
 
     class Watching(InlinePool):
         def submit(self, function, *args, **kwargs):  # type: ignore[no-untyped-def]
-            if function is evaluate.measure:
+            if function is evaluate.observe:
                 asked.append((args[0].role, phases[-1]))
             return super().submit(function, *args, **kwargs)
 

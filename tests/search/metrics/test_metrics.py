@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.measure import METRICS
 from search import metrics
 from search.metrics import bootstrap
 from search.metrics.base import Metric
@@ -15,7 +16,7 @@ KNOWN = RNG.normal(size=(300, 4))
 ONCE = np.ones((1, 200), dtype=int)
 
 
-@pytest.fixture(params=metrics.NAMES)
+@pytest.fixture(params=METRICS)
 def metric(request: pytest.FixtureRequest) -> Metric:
     """Each metric in turn, on pixels of four numbers."""
     return metrics.named(request.param, from_rows(KNOWN))

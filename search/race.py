@@ -1,0 +1,182 @@
+"""Trials, measured in pieces: one that loses to the best on the first piece is given up, and costs no more than that.
+
+On the first noises a proposal races against the best trial so far. Where it is worse and the difference is no chance
+(`loses`), its score is estimated from that piece,
+
+    value = v_first(proposal) · v_all(best)/v_first(best),
+
+a ratio estimator: what makes the first noises easier or harder than all is the same for both, nearly.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from fewstep.errors import SearchFailed
+from fewstep.problem import Problem, Score, Trial
+from search import evaluate
+from search.guided import Proposal
+from search.metrics.base import Metric
+from search.metrics.bootstrap import difference_interval, score
+from search.noises import NoiseSet
+from search.pool.base import Pool, WorkerLost
+
+__all__ = ["Race", "best_of", "loses"]
+
+LEVEL = 0.05  # of the test: so often a proposal that is as good as the best is given up
+RESAMPLES = 400
+
+Told = Callable[[str, int, int], None]
+
+
+def loses(metric: Metric, rows: np.ndarray, best: np.ndarray) -> bool:
+    """Whether rows (n, F) are worse than the best's on the same noises, and not by chance.
+
+    Wilcoxon's signed-rank test on paired errors, whose heavy tails it does not mind; for the other metrics the paired
+    bootstrap interval of the difference.
+    """
+    once = np.ones((1, len(rows)))
+    if not metric.values(rows, once)[0] > metric.values(best, once)[0]:
+        return False
+    if metric.paired:
+        return bool(wilcoxon(rows[:, 0], best[:, 0], alternative="greater").pvalue < LEVEL)
+    return difference_interval(metric, rows, best, seed=0, times=RESAMPLES)[0] > 0
+
+
+def best_of(trials: Sequence[Trial], noises: int) -> Trial | None:
+    """The best trial that was measured on all noises, of equals the first."""
+    whole = [t for t in trials if t.score is not None and t.score.noises == noises]
+    return min(whole, key=lambda t: (t.score.value if t.score else np.inf, t.number), default=None)
+
+
+class _Rival(NamedTuple):
+    """The trial to race against: its score on all noises, its rows and its value on the first piece."""
+
+    score: Score
+    rows: np.ndarray
+    first: float
+
+
+class Race:
+    """Measures proposals on the noises ``pieces`` by ``metric``; ``known`` are the trials there are, by number.
+
+    ``record`` is called once for every new trial, ``told`` with (phase, trials so far, budget) after it.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        problem: Problem,
+        pieces: Sequence[NoiseSet],
+        metric: Metric,
+        record: Callable[[Trial], None],
+        recorded: Sequence[Trial],
+        told: Told,
+    ) -> None:
+        self._pool, self._problem, self._pieces, self._metric = pool, problem, pieces, metric
+        self._record, self._told = record, told
+        self.known = {trial.number: trial for trial in recorded}
+        self.made = self.calls = self.failures = 0
+        self._firsts: dict[int, np.ndarray] = {}  # rows on the first piece, by number
+
+    def __call__(self, wanted: Sequence[Proposal], phase: str, rival: Trial | None = None) -> list[Trial]:
+        """The trials of the proposals, in order: from the record where they are there, else measured now.
+
+        With ``rival`` they race against that trial. Raises `SearchFailed` where more fail than the problem allows.
+        """
+        missing = [p for p in wanted if p.number not in self.known]
+        against = self._rival(rival) if missing and len(self._pieces) > 1 else None
+        running = {self._submit(p, 0): (p, list[np.ndarray]()) for p in missing}
+        try:
+            for proposal in wanted:
+                if proposal.number in self.known:
+                    self._count(self.known[proposal.number])
+            while running:
+                done = wait(running, return_when=FIRST_COMPLETED).done
+                for future in sorted(done, key=lambda each: running[each][0].number):
+                    proposal, rows = running.pop(future)
+                    trial = self._finished(proposal, rows, future, against)
+                    if trial is None:
+                        running[self._submit(proposal, len(rows))] = proposal, rows
+                    else:
+                        self._keep(trial, phase)
+        finally:
+            for future in running:
+                future.cancel()
+        trials = [self.known[p.number] for p in wanted]
+        best = best_of([t for t in (*trials, rival) if t is not None], self._problem.noises)
+        self._firsts = {n: rows for n, rows in self._firsts.items() if best is not None and n == best.number}
+        return trials
+
+    def add_failed(self, trial: Trial) -> None:
+        """Record a trial that could not be made, and cost nothing here."""
+        if trial.number not in self.known:
+            self.known[trial.number] = trial
+            self._record(trial)
+        self.made += 1
+
+    def _submit(self, proposal: Proposal, piece: int) -> Future[list[np.ndarray]]:
+        noises, measure = self._pieces[piece], self._problem.measure
+        return self._pool.submit(evaluate.observe, noises, proposal.schedule, [measure])
+
+    def _rival(self, trial: Trial | None) -> _Rival | None:
+        if trial is None or trial.score is None:
+            return None
+        if trial.number not in self._firsts:  # after a restart its rows are gone, and are measured again
+            made = self._submit(Proposal(trial.number, trial.schedule, trial.origin), 0).result()
+            self._firsts[trial.number] = made[0]
+        rows = self._firsts[trial.number]
+        return _Rival(trial.score, rows, float(self._metric.values(rows, np.ones((1, len(rows))))[0]))
+
+    def _finished(
+        self, proposal: Proposal, rows: list[np.ndarray], future: Future[list[np.ndarray]], against: _Rival | None
+    ) -> Trial | None:
+        """The trial, or None where the next piece is wanted; ``rows`` takes what the last one gave."""
+        try:
+            rows.extend(future.result())
+        except WorkerLost as error:
+            return self._trial(proposal, None, str(error))
+        together = np.concatenate(rows)
+        finite = np.isfinite(together).all(axis=1)
+        if len(rows) < len(self._pieces):
+            self._firsts[proposal.number] = rows[0]
+            if not finite.all() or against is None or not loses(self._metric, together, against.rows):
+                return None
+            found = score(self._metric, together, len(together) * self._problem.nfe)
+            return self._trial(proposal, _estimated(found, against))
+        if not finite.all():
+            return self._trial(proposal, None, f"diverged on {int((~finite).sum())} of {len(finite)} noises")
+        return self._trial(proposal, score(self._metric, together, len(together) * self._problem.nfe))
+
+    def _trial(self, proposal: Proposal, found: Score | None, reason: str | None = None) -> Trial:
+        number, schedule, origin, predicted, std = proposal
+        return Trial(number, schedule, found, origin, predicted, std, reason)
+
+    def _keep(self, trial: Trial, phase: str) -> None:
+        self.known[trial.number] = trial
+        self._record(trial)
+        self._count(trial)
+        self._told(phase, self.made, self._problem.budget)
+
+    def _count(self, trial: Trial) -> None:
+        self.made += 1
+        self.calls += trial.score.calls if trial.score else self._problem.noises * self._problem.nfe
+        if trial.score is None:
+            self.failures += 1
+            most = self._problem.limits.failures
+            if most is not None and self.failures > most:
+                raise SearchFailed(
+                    f"{self.failures} of {self.made} trials failed, and {most} may; the last one: {trial.reason}"
+                )
+
+
+def _estimated(found: Score, against: _Rival) -> Score:
+    """The score on all noises of what was measured on the first piece."""
+    if min(found.value, against.first, against.score.value) > 0:
+        factor = against.score.value / against.first
+        return Score(found.value * factor, found.standard_error * factor, found.noises, found.calls)
+    moved = found.value + against.score.value - against.first  # unbiased distances may be below zero
+    return Score(moved, found.standard_error, found.noises, found.calls)

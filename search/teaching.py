@@ -1,0 +1,113 @@
+"""The first phase of a search: the teacher takes every noise to its end, and some of them are followed on the way.
+
+| role | noises | what for |
+|---|---|---|
+| search | n, in two pieces | trials: the first piece says whether the second is worth its calls |
+| search, followed | 2 n, of which the first n are those | replay, fit, polish |
+| validation | 2 n | the choice among finalists, whether a polish paid |
+| held-out | 4 n | what is published |
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from fewstep.errors import SearchFailed
+from fewstep.problem import Problem
+from fewstep.timeshift import pixel_variance
+from fewstep.trajectory import Trajectories
+from search import evaluate, teacher
+from search.metrics import endpoint, spaces
+from search.metrics.base import Metric
+from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet, joined
+from search.pool.base import Pool
+
+__all__ = ["FEWEST", "FOLLOWED", "Sets", "Teaching", "cost", "teach"]
+
+CHUNK = 128  # noises of one task
+FOLLOWED, CHOOSING, FINAL = 2, 2, 4  # sizes of the sets, in units of the problem's noises
+SHARE, FEWEST = 4, 8  # the first piece is a quarter, where that is enough to tell anything
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The noises of a search, by role, in pieces of one task each."""
+
+    search: tuple[NoiseSet, ...]
+    followed: NoiseSet
+    validation: tuple[NoiseSet, ...]
+    held_out: tuple[NoiseSet, ...]
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Sets":
+        """Those of a problem.
+
+        >>> [piece.count for piece in Sets.of(Problem("a", 8)).search]
+        [32, 96]
+        """
+        n, chunk = problem.noises, max(CHUNK, problem.noises)
+        few = n // SHARE if n // SHARE >= FEWEST else 0
+        search = NoiseSet(problem.seed, SEARCH, n).split(few, n - few)
+        validation = NoiseSet(problem.seed, VALIDATION, CHOOSING * n).split(n // 2, CHOOSING * n - n // 2)
+        held_out = NoiseSet(problem.seed, HELD_OUT, FINAL * n).chunks(chunk)
+        return cls(search, NoiseSet(problem.seed, SEARCH, FOLLOWED * n), validation, tuple(held_out))
+
+
+class Teaching(NamedTuple):
+    """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost, how often a
+    call passes the network; the mean variance over the numbers of a clean sample, 0 for samples of one number; the
+    metrics of the problem, what it lowers first."""
+
+    followed: Trajectories
+    error: float
+    calls: int
+    passes: int
+    variance: float
+    metrics: list[Metric]
+
+
+def cost(sets: Sets) -> int:
+    """Sample-calls of `teach`."""
+    ended = joined(sets.validation).count + joined(sets.held_out).count
+    halved = joined(sets.search).count
+    return ended * teacher.CALLS + sets.followed.count * (teacher.CALLS + 1) + halved * (teacher.CALLS // 2)
+
+
+def teach(pool: Pool, problem: Problem, sets: Sets, progress: Callable[[str, int, int], None]) -> Teaching:
+    """Have the teacher's ends made for every noise, and estimate their error by halving its calls on the search's."""
+    paths = pool.submit(evaluate.follow, sets.followed, sets.search)
+    choosing = pool.submit(evaluate.teach, joined(sets.validation), teacher.CALLS, sets.validation)
+    finals = [pool.submit(evaluate.teach, chunk, teacher.CALLS) for chunk in sets.held_out]
+    halves = [pool.submit(evaluate.teach, piece, teacher.CALLS // 2) for piece in sets.search]
+    waited: list[Future[Any]] = [choosing, *finals, *halves, paths]
+    for i, _ in enumerate(as_completed(waited)):
+        progress("teacher", i + 1, len(waited))
+    clean = choosing.result()
+    if not np.all(np.isfinite(clean)):
+        raise SearchFailed(f"the model's own samples after {teacher.CALLS} calls are not finite: check its weights")
+    followed = paths.result()
+    ends = [pool.submit(evaluate.teach, piece, teacher.CALLS).result() for piece in sets.search]  # made already
+    errors = [endpoint.squared_errors(half.result(), end) for half, end in zip(halves, ends, strict=True)]
+    return Teaching(
+        followed,
+        endpoint.score(np.concatenate(errors), 0).value,
+        cost(sets),
+        pool.submit(evaluate.count_passes).result(),
+        pixel_variance(torch.from_numpy(clean)) if clean[0].size > 1 else 0.0,
+        _metrics(pool, problem, [sets.followed, joined(sets.validation), *sets.held_out]),
+    )
+
+
+def _metrics(pool: Pool, problem: Problem, taught: Sequence[NoiseSet]) -> list[Metric]:
+    """The problem's metrics; where they compare with the teacher, with its samples of all noises."""
+    made = []
+    for measure in problem.measures:
+        rows = None
+        if measure.reference == "teacher":
+            rows = np.concatenate([pool.submit(evaluate.reference_rows, each, measure).result() for each in taught])
+        made.append(spaces.judging(measure, rows, pool.metrics))
+    return made
