@@ -95,9 +95,8 @@ class Problem:
 class Score:
     """A measured error, lower is better: ``value`` ± ``standard_error`` over ``noises`` start noises.
 
-    ``calls`` counts the network sample-calls spent on it. A trial that was given up has fewer noises than its problem:
-    its value is then that on its noises, times what the best trial's is on all over what it is on these. Raises
-    `InvalidInput` where a number is not finite.
+    ``calls`` counts the network sample-calls spent on it. A trial that was given up has fewer noises than its problem,
+    and cannot be the best one. Raises `InvalidInput` where a number is not finite.
 
     >>> Score(0.1, 0.01, noises=128, calls=1024).value
     0.1

@@ -16,7 +16,7 @@ from fewstep import Schedule
 from fewstep.problem import Problem, Score, Trial
 from search import evaluate
 from search.baselines import BY_HAND
-from search.metrics.base import Metric
+from search.metrics.base import Metric, value
 from search.metrics.bootstrap import interval, ratio_interval, score
 from search.noises import NoiseSet, joined
 from search.pool.base import Pool
@@ -135,7 +135,7 @@ def _held(
 
 
 def _value(metric: Metric, rows: np.ndarray) -> float:
-    return float(metric.values(rows, np.ones((1, len(rows))))[0]) if np.isfinite(rows).all() else np.inf
+    return value(metric, rows) if np.isfinite(rows).all() else np.inf
 
 
 def _loses(metric: Metric, rows: np.ndarray, best: np.ndarray) -> bool:

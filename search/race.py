@@ -1,16 +1,13 @@
 """Trials, measured in pieces: one that loses to the best on the first piece is given up, and costs no more than that.
 
-On the first noises a proposal races against the best trial so far. Where it is worse and the difference is no chance
-(`loses`), its score is estimated from that piece,
-
-    value = v_first(proposal) · v_all(best)/v_first(best),
-
-a ratio estimator: what makes the first noises easier or harder than all is the same for both, nearly.
+On the first noises a proposal races against the best trial so far. Where it is worse there and the difference is no
+chance (`loses`), its score is that of the first noises. To correct it by the best's own scores on first and all noises
+was tried, as a factor and as a difference: a good trial's error is that of its few worst noises, which are or are not
+among the first, so the correction adds more error than it takes away.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -19,7 +16,7 @@ from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Score, Trial
 from search import evaluate
 from search.guided import Proposal
-from search.metrics.base import Metric
+from search.metrics.base import Metric, value
 from search.metrics.bootstrap import difference_interval, score
 from search.noises import NoiseSet
 from search.pool.base import Pool, WorkerLost
@@ -38,8 +35,7 @@ def loses(metric: Metric, rows: np.ndarray, best: np.ndarray) -> bool:
     Wilcoxon's signed-rank test on paired errors, whose heavy tails it does not mind; for the other metrics the paired
     bootstrap interval of the difference.
     """
-    once = np.ones((1, len(rows)))
-    if not metric.values(rows, once)[0] > metric.values(best, once)[0]:
+    if not value(metric, rows) > value(metric, best):
         return False
     if metric.paired:
         return bool(wilcoxon(rows[:, 0], best[:, 0], alternative="greater").pvalue < LEVEL)
@@ -50,14 +46,6 @@ def best_of(trials: Sequence[Trial], noises: int) -> Trial | None:
     """The best trial that was measured on all noises, of equals the first."""
     whole = [t for t in trials if t.score is not None and t.score.noises == noises]
     return min(whole, key=lambda t: (t.score.value if t.score else np.inf, t.number), default=None)
-
-
-class _Rival(NamedTuple):
-    """The trial to race against: its score on all noises, its rows and its value on the first piece."""
-
-    score: Score
-    rows: np.ndarray
-    first: float
 
 
 class Race:
@@ -122,17 +110,17 @@ class Race:
         noises, measure = self._pieces[piece], self._problem.measure
         return self._pool.submit(evaluate.observe, noises, proposal.schedule, [measure])
 
-    def _rival(self, trial: Trial | None) -> _Rival | None:
+    def _rival(self, trial: Trial | None) -> np.ndarray | None:
+        """The rows of the trial to race against on the first piece."""
         if trial is None or trial.score is None:
             return None
         if trial.number not in self._firsts:  # after a restart its rows are gone, and are measured again
             made = self._submit(Proposal(trial.number, trial.schedule, trial.origin), 0).result()
             self._firsts[trial.number] = made[0]
-        rows = self._firsts[trial.number]
-        return _Rival(trial.score, rows, float(self._metric.values(rows, np.ones((1, len(rows))))[0]))
+        return self._firsts[trial.number]
 
     def _finished(
-        self, proposal: Proposal, rows: list[np.ndarray], future: Future[list[np.ndarray]], against: _Rival | None
+        self, proposal: Proposal, rows: list[np.ndarray], future: Future[list[np.ndarray]], against: np.ndarray | None
     ) -> Trial | None:
         """The trial, or None where the next piece is wanted; ``rows`` takes what the last one gave."""
         try:
@@ -143,10 +131,9 @@ class Race:
         finite = np.isfinite(together).all(axis=1)
         if len(rows) < len(self._pieces):
             self._firsts[proposal.number] = rows[0]
-            if not finite.all() or against is None or not loses(self._metric, together, against.rows):
+            if not finite.all() or against is None or not loses(self._metric, together, against):
                 return None
-            found = score(self._metric, together, len(together) * self._problem.nfe)
-            return self._trial(proposal, _estimated(found, against))
+            return self._trial(proposal, score(self._metric, together, len(together) * self._problem.nfe))
         if not finite.all():
             return self._trial(proposal, None, f"diverged on {int((~finite).sum())} of {len(finite)} noises")
         return self._trial(proposal, score(self._metric, together, len(together) * self._problem.nfe))
@@ -171,12 +158,3 @@ class Race:
                 raise SearchFailed(
                     f"{self.failures} of {self.made} trials failed, and {most} may; the last one: {trial.reason}"
                 )
-
-
-def _estimated(found: Score, against: _Rival) -> Score:
-    """The score on all noises of what was measured on the first piece."""
-    if min(found.value, against.first, against.score.value) > 0:
-        factor = against.score.value / against.first
-        return Score(found.value * factor, found.standard_error * factor, found.noises, found.calls)
-    moved = found.value + against.score.value - against.first  # unbiased distances may be below zero
-    return Score(moved, found.standard_error, found.noises, found.calls)

@@ -137,7 +137,7 @@ def run(
     trials, begun = study.trials, len(study.trials)
     starts = nested[: purse.fits // 2]
     polishes = polishing.count(problem, purse.polish) if purse.in_time() else 0
-    most = purse.fits - polishes - len(starts)
+    most = purse.fits - polishes - len(starts) if purse.in_time() else 0
     rows = refine(pool, space, sets.followed, teaching.followed, trials, most, starts) if most > 0 else []
     late = [*((s, "nested") for s in starts), *((s, "fit") for s in rows)]
     fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")

@@ -87,7 +87,8 @@ class Jobs:
                 return
             row.evaluations += 1
             best = load_score(row.best)
-            if trial.score is not None and (best is None or trial.score.value < best.value):
+            whole = trial.score is not None and trial.score.noises >= row.noises  # else it lost its race
+            if trial.score is not None and whole and (best is None or trial.score.value < best.value):
                 best, row.best = trial.score, dump_score(trial.score)
             data = {
                 "number": trial.number,

@@ -19,7 +19,7 @@ import torch
 from fewstep.errors import InvalidInput
 from search import teacher
 
-__all__ = ["Cost", "Metric", "checked", "cost"]
+__all__ = ["Cost", "Metric", "checked", "cost", "value"]
 
 LIMIT = 1e50  # of any entry; the third powers of products of larger ones overflow
 
@@ -60,6 +60,11 @@ def cost(metric: Metric, noises: int, nfe: int) -> Cost:
     Cost(once=12288, each=640)
     """
     return Cost(noises * teacher.CALLS if metric.paired else 0, noises * nfe)
+
+
+def value(metric: Metric, rows: np.ndarray) -> float:
+    """The value of rows (n, F), each taken once; raises `InvalidInput` as the metric does."""
+    return float(metric.values(rows, np.ones((1, len(rows)), dtype=int))[0])
 
 
 def checked(rows: np.ndarray, fewest: int = 1, width: int | None = None) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from fewstep.errors import InvalidInput
 from fewstep.problem import Score
 from search.metrics import endpoint
-from search.metrics.base import Metric
+from search.metrics.base import Metric, value
 
 __all__ = ["difference_interval", "interval", "ratio_interval", "resample", "score"]
 
@@ -35,9 +35,8 @@ def score(metric: Metric, rows: np.ndarray, calls: int, seed: int = 0, times: in
     """
     if isinstance(metric, endpoint.Endpoint):
         return endpoint.score(rows[:, 0], calls)  # whose standard error is known in closed form
-    value = float(metric.values(rows, np.ones((1, len(rows)), dtype=int))[0])
     spread = float(metric.values(rows, resample(len(rows), times, seed)).std(ddof=1)) if len(rows) > 1 else 0.0
-    return Score(value, spread, len(rows), calls)
+    return Score(value(metric, rows), spread, len(rows), calls)
 
 
 def interval(metric: Metric, rows: np.ndarray, seed: int, times: int = PAIRED) -> tuple[float, float]:

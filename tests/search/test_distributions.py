@@ -1,0 +1,91 @@
+"""Searches by a distribution metric: what is lowered, what is chosen by it, what is reported beside it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fewstep
+from fewstep import models
+from fewstep.errors import InvalidInput, UnknownName
+from fewstep.measure import Measure
+from fewstep.problem import Problem, Trial
+from search import teacher
+from search.evaluate import Evaluator
+from search.metrics import named, spaces
+from search.metrics.base import value
+from search.metrics.reference import from_rows
+from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from search.pool.base import InlinePool
+from search.ranking import by_replay
+from search.run import run
+
+
+@pytest.mark.parametrize("metric", ["frechet", "kid", "cmmd", "wasserstein"])
+def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models.GaussianMixture, metric: str) -> None:
+    """The published score is that metric's on held-out noises against the teacher's samples, no worse than the best
+    hand-made solver's; the endpoint error of both is reported beside it."""
+    problem = Problem("blobs", nfe=3, metric=metric, budget=40, noises=32)
+    trials: list[Trial] = []
+    result = run(problem, blobs.process, inline, by_replay, trials.append)
+    sets = [NoiseSet(0, role, count) for role, count in ((SEARCH, 64), (VALIDATION, 64), (HELD_OUT, 128))]
+    taught = [teacher.ends(blobs, noises.draw((4,))).numpy() for noises in sets]
+    judge = named(metric, from_rows(np.concatenate(taught).astype(float)))
+    noise = sets[2].draw((4,))
+    samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline_schedule)}
+    for schedule, score, second in (
+        (result.schedule, result.score, result.second),
+        (result.baseline_schedule, result.baseline, result.second_baseline),
+    ):
+        rows = samples[schedule].numpy().astype(float)
+        assert score.value == pytest.approx(value(judge, rows), rel=1e-3, abs=1e-5)
+        assert second is not None
+        assert second.value == pytest.approx(
+            float((samples[schedule] - torch.from_numpy(taught[2])).square().mean()) ** 0.5
+        )
+    assert result.low <= result.score.value <= result.high
+    assert result.score.value <= result.baseline.value + 2 * result.baseline.standard_error
+    assert {trial.origin.split()[0] for trial in trials} >= {"baseline", "fit"}
+
+
+def test_a_second_metric_is_reported(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """A search by the endpoint error measures another metric on what it publishes, and is the same search."""
+    plain, told = (
+        run(Problem("blobs", 3, budget=20, noises=16, report=report), blobs.process, inline, by_replay)
+        for report in (None, "frechet")
+    )
+    assert plain.second is None
+    assert told.second is not None
+    assert told.second.value >= 0
+    assert (told.schedule, told.score, told.calls) == (plain.schedule, plain.score, plain.calls)
+
+
+def test_digits_have_features_and_a_reference() -> None:
+    """The built-in classifier sees digits, and scikit-learn's digits are a reference of both kinds of features."""
+    noise = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert Evaluator(models.zoo.load("digits-mixture"), (1, 8, 8)).seen("digits", noise).shape == (4, 64)
+    for features in ("digits", "pixels"):
+        metric = spaces.judging(Measure("frechet", features, "digits"))
+        assert metric.values(np.zeros((4, 64)), np.ones((1, 4)))[0] > 0
+
+
+def test_the_operators_files_are_named_by_their_stems(tmp_path: Path) -> None:
+    """A folder's programs and weights are features, its .npz references; names that are not there are refused, and so
+    is a path."""
+    program = torch.export.export(
+        torch.nn.Flatten(), (torch.zeros(2, 1, 2),), dynamic_shapes={"input": {0: torch.export.Dim("B")}}
+    )
+    torch.export.save(program, tmp_path / "flat.pt2")
+    np.savez(tmp_path / "coco.npz", mu=np.zeros(2), sigma=np.eye(2))
+    assert spaces.feature_names(tmp_path) == ["pixels", "digits", "flat"]
+    assert spaces.reference_names(tmp_path) == ["teacher", "digits", "coco"]
+    assert spaces.features("flat", tmp_path)(torch.zeros(5, 1, 2)).shape == (5, 2)
+    metric = spaces.judging(Measure("frechet", "flat", "coco"), folder=tmp_path)
+    assert metric.values(np.zeros((4, 2)), np.ones((1, 4)))[0] == pytest.approx(2.0)
+    with pytest.raises(UnknownName, match="unknown features 'round'; known: pixels, digits, flat"):
+        spaces.features("round", tmp_path)
+    with pytest.raises(UnknownName, match="unknown reference 'imagenet'"):
+        spaces.judging(Measure("kid", "flat", "imagenet"), folder=tmp_path)
+    with pytest.raises(InvalidInput):
+        Measure("kid", f"../{tmp_path.name}/flat")

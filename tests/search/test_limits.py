@@ -1,0 +1,64 @@
+"""Limits: a search ends where it is told to, with what it has, and spends no more than it may."""
+
+from dataclasses import replace
+
+import pytest
+
+from fewstep import models
+from fewstep.errors import SearchFailed
+from fewstep.limits import Limits
+from fewstep.problem import Problem, Result, Trial
+from search.pool.base import InlinePool
+from search.ranking import by_replay
+from search.run import run
+
+PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
+
+
+def search(pool: InlinePool, blobs: models.GaussianMixture, limits: Limits) -> tuple[Result, list[Trial]]:
+    trials: list[Trial] = []
+    return run(replace(PROBLEM, limits=limits), blobs.process, pool, by_replay, record=trials.append), trials
+
+
+@pytest.mark.parametrize("share", [0.65, 0.8, 0.9, 1.0])
+def test_no_more_calls_are_spent_than_allowed(inline: InlinePool, blobs: models.GaussianMixture, share: float) -> None:
+    """Whatever the limit between the least that is possible and what the search would spend, it holds; and the more is
+    allowed, the more trials there are."""
+    free, all_trials = search(inline, blobs, Limits())
+    allowed = int(share * free.calls)
+    found, trials = search(inline, blobs, Limits(calls=allowed))
+    assert found.calls <= allowed
+    assert len(trials) <= len(all_trials)
+    assert found.ratio <= 1.0 or found.schedule == found.baseline_schedule
+
+
+def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """Before anything is spent, the search says what teacher and confirmation cost."""
+    with pytest.raises(SearchFailed, match=r"teacher and confirmation on 32 noises cost .* and 1,000 are allowed"):
+        search(inline, blobs, Limits(calls=1000))
+
+
+def test_when_time_is_up_the_search_confirms_what_it_has(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """No second generation, no fit, no polish: but a result."""
+    found, trials = search(inline, blobs, Limits(seconds=1e-6))
+    assert 1 <= len(trials) <= 8
+    assert {trial.origin.split()[0] for trial in trials} == {"baseline"}
+    assert found.evaluations == len(trials)
+
+
+def test_without_hope_of_the_wanted_improvement_trials_stop(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """An improvement that no forecast reaches ends the guided trials after two generations; fits still follow."""
+    _, modest = search(inline, blobs, Limits(improvement=0.001))
+    _, greedy = search(inline, blobs, Limits(improvement=0.999))
+    assert len(greedy) < len(modest)
+    assert any(trial.origin == "fit" for trial in greedy)
+
+
+def test_an_ended_search_taken_up_again_ends_alike(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """With its own trials at hand, a search that a limit ended early asks for nothing new."""
+    limits = Limits(improvement=0.999)
+    found, trials = search(inline, blobs, limits)
+    new: list[Trial] = []
+    again = run(replace(PROBLEM, limits=limits), blobs.process, inline, by_replay, new.append, recorded=trials)
+    assert not new
+    assert replace(again, seconds=0.0) == replace(found, seconds=0.0)
