@@ -3,7 +3,7 @@
 ``endpoint`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left out. The
 metric is one of `METRICS`. The endpoint error sees the samples themselves and compares with the teacher's ends, so it
 names neither features nor a reference. Features are "pixels", "digits" or a file of the operator's; references are
-"teacher" (the teacher's own samples), "digits" (scikit-learn's) or a file of the operator's.
+"teacher" (its samples of the same noises), "digits" (scikit-learn's) or a file of the operator's.
 """
 
 import re
@@ -62,9 +62,9 @@ class Measure:
         return cls(*parts)
 
     @property
-    def paired(self) -> bool:
-        """Whether a sample is compared with the teacher's from the same noise."""
-        return self.metric == "endpoint"
+    def taught(self) -> bool:
+        """Whether samples are compared with the teacher's from the same noises."""
+        return self.metric == "endpoint" or self.reference == "teacher"
 
     def __str__(self) -> str:
         return ":".join(part for part in (self.metric, self.features, self.reference) if part)

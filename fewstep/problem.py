@@ -69,7 +69,7 @@ class Problem:
         object.__setattr__(self, "metric", str(Measure.parse(self.metric)))
         if self.report is not None:
             object.__setattr__(self, "report", str(Measure.parse(self.report)))
-        elif not self.measure.paired:
+        elif self.metric != "endpoint":
             object.__setattr__(self, "report", "endpoint")
         if self.report == self.metric:
             raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")

@@ -18,6 +18,7 @@ from search import evaluate
 from search.baselines import BY_HAND
 from search.metrics.base import Metric, value
 from search.metrics.bootstrap import interval, ratio_interval, score
+from search.metrics.endpoint import Endpoint
 from search.noises import NoiseSet, joined
 from search.pool.base import Pool
 from search.race import loses
@@ -96,7 +97,7 @@ def confirm(
     winner = min(dict.fromkeys([winner, *nested]), key=lambda s: _value(metric, held[s][0]))
     count = joined(sets.held_out).count
     scores = {s: [score(m, r, count * problem.nfe) for m, r in zip(metrics, held[s], strict=True)] for s in held}
-    least = 0.0 if metric.paired else scores[baseline][0].standard_error
+    least = 0.0 if isinstance(metric, Endpoint) else scores[baseline][0].standard_error
     means = [max(scores[s][0].value, least) for s in (winner, baseline)]
     second, other = (scores[s][1] if len(metrics) > 1 else None for s in (winner, baseline))
     low, high = interval(metric, held[winner][0], problem.seed)

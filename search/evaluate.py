@@ -27,7 +27,7 @@ from search.metrics import endpoint, spaces
 from search.metrics.features import Features, rows_of
 from search.noises import NoiseSet
 
-__all__ = ["Evaluator", "count_passes", "follow", "measure", "observe", "reference_rows", "teach"]
+__all__ = ["Evaluator", "count_passes", "follow", "measure", "observe", "teach"]
 
 
 @dataclass
@@ -53,12 +53,24 @@ class Evaluator:
     def __post_init__(self) -> None:
         self._limit = Limit(self.batch or default_batch(self.shape))
         self._seen: dict[str, Features] = {}
+        self._taught: dict[tuple[str, NoiseSet], np.ndarray] = {}  # features of the teacher's ends
 
     def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
         """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i, modulo
         their number."""
         chosen = range(noises.count) if picks is None else picks
         return Chunked(self.denoiser, [noises.first + i for i in chosen], self._limit)
+
+    def rows(self, measure: Measure, noises: NoiseSet, samples: torch.Tensor, ends: torch.Tensor) -> np.ndarray:
+        """What a measure keeps of samples (n, ...) of the noises, with the teacher's ``ends``; see its metric."""
+        if measure.metric == "endpoint":
+            return endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())[:, None]
+        own, key = self.seen(measure.features, samples), (measure.features, noises)
+        if not measure.taught:
+            return own
+        if key not in self._taught:
+            self._taught[key] = self.seen(measure.features, ends)
+        return np.hstack([own, self._taught[key]])
 
     def seen(self, name: str, samples: torch.Tensor) -> np.ndarray:
         """The features (n, F) of that name of samples (n, ...); they are loaded once."""
@@ -133,17 +145,7 @@ def observe(
     """
     noise, ends = evaluator.taught(noises, teacher.CALLS)
     samples = fewstep.sample(evaluator.under(noises), schedule, noise)
-    return [
-        endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())[:, None]
-        if each.paired
-        else evaluator.seen(each.features, samples)
-        for each in measures
-    ]
-
-
-def reference_rows(evaluator: Evaluator, noises: NoiseSet, measure: Measure) -> np.ndarray:
-    """The features (n, F) of the teacher's own samples, for a measure that compares with these."""
-    return evaluator.seen(measure.features, evaluator.taught(noises, teacher.CALLS)[1])
+    return [evaluator.rows(each, noises, samples, ends) for each in measures]
 
 
 def count_passes(evaluator: Evaluator) -> int:

@@ -17,14 +17,16 @@ from fewstep.problem import Problem, Score, Trial
 from search import evaluate
 from search.guided import Proposal
 from search.metrics.base import Metric, value
-from search.metrics.bootstrap import difference_interval, score
+from search.metrics.bootstrap import difference_error, score
+from search.metrics.endpoint import Endpoint
 from search.noises import NoiseSet
 from search.pool.base import Pool, WorkerLost
 
 __all__ = ["Race", "best_of", "loses"]
 
 LEVEL = 0.05  # of the test: so often a proposal that is as good as the best is given up
-RESAMPLES = 400
+SURE = 1.645  # standard errors: its one-sided point of the normal law
+RESAMPLES = 50  # for the standard error of a trial, whose score is not published
 
 Told = Callable[[str, int, int], None]
 
@@ -33,13 +35,13 @@ def loses(metric: Metric, rows: np.ndarray, best: np.ndarray) -> bool:
     """Whether rows (n, F) are worse than the best's on the same noises, and not by chance.
 
     Wilcoxon's signed-rank test on paired errors, whose heavy tails it does not mind; for the other metrics the paired
-    bootstrap interval of the difference.
+    difference beside its standard error.
     """
     if not value(metric, rows) > value(metric, best):
         return False
-    if metric.paired:
+    if isinstance(metric, Endpoint):
         return bool(wilcoxon(rows[:, 0], best[:, 0], alternative="greater").pvalue < LEVEL)
-    return difference_interval(metric, rows, best, seed=0, times=RESAMPLES)[0] > 0
+    return value(metric, rows) - value(metric, best) > SURE * difference_error(metric, rows, best)
 
 
 def best_of(trials: Sequence[Trial], noises: int) -> Trial | None:
@@ -133,10 +135,13 @@ class Race:
             self._firsts[proposal.number] = rows[0]
             if not finite.all() or against is None or not loses(self._metric, together, against):
                 return None
-            return self._trial(proposal, score(self._metric, together, len(together) * self._problem.nfe))
+            return self._trial(proposal, self._score(together))
         if not finite.all():
             return self._trial(proposal, None, f"diverged on {int((~finite).sum())} of {len(finite)} noises")
-        return self._trial(proposal, score(self._metric, together, len(together) * self._problem.nfe))
+        return self._trial(proposal, self._score(together))
+
+    def _score(self, rows: np.ndarray) -> Score:
+        return score(self._metric, rows, len(rows) * self._problem.nfe, times=RESAMPLES)
 
     def _trial(self, proposal: Proposal, found: Score | None, reason: str | None = None) -> Trial:
         number, schedule, origin, predicted, std = proposal

@@ -8,7 +8,7 @@
 | held-out | 4 n | what is published |
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -98,16 +98,5 @@ def teach(pool: Pool, problem: Problem, sets: Sets, progress: Callable[[str, int
         cost(sets),
         pool.submit(evaluate.count_passes).result(),
         pixel_variance(torch.from_numpy(clean)) if clean[0].size > 1 else 0.0,
-        _metrics(pool, problem, [sets.followed, joined(sets.validation), *sets.held_out]),
+        [spaces.judging(measure, pool.metrics) for measure in problem.measures],
     )
-
-
-def _metrics(pool: Pool, problem: Problem, taught: Sequence[NoiseSet]) -> list[Metric]:
-    """The problem's metrics; where they compare with the teacher, with its samples of all noises."""
-    made = []
-    for measure in problem.measures:
-        rows = None
-        if measure.reference == "teacher":
-            rows = np.concatenate([pool.submit(evaluate.reference_rows, each, measure).result() for each in taught])
-        made.append(spaces.judging(measure, rows, pool.metrics))
-    return made

@@ -20,8 +20,10 @@ from fewstep.measure import Measure
 from fewstep.models import features as digits
 from search.metrics import inception, named
 from search.metrics.base import Metric
+from search.metrics.coupled import Coupled
+from search.metrics.endpoint import Endpoint
 from search.metrics.features import Features, pixels, program
-from search.metrics.reference import Reference, from_images, from_rows, read
+from search.metrics.reference import Reference, from_images, read
 
 __all__ = ["FEATURES", "REFERENCES", "features", "feature_names", "judging", "reference", "reference_names"]
 
@@ -75,16 +77,13 @@ def reference(measure: Measure, folder: Path | None = None) -> Reference:
     return read(path)
 
 
-def judging(measure: Measure, taught: np.ndarray | None = None, folder: Path | None = None) -> Metric:
-    """The metric of a measure, for rows that were observed elsewhere.
-
-    ``taught`` are the features (m, F) of the teacher's own samples; only a measure with the reference "teacher" wants
-    them.
-    """
-    if measure.paired:
-        return named(measure.metric)
-    known = from_rows(taught) if measure.reference == "teacher" and taught is not None else reference(measure, folder)
-    return named(measure.metric, known)
+def judging(measure: Measure, folder: Path | None = None) -> Metric:
+    """The metric of a measure, for rows that were observed elsewhere; raises as `reference` does."""
+    if measure.metric == "endpoint":
+        return Endpoint()
+    if measure.reference == "teacher":
+        return Coupled(measure.metric)
+    return named(measure.metric, reference(measure, folder))
 
 
 def _digits() -> np.ndarray:

@@ -17,7 +17,7 @@ from search.metrics.base import checked
 from search.metrics.features import Features, rows_of
 from search.metrics.reference import Reference
 
-__all__ = ["SlicedWasserstein", "directions"]
+__all__ = ["SlicedWasserstein", "directions", "sorted_distance"]
 
 
 def directions(width: int, count: int, seed: int) -> np.ndarray:
@@ -51,7 +51,7 @@ class SlicedWasserstein:
         """d (B,) of rows (n, F) taken ``counts`` (B, n) times, whole numbers; raises `InvalidInput` for bad rows."""
         seen, known = self._prepared
         projected = checked(rows, width=len(seen)) @ seen  # (n, U)
-        return np.array([_distance(np.sort(np.repeat(projected, row, axis=0), axis=0), known) for row in counts])
+        return np.array([sorted_distance(np.sort(np.repeat(projected, row, axis=0), axis=0), known) for row in counts])
 
     @cached_property
     def _prepared(self) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +61,7 @@ class SlicedWasserstein:
         return seen, np.sort(known @ seen, axis=0)
 
 
-def _distance(first: np.ndarray, second: np.ndarray) -> float:
+def sorted_distance(first: np.ndarray, second: np.ndarray) -> float:
     """d of sorted projections (n, U) and (m, U): both are constant between the joint steps i/n and j/m."""
     n, m = len(first), len(second)
     steps = np.unique(np.concatenate([np.arange(n + 1) * m, np.arange(m + 1) * n]))  # in units of 1/(n m)

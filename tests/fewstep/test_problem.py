@@ -55,7 +55,12 @@ def test_a_metric_is_completed() -> None:
     problem = Problem("m", 8, "frechet:digits")
     assert (problem.metric, problem.report) == ("frechet:digits:teacher", "endpoint")
     assert problem == Problem("m", 8, "frechet:digits:teacher", report="endpoint")
-    assert [measure.paired for measure in problem.measures] == [False, True]
+    assert [measure.metric for measure in problem.measures] == ["frechet", "endpoint"]
+    assert [Problem("m", 8, text).measure.taught for text in ("endpoint", "kid", "kid:pixels:coco")] == [
+        True,
+        True,
+        False,
+    ]
     assert Problem("m", 8).measures == (Measure(),)
 
 

@@ -13,10 +13,10 @@ from fewstep.measure import Measure
 from fewstep.problem import Problem, Trial
 from search import teacher
 from search.evaluate import Evaluator
-from search.metrics import named, spaces
+from search.metrics import spaces
 from search.metrics.base import value
-from search.metrics.reference import from_rows
-from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from search.metrics.coupled import Coupled
+from search.noises import HELD_OUT, NoiseSet
 from search.pool.base import InlinePool
 from search.ranking import by_replay
 from search.run import run
@@ -29,21 +29,17 @@ def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models
     problem = Problem("blobs", nfe=3, metric=metric, budget=40, noises=32)
     trials: list[Trial] = []
     result = run(problem, blobs.process, inline, by_replay, trials.append)
-    sets = [NoiseSet(0, role, count) for role, count in ((SEARCH, 64), (VALIDATION, 64), (HELD_OUT, 128))]
-    taught = [teacher.ends(blobs, noises.draw((4,))).numpy() for noises in sets]
-    judge = named(metric, from_rows(np.concatenate(taught).astype(float)))
-    noise = sets[2].draw((4,))
+    noise = NoiseSet(0, HELD_OUT, 128).draw((4,))
+    taught, judge = teacher.ends(blobs, noise), Coupled(metric)
     samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline_schedule)}
     for schedule, score, second in (
         (result.schedule, result.score, result.second),
         (result.baseline_schedule, result.baseline, result.second_baseline),
     ):
-        rows = samples[schedule].numpy().astype(float)
+        rows = judge.observe(samples[schedule], taught)
         assert score.value == pytest.approx(value(judge, rows), rel=1e-3, abs=1e-5)
         assert second is not None
-        assert second.value == pytest.approx(
-            float((samples[schedule] - torch.from_numpy(taught[2])).square().mean()) ** 0.5
-        )
+        assert second.value == pytest.approx(float((samples[schedule] - taught).square().mean()) ** 0.5)
     assert result.low <= result.score.value <= result.high
     assert result.score.value <= result.baseline.value + 2 * result.baseline.standard_error
     assert {trial.origin.split()[0] for trial in trials} >= {"baseline", "fit"}
