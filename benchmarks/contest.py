@@ -17,7 +17,8 @@ import predictor
 from fewstep import models, solvers
 from fewstep.errors import InvalidInput
 from fewstep.grids import suitable
-from fewstep.problem import Prediction, Problem, Rank, Trial
+from fewstep.measure import Measure
+from fewstep.problem import Prediction, Problem, Rank
 from fewstep.trajectory import Trajectories
 from search import evaluate, teacher
 from search.evaluate import Evaluator
@@ -30,7 +31,7 @@ from search.space import Space
 from search.study import Proposal, Study
 from search.teaching import Sets
 
-__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "hand_made"]
+__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "hand_made", "taught"]
 
 METRICS = ("endpoint", "frechet:digits:teacher")
 STARTS = ("ddim", "dpmpp-2m", "dpmpp-3m", "unipc-2-bh2")  # on every grid
@@ -114,18 +115,27 @@ def _followed(model: str, seed: int) -> Trajectories:
     return evaluate.follow(_evaluator(model), NoiseSet(seed, SEARCH, FOLLOWED))
 
 
+def taught(metric: str, method: str, noises: int) -> int:
+    """Sample-calls of the teacher: ends of the noises where the metric wants them, trajectories where they are replayed.
+
+    >>> taught("endpoint", "random", 1) == teacher.CALLS
+    True
+    """
+    ends = noises * teacher.CALLS if Measure.parse(metric).taught else 0
+    return ends + (FOLLOWED * (teacher.CALLS + 1) if METHODS[method].rank is not None else 0)
+
+
 def contest(cell: Cell, told: Callable[[int, int], None] = lambda done, total: None) -> list[dict[str, Any]]:
-    """The curve of one search: evaluations and calls so far, and the best trial's own and held-out scores."""
+    """The curve of one search: evaluations and their calls so far, and the best trial's own and held-out scores."""
     method, evaluator = METHODS[cell.method], _evaluator(cell.model)
     pool, process = InlinePool(evaluator), evaluator.denoiser.process
     problem = Problem(
         cell.model, cell.nfe, cell.metric, method.evaluations, cell.seed, cell.noises, None, method.sampler
     )
     metric, space, pieces = spaces.judging(problem.measure), Space(process, cell.nfe), Sets.of(problem).search
-    calls = cell.noises * teacher.CALLS if problem.measure.taught else 0
     rank: Rank = _at_random(_followed(cell.model, cell.seed), cell.seed)
     if method.rank is not None:
-        rank, calls = method.rank(_followed(cell.model, cell.seed), cell.seed), calls + FOLLOWED * (teacher.CALLS + 1)
+        rank = method.rank(_followed(cell.model, cell.seed), cell.seed)
     study = Study(space, rank, BATCH, cell.seed, method.sampler)
     race = Race(
         pool,
@@ -148,7 +158,7 @@ def contest(cell: Cell, told: Callable[[int, int], None] = lambda done, total: N
         curve.append(
             {
                 "evaluations": len(study.trials),
-                "calls": calls + race.calls,
+                "calls": race.calls,
                 "own": best.score.value,
                 "held_out": value(metric, rows),
             }
@@ -166,5 +176,5 @@ def contest(cell: Cell, told: Callable[[int, int], None] = lambda done, total: N
         mark()
     if not curve:
         raise InvalidInput(f"{cell.name}: not one trial could be measured")
-    last = curve[-1] | {"evaluations": len(study.trials), "calls": calls + race.calls}
+    last = curve[-1] | {"evaluations": len(study.trials), "calls": race.calls}
     return [*curve, last]

@@ -1,7 +1,7 @@
 """The predictor-guided search against others in the same space: error by network calls spent, over eight seeds.
 
-``python -m benchmarks.search [--model NAME]… [--nfe N]… [--metric TEXT]… [--method NAME]… [--seed N]… [--quick]`` runs the
-searches that are missing (`benchmarks.contest`), each kept as a file under ``--parts``, and writes ``search.json``,
+``python -m benchmarks.search [--model NAME]… [--nfe N]… [--metric TEXT]… [--method NAME]… [--seed N]… [--quick]`` runs
+the searches that are missing (`benchmarks.contest`), each kept as a file under ``--parts``, and writes ``search.json``,
 ``search.md`` and ``search.png`` from all that are there: so the whole can be made piece by piece, and by several
 processes. Medians over seeds; bands hold the middle half of them.
 """
@@ -18,7 +18,7 @@ import typer
 from matplotlib import pyplot
 from rich.console import Console
 
-from benchmarks.contest import METHODS, METRICS, Cell, contest
+from benchmarks.contest import METHODS, METRICS, Cell, contest, taught
 
 NOISES = {"digits-mixture": 128, "digits-unet": 48}  # of a trial
 NFES = (5, 8)
@@ -37,12 +37,12 @@ def at(curve: Curve, calls: float, which: str = "held_out") -> float:
 
 
 def first(curve: Curve, wanted: float, which: str) -> float:
-    """What was spent (``which``: evaluations or calls) when the held-out score came down to ``wanted``; else infinite."""
+    """What was spent (``which``: evaluations or calls) until the held-out score came down to ``wanted``, if ever."""
     return next((float(point[which]) for point in curve if point["held_out"] <= wanted), np.inf)
 
 
 def rows(curves: dict[str, dict[int, Curve]]) -> list[dict[str, Any]]:
-    """One row for each method of a model, number of calls and metric; where they are there, beside TPE and evolution."""
+    """One row for each method of a model, number of calls and metric, beside TPE and evolution where they are there."""
     made = []
     for method, seeds in curves.items():
         ends = [curve[-1] for curve in seeds.values()]
@@ -103,8 +103,8 @@ def draw(cells: dict[Key, dict[str, dict[int, Curve]]], path: Path) -> None:
 def table(cells: dict[Key, dict[str, dict[int, Curve]]]) -> str:
     """Everything as Markdown."""
     lines = [
-        "| model | calls | metric | method | seeds | evaluations | network calls | after 100 evaluations | at the end (middle half) "
-        "| evaluations to TPE's end | share of evolution's calls to its end |",
+        "| model | calls | metric | method | seeds | evaluations | network calls | after 100 evaluations "
+        "| at the end (middle half) | evaluations to TPE's end | share of evolution's calls to its end |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (model, nfe, metric), curves in sorted(cells.items()):
@@ -125,7 +125,9 @@ def load(parts: Path) -> dict[Key, dict[str, dict[int, Curve]]]:
     found: dict[Key, dict[str, dict[int, Curve]]] = defaultdict(lambda: defaultdict(dict))
     made = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
     for part in sorted(made, key=lambda part: list(METHODS).index(part["method"])):
-        found[part["model"], part["nfe"], part["metric"]][part["method"]][part["seed"]] = part["curve"]
+        before = taught(part["metric"], part["method"], part["noises"])
+        curve = [point | {"calls": point["calls"] + before} for point in part["curve"]]
+        found[part["model"], part["nfe"], part["metric"]][part["method"]][part["seed"]] = curve
     return found
 
 
