@@ -116,7 +116,7 @@ def _followed(model: str, seed: int) -> Trajectories:
 
 
 def taught(metric: str, method: str, noises: int) -> int:
-    """Sample-calls of the teacher: ends of the noises where the metric wants them, trajectories where they are replayed.
+    """Sample-calls of the teacher: ends of the noises where the metric wants them, trajectories where it replays them.
 
     >>> taught("endpoint", "random", 1) == teacher.CALLS
     True

@@ -2,9 +2,16 @@
 
 Two schedules measured on the same noises are compared in pairs: every resample takes the same noises for both, so that
 what is hard for both cancels. Resamples differ in their noises only; the reference of a distribution metric is kept.
+
+Intervals are BCa (Efron 1987): percentiles of the resamples, moved by their bias and by how the value's spread changes
+with the value. Errors have heavy tails, and plain percentiles then hold too seldom: 85 % of 95 % intervals of the
+endpoint error on 512 noises held the error on 16 384 (digits-mixture, 10 calls), and 88 % of these.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from scipy.stats import norm
 
 from fewstep.errors import InvalidInput
 from fewstep.problem import Score
@@ -16,6 +23,8 @@ __all__ = ["difference_error", "difference_interval", "interval", "ratio_interva
 RESAMPLES = 200  # for a standard error, which this many give to 5 %
 PAIRED = 2000  # for the ends of a 95 % interval
 LEVEL = 0.95
+MOST_LEFT_OUT = 2048  # noises that are left out one by one; with more the value is nearly normal
+TINY, SMALLEST = 1e-300, 0.1
 
 
 def resample(noises: int, times: int, seed: int) -> np.ndarray:
@@ -41,7 +50,7 @@ def score(metric: Metric, rows: np.ndarray, calls: int, seed: int = 0, times: in
 
 def interval(metric: Metric, rows: np.ndarray, seed: int, times: int = PAIRED) -> tuple[float, float]:
     """95 % interval of the value of rows (n, F)."""
-    return _ends(metric.values(rows, resample(len(rows), times, seed)))
+    return _interval(lambda counts: metric.values(rows, counts), len(rows), seed, times)
 
 
 def ratio_interval(
@@ -51,16 +60,24 @@ def ratio_interval(
 
     Metrics that can be negative or zero want a positive ``least``.
     """
-    first, second = _both(metric, rows, baseline, seed, times)
-    return _ends(np.maximum(first, least) / np.maximum(second, least))
+    _want_pairs(rows, baseline)
+
+    def ratios(counts: np.ndarray) -> np.ndarray:
+        top, bottom = (np.maximum(metric.values(each, counts), least) for each in (rows, baseline))
+        result: np.ndarray = top / bottom
+        return result
+
+    return _interval(ratios, len(rows), seed, times)
 
 
 def difference_interval(
     metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int = PAIRED
 ) -> tuple[float, float]:
     """Paired 95 % interval of value − baseline, both on the same noises; for any metric."""
-    first, second = _both(metric, rows, baseline, seed, times)
-    return _ends(first - second)
+    _want_pairs(rows, baseline)
+    return _interval(
+        lambda counts: metric.values(rows, counts) - metric.values(baseline, counts), len(rows), seed, times
+    )
 
 
 def difference_error(metric: Metric, rows: np.ndarray, baseline: np.ndarray) -> float:
@@ -73,15 +90,24 @@ def difference_error(metric: Metric, rows: np.ndarray, baseline: np.ndarray) -> 
     return float(np.sqrt((len(left) - 1) / len(left) * np.sum((left - left.mean()) ** 2)))
 
 
-def _both(
-    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _want_pairs(rows: np.ndarray, baseline: np.ndarray) -> None:
     if rows.shape != baseline.shape:
         raise InvalidInput(f"a paired comparison wants rows of the same noises, got {rows.shape} and {baseline.shape}")
-    counts = resample(len(rows), times, seed)
-    return metric.values(rows, counts), metric.values(baseline, counts)
 
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, (0.5 - LEVEL / 2, 0.5 + LEVEL / 2))
+def _interval(values: Callable[[np.ndarray], np.ndarray], noises: int, seed: int, times: int) -> tuple[float, float]:
+    """The BCa interval of what ``values`` (B,) makes of counts (B, noises)."""
+    drawn = values(resample(noises, times, seed))
+    point = float(values(np.ones((1, noises), dtype=int))[0])
+    if np.ptp(drawn) == 0:
+        return point, point
+    below = np.mean(drawn < point) + 0.5 * np.mean(drawn == point)
+    bias = norm.ppf(np.clip(below, 1 / times, 1 - 1 / times))
+    bent = 0.0
+    if 2 < noises <= MOST_LEFT_OUT:
+        left = values(1 - np.eye(noises, dtype=int))
+        slopes = left.mean() - left
+        bent = float((slopes**3).sum() / (6 * max((slopes**2).sum() ** 1.5, TINY)))
+    moved = bias + norm.ppf([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    low, high = np.quantile(drawn, norm.cdf(bias + moved / np.maximum(1 - bent * moved, SMALLEST)))
     return float(low), float(high)
