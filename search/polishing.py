@@ -1,6 +1,7 @@
 """The polish of a search: which schedules, how many iterations, and what is said where it cannot be or does not pay."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from fewstep import Schedule
@@ -39,7 +40,8 @@ def polished(
     most: int,
     progress: Callable[[str, int, int], None],
 ) -> Polishing:
-    """Polish the best ``most`` fitted schedules on ``noises``; the error on the ``judges`` says whether it paid."""
+    """Polish the best ``most`` fitted schedules, unshifted, on ``noises``; the error on the ``judges`` says whether it
+    paid."""
     best = sorted((t for t in fitted if t.score is not None), key=lambda t: t.score.value if t.score else 0.0)[:most]
     why = pool.submit(gradient.obstacle).result()
     calls = gradient.PROBE_CALLS
@@ -47,7 +49,8 @@ def polished(
         return Polishing([(trial.schedule, f"not polished: {why}") for trial in best], calls)
     iterations = _iterations(problem) // max(len(best), 1)
     judge = NoiseSet(problem.seed, judges[0].role, sum(chunk.count for chunk in judges))
-    tasks = [Task(trial.schedule, noises, judge, iterations, BATCH, seed=problem.seed) for trial in best]
+    starts = [replace(trial.schedule, shift=None) for trial in best]
+    tasks = [Task(start, noises, judge, iterations, BATCH, seed=problem.seed) for start in starts]
     try:
         done = polish(pool, tasks, lambda k, total: progress("polish", k, total))
     except WorkerLost as error:

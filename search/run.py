@@ -7,7 +7,6 @@ with the trials that were recorded: it asks for the same ones and evaluates only
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
 from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
-from search import evaluate, nest, polishing, proposals, teacher
+from search import evaluate, nest, polishing, teacher
 from search.arc import measured
 from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
@@ -39,7 +38,6 @@ SHARES = {SEARCH: 1, VALIDATION: 2, HELD_OUT: 4}  # sizes of the sets, in units 
 FOLLOWED = 2  # in the same units: search noises whose whole trajectories are stored, for replay and fit
 RANKED = 24  # of them, those on which the ranker replays candidates
 MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
-PER_SHIFT = 32  # trials of a budget for each time shift that is tried on the best schedule, at its end
 MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
 
 Progress = Callable[[str, int, int], None]
@@ -74,7 +72,7 @@ def run(
     refined = NoiseSet(problem.seed, SEARCH, FOLLOWED * problem.noises)
     teaching = teach(pool, sets, refined, progress)
     arc = measured(pool, problem.seed)
-    space = Space(process, problem.nfe, arc)
+    space = Space(process, problem.nfe, arc, teaching.variance or None)
     ranker = rank(teaching.followed.first(RANKED))
     study = Study(space, ranker, BATCH, problem.seed, sampler)
     known = {trial.number: trial for trial in recorded}
@@ -107,8 +105,6 @@ def run(
 
     fits = min(MOST_FITS, problem.budget // 4)
     guided = problem.budget - fits
-    shifts = proposals.shifts(process, problem.nfe, teaching.variance) if teaching.variance else []
-    shifts = shifts[: problem.budget // PER_SHIFT]
     hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
     if len(hand_made) > guided // 2:  # at most half of the trials, those that physics alone forecasts to be the best
         order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")[: max(guided // 2, 1)]
@@ -116,9 +112,8 @@ def run(
     offer(BY_HAND, hand_made)
     if arc is not None:
         offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - len(hand_made)) // 4)))
-    unshifted = guided - len(shifts)
-    while len(study.trials) < unshifted:
-        generation = range(len(study.trials), min(len(study.trials) + BATCH, unshifted))
+    while len(study.trials) < guided:
+        generation = range(len(study.trials), min(len(study.trials) + BATCH, guided))
         if all(number in known for number in generation):  # no need to rank again what was chosen before
             study.resume([known[number] for number in generation])
             made += len(generation)
@@ -130,8 +125,6 @@ def run(
     trials = study.trials
     if not any(trial.score for trial in trials[: len(hand_made)]):
         raise SearchFailed(f"none of {len(hand_made)} baselines could be evaluated; the last: {trials[-1].reason}")
-    best = min((t for t in trials if t.score), key=lambda t: t.score.value if t.score else np.inf).schedule
-    offer("shift", {f"{s.target} {s.window:.3g} {s.cutoff:.3g}": replace(best, shift=s) for s in shifts})
 
     progress("fit", made, problem.budget)
     nested = [nest.split(seed) for seed in seeds][: fits // 2]
