@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from fewstep import Schedule
+from fewstep.arc_length import ArcLength
 from fewstep.errors import SearchFailed, UnknownName
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
@@ -54,6 +55,7 @@ def run(
     progress: Progress = lambda phase, done, total: None,
     sampler: str = "guided",
     seeds: Sequence[Schedule] = (),
+    curve: Callable[[ArcLength], None] = lambda arc: None,
 ) -> Result:
     """Search and confirm; returns the `Result`.
 
@@ -61,8 +63,9 @@ def run(
     interrupted run of the same problem. ``progress`` gets (phase, done, total). ``sampler`` is what proposes, one of
     `search.study.SAMPLERS`; only "guided" uses the ranker for it. ``seeds`` are schedules of one call less, in practice
     the best known: with a call more they are fitted like the best trials, and what is published is no worse than any of
-    them. Raises `SearchFailed` where nothing could be evaluated and `UnknownName` for other samplers; an exception
-    raised by ``record`` or ``progress`` ends the run.
+    them. ``curve`` is called with the model's arc length, where it could be measured. Raises `SearchFailed` where
+    nothing could be evaluated and `UnknownName` for other samplers; an exception raised by ``record``, ``progress`` or
+    ``curve`` ends the run.
     """
     began = time.monotonic()
     if sampler not in SAMPLERS:  # before the teacher is paid for
@@ -72,6 +75,8 @@ def run(
     refined = NoiseSet(problem.seed, SEARCH, FOLLOWED * problem.noises)
     teaching = teach(pool, sets, refined, progress)
     arc = measured(pool, problem.seed)
+    if arc is not None:
+        curve(arc)
     space = Space(process, problem.nfe, arc, teaching.variance or None)
     ranker = rank(teaching.followed.first(RANKED))
     study = Study(space, ranker, BATCH, problem.seed, sampler)
