@@ -96,9 +96,11 @@ def test_proposals_put_their_times_where_the_scores_change(bent: ArcLength) -> N
 
 
 def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: models.GaussianMixture) -> None:
-    """Seeds on the arc come after the hand-made schedules and before everything else, once each."""
+    """Seeds on the arc come after the hand-made schedules and before everything else; the arc is told, once."""
     trials: list[Trial] = []
-    result = run(Problem("blobs", 3, budget=70, noises=16), blobs.process, inline, by_replay, record=trials.append)
+    told: list[ArcLength] = []
+    problem = Problem("blobs", 3, budget=70, noises=16)
+    result = run(problem, blobs.process, inline, by_replay, record=trials.append, curve=told.append)
     words = [trial.origin.split()[0] for trial in sorted(trials, key=lambda trial: trial.number)]
     last = len(words) - 1 - words[::-1].index("seed")
     assert words[words.index("seed") - 1] == "baseline"
@@ -106,3 +108,6 @@ def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: mode
     assert set(words[words.index("seed") : last]) <= {"seed"}
     assert len(trials) == 70
     assert result.evaluations == sum(trial.score is not None for trial in trials)
+    measured = arc.measured(inline, problem.seed)
+    assert measured is not None
+    assert [each.to_dict() for each in told] == [measured.to_dict()]
