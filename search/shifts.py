@@ -62,13 +62,13 @@ class ShiftGenes:
         """Whether the genes can say it."""
         if shift is None:
             return True
-        low, high = RANGES["window"]
+        low, high = (share * self._step for share in RANGES["window"])
         wanted = self.variance if shift.target == "calibrated" else None
         return (
             shift.mode == "network"
             and shift.target in self.targets
             and (wanted is None or math.isclose(shift.variance or 0.0, wanted, rel_tol=1e-6))
-            and low <= self._share(shift.window) <= high
+            and self._whole(low) <= shift.window <= high
             and self.process.t_min <= shift.cutoff <= self.process.t_max
         )
 
@@ -77,9 +77,7 @@ class ShiftGenes:
         half way between the last call that is shifted and what comes next, the window of whole table entries."""
         if shift is None:
             return None
-        window, last = shift.window, sum(time > shift.cutoff for time in times[:-1]) - 1
-        if self.process.knots:  # a window a rounding error short of a table entry is meant to reach it
-            window = 2.0 * math.floor(window / 2 + 1e-6)
+        window, last = self._whole(shift.window), sum(time > shift.cutoff for time in times[:-1]) - 1
         if not window or last < 1:  # the call at t_max is never shifted
             return None
         return replace(shift, window=window, cutoff=0.5 * (times[last] + times[last + 1]))
@@ -90,8 +88,9 @@ class ShiftGenes:
             return {}
         if shift is None:
             return dict(UNUSED)
-        cutoff = (shift.cutoff - self.process.t_min) / self._span
-        return {"shift": shift.target, "window": self._share(shift.window), "cutoff": cutoff}
+        low, high = RANGES["window"]
+        window = min(max(round(shift.window / self._step, DIGITS), low), high)  # of whole entries it may lie below
+        return {"shift": shift.target, "window": window, "cutoff": (shift.cutoff - self.process.t_min) / self._span}
 
     def decode(self, genes: dict[str, Any]) -> TimeShift | None:
         """Inverse of `encode`; further entries are passed over."""
@@ -122,15 +121,20 @@ class ShiftGenes:
 
     def _made(self, target: str, window: float, cutoff: float) -> TimeShift:
         return TimeShift(
-            round(window, DIGITS) * self._span / self.nfe,
+            round(window, DIGITS) * self._step,
             self.process.t_min + cutoff * self._span,
             target,
             variance=self.variance if target == "calibrated" else None,
         )
 
-    def _share(self, window: float) -> float:
-        return round(window * self.nfe / self._span, DIGITS)
+    def _whole(self, window: float) -> float:
+        """What is used of a window: on a table whole entries on either side, where a rounding error counts for none."""
+        return 2.0 * math.floor(window / 2 + 1e-6) if self.process.knots else window
 
     @property
     def _span(self) -> float:
         return float(self.process.t_max - self.process.t_min)
+
+    @property
+    def _step(self) -> float:
+        return self._span / self.nfe

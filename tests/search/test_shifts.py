@@ -96,6 +96,23 @@ def test_equal_schedules_are_equal_points() -> None:
     assert unused == {name: space.encode(even(space, shift(space, 1.4, 1.0)))[name] for name in unused}
 
 
+@pytest.mark.parametrize("nfe", [2, 7, 12, 20, 33, 50])
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.kind)
+def test_the_ends_of_the_ranges_are_points(law: processes.Process, nfe: int) -> None:
+    """The narrowest and the widest window are held, in range and given back, also where a table cuts them down to whole
+    entries; where nothing is left of one, there is no shift."""
+    space = Space(law, nfe, variance=0.5)
+    for window in RANGES["window"]:
+        schedule = even(space, shift(space, window, 0.0))
+        point = space.encode(schedule)
+        assert space.holds(schedule)
+        entries = 2 * nfe / (law.t_max - law.t_min) if law is TABLE else 1e-9
+        assert point["window"] == pytest.approx(window if schedule.shift else 0.5, abs=entries)
+        assert RANGES["window"][0] <= point["window"] <= RANGES["window"][1]
+        assert (schedule.shift is None) == (law is TABLE and nfe == 50 and window == RANGES["window"][0])
+        assert getattr(space.decode(point).shift, "window", None) == getattr(schedule.shift, "window", None)
+
+
 def test_which_shifts_there_are() -> None:
     """None without a variance or with one call; no "calibrated" where it tells no time or is the same as "paper"."""
     assert ShiftGenes(VP, 4).targets == ShiftGenes(VP, 1, 0.5).targets == ()
