@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from fewstep.arc_length import BLEND, ArcLength
+from fewstep.checks import number
 from fewstep.errors import InvalidInput
 
 __all__ = ["FORMAT", "VERSION", "MeasuredGrid"]
@@ -15,6 +17,8 @@ FORMAT, VERSION = "fewstep.grid", 1
 @dataclass(frozen=True, eq=False)
 class MeasuredGrid:
     """The ``times`` (nfe + 1,) of ``nfe`` calls, even in the blended length of the ``curve`` of a ``model``.
+
+    Raises `InvalidInput` where they do not fit.
 
     >>> import numpy as np
     >>> from fewstep import processes
@@ -30,8 +34,15 @@ class MeasuredGrid:
     curve: ArcLength
 
     def __post_init__(self) -> None:
-        if len(self.times) != self.nfe + 1 or any(a <= b for a, b in zip(self.times, self.times[1:], strict=False)):
-            raise InvalidInput(f"a grid of {self.nfe} calls has {self.nfe + 1} falling times, got {self.times}")
+        if type(self.nfe) is not int or not isinstance(self.times, tuple) or len(self.times) != self.nfe + 1:
+            raise InvalidInput(
+                f"a grid of nfe calls has nfe + 1 times, got nfe {self.nfe!r} and {str(self.times)[:80]}"
+            )
+        times = tuple(number(f"times[{i}]", time) for i, time in enumerate(self.times))
+        if any(after >= before for before, after in pairwise(times)):
+            raise InvalidInput(f"the times of a grid fall, got {str(times)[:80]}")
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "blend", number("blend", self.blend))
 
     @classmethod
     def of(cls, curve: ArcLength, model: str, nfe: int, blend: float = BLEND) -> Self:
@@ -63,4 +74,5 @@ class MeasuredGrid:
         if missing := {"model", "nfe", "blend", "times", "curve"} - data.keys():
             raise InvalidInput(f"the grid has no {', '.join(sorted(missing))}; it has {', '.join(map(str, data))}")
         curve = ArcLength.from_dict(data["curve"])
-        return cls(data["model"], data["nfe"], data["blend"], tuple(data["times"]), curve)
+        times = tuple(data["times"]) if isinstance(data["times"], list) else data["times"]
+        return cls(str(data["model"]), data["nfe"], data["blend"], times, curve)
