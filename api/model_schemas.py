@@ -1,4 +1,4 @@
-"""JSON shapes of models: where one may come from, and what the service knows of it."""
+"""JSON shapes of models: where one may come from, what the service knows of it, and its measured grid."""
 
 import reprlib
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 from api.schemas import In
 from storage.values import Model, ModelState
 
-__all__ = ["FolderIn", "HubIn", "ModelIn", "ModelOut", "ZooIn"]
+__all__ = ["FolderIn", "GridOut", "HubIn", "ModelIn", "ModelOut", "ZooIn"]
 
 
 class ZooIn(In):
@@ -79,3 +79,31 @@ class ModelOut(BaseModel):
     def of(cls, model: Model) -> Self:
         fields = asdict(model)
         return cls(**fields.pop("facts"), **{**fields, "shape": list(model.shape)})
+
+
+class CurveOut(BaseModel):
+    """The arc length in score cost, ``lengths`` over ``log_snrs``.
+
+    ``samples`` states were taken at each level, from "data" or from the model's own "flow"; ``calls`` are the network
+    sample-calls that it took.
+    """
+
+    process: dict[str, Any]
+    kind: str
+    log_snrs: list[float]
+    lengths: list[float]
+    samples: int
+    source: str
+    calls: int
+
+
+class GridOut(BaseModel):
+    """The ``times`` of ``nfe`` calls, nfe + 1 of them and falling, in units of the model's process."""
+
+    format: Literal["fewstep.grid"]
+    version: int
+    model: str
+    nfe: int
+    blend: float
+    times: list[float]
+    curve: CurveOut

@@ -97,6 +97,7 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
             recorded=store.trials(search.id),
             progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
             seeds=seeds(store, search),
+            curve=lambda arc: jobs.measured(claim, arc),
         )
         jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(store.trials(search.id))))
         told.info("search succeeded", ratio=round(result.ratio, 3), seconds=round(result.seconds, 1))

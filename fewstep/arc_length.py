@@ -110,7 +110,8 @@ class ArcLength:
         return place
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: process, kind, both columns of the curve, and how it was measured."""
+        """Plain JSON values: process, kind, both columns of the curve, and how it was measured; `from_dict` is the
+        inverse."""
         return {
             "process": processes.to_dict(self.process),
             "kind": self.kind,
@@ -120,6 +121,20 @@ class ArcLength:
             "source": self.source,
             "calls": self.calls,
         }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "ArcLength":
+        """The arc length that `to_dict` described; raises `InvalidInput`."""
+        known = list(cls.__dataclass_fields__)
+        if not isinstance(data, dict) or not set(known[:4]) <= set(data) <= set(known):
+            raise InvalidInput(
+                f"an arc length is an object with {', '.join(known[:4])} and optionally {', '.join(known[4:])}; got "
+                f"{str(data)[:80]}"
+            )
+        try:
+            return cls(**{**data, "process": processes.from_dict(data["process"])})
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"an arc length's columns are lists of numbers: {error}") from error
 
     def _blended(self, blend: float) -> np.ndarray:
         """The blended length (K+1,), from 0 to 1."""

@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from fewstep.arc_length import BLEND
 from fewstep.connection import Connection
 from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
+from fewstep.measured_grid import MeasuredGrid
 from fewstep.problem import Problem
 from fewstep.replies import Event, Model, Published, Search, to_events, to_model, to_published, to_search
 from fewstep.schedule import Schedule
@@ -200,6 +202,12 @@ class Client:
     def schedule(self, digest: str) -> Schedule:
         """The published schedule of that digest."""
         return self._service.value(Schedule.from_dict, "GET", f"/v1/schedules/{_part(digest)}")
+
+    def grid(self, model: str, nfe: int, blend: float = BLEND) -> MeasuredGrid:
+        """The score-optimal grid that the first search of a model measured, for ``nfe`` calls; ``blend`` is 1 for it
+        alone and 0 for even log-SNR. Raises `NotFound` until there is one."""
+        path, params = f"/v1/models/{self._model_id(model)}/grid", {"nfe": nfe, "blend": blend}
+        return self._service.value(MeasuredGrid.from_dict, "GET", path, params=params)
 
     def _model_id(self, model: str) -> str:
         if re.fullmatch("[0-9a-f]{16}", model):

@@ -16,7 +16,7 @@ from fewstep.errors import InvalidInput, UnknownName
 from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
-from predictor.encode import encode, encode_steps
+from predictor.encode import encode, encode_shifts, encode_steps
 from predictor.physics import Physics
 
 __all__ = ["KNOWLEDGE", "Dataset", "Table"]
@@ -29,12 +29,19 @@ class Table(NamedTuple):
     """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) with nothing evaluated.
 
     For the ranker that reads steps: ``steps`` (M, N, C) what is known of each, ``whole`` (M, W) of all together.
+    ``shifts`` (M, 4) are the time shifts, which nothing else here knows of.
     """
 
     features: np.ndarray
     prior: np.ndarray
     steps: np.ndarray
     whole: np.ndarray
+    shifts: np.ndarray
+
+    def shifted(self) -> "Table":
+        """With the time shifts among the features and among what is known of all steps."""
+        features, whole = (np.column_stack([part, self.shifts]) for part in (self.features, self.whole))
+        return self._replace(features=features, whole=whole)
 
     def of(self, rows: np.ndarray) -> "Table":
         """Some of its rows."""
@@ -43,13 +50,14 @@ class Table(NamedTuple):
 
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     steps = encode_steps(schedules, tableaus)
-    return Table(encode(schedules, tableaus), np.zeros(len(schedules)), steps, steps.max(axis=1))
+    features, prior = encode(schedules, tableaus), np.zeros(len(schedules))
+    return Table(features, prior, steps, steps.max(axis=1), encode_shifts(schedules))
 
 
 def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     rows = physics(tableaus)[:, 0]  # (M, N)
     whole = np.column_stack([rows.max(axis=1), rows.mean(axis=1)])
-    return Table(np.column_stack([rows, whole]), whole[:, 0], rows[:, :, None], whole)
+    return Table(np.column_stack([rows, whole]), whole[:, 0], rows[:, :, None], whole, encode_shifts(schedules))
 
 
 def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
@@ -59,7 +67,8 @@ def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tab
     closed = logs[:, 1:-1, -1].mean(axis=1)
     prior = (1 - MODES_SHARE) * closed + MODES_SHARE * modes.mean(axis=1)
     steps = np.concatenate([logs.transpose(0, 2, 1), encode_steps(schedules, tableaus)], axis=2)
-    return Table(np.column_stack([logs.reshape(len(logs), -1), whole]), prior, steps, whole)
+    features = np.column_stack([logs.reshape(len(logs), -1), whole])
+    return Table(features, prior, steps, whole, encode_shifts(schedules))
 
 
 KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {

@@ -7,6 +7,14 @@
 | c/σ | N | weight of the start state, ``start``/σ(t_{i+1}); 0 where σ = 0 |
 | W/α | N (N+1)/2 | weights of the outputs in state i+1 over α(t_{i+1}), row by row |
 | log Σ_j abs(W_ij)/α | N | how far the row can amplify an error of the outputs |
+
+The time shift leaves the tableau as it is; it has columns of its own (`encode_shifts`):
+
+| columns | count | meaning |
+|---|---|---|
+| paper, calibrated | 2 | 1 for the target of the shift, else 0 |
+| window | 1 | share of one step of the time range |
+| shifted | 1 | share of the time range, from t_max down to the cut-off |
 """
 
 from collections.abc import Sequence
@@ -16,7 +24,7 @@ import numpy as np
 from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau
 
-__all__ = ["REACH", "encode", "encode_steps"]
+__all__ = ["REACH", "encode", "encode_shifts", "encode_steps"]
 
 REACH = 12.0  # in λ; beyond it a state is noise or data to float32
 LIMIT = 1e6  # of any entry; a schedule with larger weights diverges anyway
@@ -41,6 +49,17 @@ def encode_steps(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> 
     gaps, orders, noise, starts, _, amplification = _columns(schedules, tableaus)
     rows: np.ndarray = np.stack([gaps, orders, noise, starts, amplification], axis=2)
     return np.clip(rows, -LIMIT, LIMIT, out=rows)
+
+
+def encode_shifts(schedules: Sequence[Schedule]) -> np.ndarray:
+    """The time shifts (M, 4) of M schedules; zeros where there is none."""
+    rows = np.zeros((len(schedules), 4))
+    for row, schedule in zip(rows, schedules, strict=True):
+        if (shift := schedule.shift) is not None:
+            first, last = schedule.process.t_max, schedule.process.t_min
+            window, cutoff = shift.window * schedule.nfe / (first - last), (first - shift.cutoff) / (first - last)
+            row[:] = shift.target == "paper", shift.target == "calibrated", window, cutoff
+    return rows
 
 
 def _columns(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> tuple[np.ndarray, ...]:

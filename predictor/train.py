@@ -102,12 +102,19 @@ def calibrate(dataset: Dataset, seen: Sequence[tuple[Schedule, float]], seed: in
 
 
 def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
-    """All regressors together, fitted to the targets (n,) and to their deviations from the prior."""
+    """All regressors together, fitted to the targets (n,) and to their deviations from the prior.
+
+    Time shifts are features only where some of the schedules have one: constant columns say nothing, but would change
+    what the trees draw and how far apart the Gaussian process finds two schedules.
+    """
+    seen = table.shifts.any()
+    table = table.shifted() if seen else table
     both = np.column_stack([targets, targets - table.prior])
     forecasts = [regressor(table.features, both, seed) for regressor in REGRESSORS.values()]
     ordered = sequence(table, targets, seed)
 
     def model(new: Table) -> Prediction:
+        new = new.shifted() if seen else new
         base = np.column_stack([np.zeros_like(new.prior), new.prior])  # (M, 2)
         parts = [forecast(new.features) for forecast in forecasts]
         means = np.concatenate([base + mean for mean, _ in parts], axis=1)  # (M, 2R)

@@ -10,9 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fewstep.errors import FewstepError
 from fewstep.models.reference import ModelReference
 from fewstep.problem import SAMPLERS, Trial
-from search.export import save
+from search.export import save, space_of
 from search.find import find
-from search.space import Space
 
 
 def main(
@@ -47,8 +46,7 @@ def main(
                 progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
             )
         if study is not None:
-            space = Space(result.schedule.process, nfe)
-            save(trials, space, study, f"{model}, {nfe} calls, {sampler}, seed {seed}")
+            save(trials, space_of(trials), study, f"{model}, {nfe} calls, {sampler}, seed {seed}")
         if out is not None:
             out.write_text(result.schedule.to_json(indent=2) + "\n")
     except (FewstepError, OSError) as error:

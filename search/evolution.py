@@ -4,7 +4,8 @@ A child has two parents, uniform among the best 15 trials. With probability 0.3 
 orders and factors, predictions, correctors comes from one parent) or, as often, step by step; else it copies one. Then
 it is always mutated: each time moves with probability 0.3 by N(0, 0.03) of the time range (N(0, 0.08) of itself where
 times are noise levels) and the times are sorted; each choice of each step is drawn anew with probability 0.3, each
-derivative factor moved by N(0, 0.05) with probability 0.09. Orders are drawn 1: 0.2, 2: 0.4, 3: 0.3, 4: 0.1.
+derivative factor moved by N(0, 0.05) with probability 0.09. Orders are drawn 1: 0.2, 2: 0.4, 3: 0.3, 4: 0.1. The time
+shift, which that search had not, is inherited whole and mutated as in `search.shifts`.
 
 Left out, being no part of the space: children with one step more or fewer, a moving last time, free first steps, and
 factors on the network's skip connections.
@@ -15,6 +16,7 @@ import numpy as np
 from fewstep import Schedule
 from fewstep.problem import Trial
 from search import proposals
+from search.ends import log_snrs
 from search.guided import Draw, Exhausted, Proposal, elite
 from search.space import FACTORS, GAP_RANGE, GENES, Space
 
@@ -64,7 +66,8 @@ def cross(space: Space, first: Schedule, second: Schedule, rng: np.random.Genera
         child[f"gap_{i}"] = pair[times][f"gap_{i}"]
         for names, pick in zip(KINDS, each[i] if deep else whole, strict=True):
             child |= {f"{name}_{i}": pair[pick][f"{name}_{i}"] for name in names}
-    return space.decode(child)
+    shift = first.shift if first.shift == second.shift or rng.random() < DEEP else second.shift
+    return space.decode(child | space.shifts.encode(shift))
 
 
 def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule:
@@ -78,7 +81,7 @@ def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule
         for factor, (low, high) in FACTORS.items():
             if rng.random() < FACTOR_RATE:
                 child[f"{factor}_{i}"] = min(max(child[f"{factor}_{i}"] + rng.normal(0, FACTOR_STEP), low), high)
-    return space.decode(child)
+    return space.decode(child | space.shifts.encode(space.shifts.mutate(parent.shift, FACTOR_STEP, rng)))
 
 
 def _moved(space: Space, parent: Schedule, rng: np.random.Generator) -> np.ndarray:
@@ -88,7 +91,7 @@ def _moved(space: Space, parent: Schedule, rng: np.random.Generator) -> np.ndarr
     levels = process.prior_std > 1  # times are noise levels, over decades
     inner = times[1:-1] * (1 + LEVEL_STEP * kicks) if levels else times[1:-1] + TIME_STEP * np.ptp(times) * kicks
     inner = np.where((inner > times[-1]) & (inner < times[0]), inner, times[1:-1])
-    gaps = np.diff(process.log_snr(np.concatenate([times[:1], np.sort(inner)[::-1], times[-1:]])))
+    gaps = np.diff(log_snrs(process, np.concatenate([times[:1], np.sort(inner)[::-1], times[-1:]])))
     logits = np.log(np.maximum(gaps, gaps.max() * np.exp(-2 * GAP_RANGE)))
     result: np.ndarray = np.clip(logits - logits.mean(), -GAP_RANGE, GAP_RANGE)
     return result

@@ -1,5 +1,6 @@
 """A search's trials as an Optuna study: for optuna.visualization in memory, for optuna-dashboard in a file.
 
+    space = space_of(trials)
     study = optuna_study(trials, space)                       # optuna.visualization.plot_optimization_history(study), …
     save(trials, space, Path("search.db"), "digits, 8 calls")  # then: optuna-dashboard sqlite:///search.db
 
@@ -22,9 +23,16 @@ from fewstep.problem import Trial
 from search.samplers import distributions
 from search.space import Space
 
-__all__ = ["optuna_study", "save"]
+__all__ = ["optuna_study", "save", "space_of"]
 
 OURS = "study_directions"  # a table that every Optuna storage has
+
+
+def space_of(trials: Sequence[Trial]) -> Space:
+    """The space that the trials of one search, at least one, were drawn from: with those time shifts that occur."""
+    first, shifts = trials[0].schedule, [trial.schedule.shift for trial in trials]
+    variances = (shift.variance or 0.0 for shift in shifts if shift is not None)
+    return Space(first.process, first.nfe, variance=max(variances, default=None))
 
 
 def optuna_study(

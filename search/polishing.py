@@ -1,6 +1,7 @@
 """The polish of a search: which schedules, how many iterations, and what is said where it cannot be or does not pay."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from fewstep import Schedule
@@ -40,7 +41,7 @@ def polished(
     allowed: int,
     progress: Callable[[str, int, int], None],
 ) -> Polishing:
-    """Polish the best ``most`` fitted schedules on ``noises``, for ``allowed`` sample-calls of descent together.
+    """Polish the best ``most`` fitted schedules, unshifted, on ``noises``, for ``allowed`` sample-calls together.
 
     The error on the noises ``judge`` says whether it paid.
     """
@@ -50,7 +51,8 @@ def polished(
     if why is not None:
         return Polishing([(trial.schedule, f"not polished: {why}") for trial in best], calls)
     iterations = _iterations(problem, allowed) // max(len(best), 1)
-    tasks = [Task(trial.schedule, noises, judge, iterations, BATCH, seed=problem.seed) for trial in best]
+    starts = [replace(trial.schedule, shift=None) for trial in best]
+    tasks = [Task(start, noises, judge, iterations, BATCH, seed=problem.seed) for start in starts]
     try:
         done = polish(pool, tasks, lambda k, total: progress("polish", k, total))
     except WorkerLost as error:

@@ -1,24 +1,19 @@
-"""Ways to make a new schedule of the space from old ones: mutation, crossover, uniform; and time shifts to try."""
+"""Ways to make a new schedule of the space from old ones: mutation, crossover, uniform."""
 
-import contextlib
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fewstep import Schedule, Step
-from fewstep.errors import InvalidSchedule
-from fewstep.processes import Process
 from fewstep.steps.exponential import first_factor
-from fewstep.timeshift import TimeShift
 from search.ends import log_snrs
 from search.space import FACTORS, GAP_RANGE, GENES, Space, with_genes
 
-__all__ = ["cross", "mutate", "shifts", "uniform"]
+__all__ = ["cross", "mutate", "uniform"]
 
 STRENGTHS = (0.03, 0.1, 0.3)  # of a mutation; one is drawn per child
 GENE_RATE = 0.12  # chance of each choice of each step to change, where choices are mutated at all
-CUTOFF = 0.3  # share of the times, from the clean end, that the paper leaves alone
 FACTOR_RATE = 0.3  # chance of each continuous factor of each step to move, where factors are mutated at all
 LEAST_BLEND = 0.3  # of score-optimal with even λ, in proposals
 CLOSEST = 1e-3  # λ-gap of proposals
@@ -29,7 +24,7 @@ def uniform(space: Space, rng: np.random.Generator) -> Schedule:
     """A schedule whose genes are uniform and whose log λ-gaps are normal round an even grid in λ.
 
     Where the space has an arc length, every other one has its times at quantiles of it instead, each one moved by up to
-    half a gap: dense where the model's scores change.
+    half a gap: dense where the model's scores change. Where it has time shifts, one in four has one.
     """
     steps = []
     for _ in range(space.nfe):
@@ -41,11 +36,12 @@ def uniform(space: Space, rng: np.random.Generator) -> Schedule:
         shares = (np.arange(1, space.nfe) + rng.uniform(-0.5, 0.5, space.nfe - 1)) / space.nfe
         lam = space.arc.log_snr_at(np.concatenate([[0.0], shares, [1.0]]), blend=rng.uniform(LEAST_BLEND, 1.0))
         logits = space.spread(np.maximum(np.diff(lam), CLOSEST))
-    return space.build(logits, steps)
+    return space.build(logits, steps, space.shifts.draw(rng))
 
 
 def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule:
-    """The parent with moved times, changed choices or moved factors: any of the three, at least one."""
+    """The parent with moved times, changed choices or moved factors: any of the three, at least one; and now and then
+    another time shift, where the space has any."""
     move_times, change_genes, move_factors = rng.random(3) < (0.7, 0.4, 0.6)
     strength = STRENGTHS[rng.integers(len(STRENGTHS))]
     logits = space.logits(parent)
@@ -63,7 +59,7 @@ def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule
         if move_factors:
             step = _moved(step, float(gap), strength, rng)
         steps.append(step)
-    return space.build(logits, steps)
+    return space.build(logits, steps, space.shifts.mutate(parent.shift, strength, rng))
 
 
 def _moved(step: Step, gap: float, strength: float, rng: np.random.Generator) -> Step:
@@ -81,7 +77,8 @@ def _moved(step: Step, gap: float, strength: float, rng: np.random.Generator) ->
 
 
 def cross(space: Space, first: Schedule, second: Schedule, rng: np.random.Generator) -> Schedule:
-    """Times blended between two parents; each step comes whole from one of them, cut once or mixed step by step."""
+    """Times blended between two parents; each step comes whole from one of them, cut once or mixed step by step;
+    so does the time shift."""
     blend = rng.uniform(-0.25, 1.25)
     logits = (1 - blend) * space.logits(first) + blend * space.logits(second)
     if rng.random() < 0.5:
@@ -89,30 +86,5 @@ def cross(space: Space, first: Schedule, second: Schedule, rng: np.random.Genera
     else:
         from_first = rng.random(space.nfe) < 0.5
     steps = [a if pick else b for a, b, pick in zip(first.steps, second.steps, from_first, strict=True)]
-    return space.build(np.clip(logits, -GAP_RANGE, GAP_RANGE), steps)
-
-
-def shifts(process: Process, nfe: int, variance: float) -> list[TimeShift]:
-    """Time shifts worth a trial on ``nfe`` calls, likeliest first; ``variance`` is that of the model's clean samples.
-
-    Windows of half a step and a whole one, with the published cut-off and without.
-
-    >>> from fewstep import processes
-    >>> [(shift.target, shift.window) for shift in shifts(processes.VPLinear(t_min=0.0), 4, 0.5)][:2]
-    [('calibrated', 0.25), ('calibrated', 0.25)]
-    """
-    span = process.t_max - process.t_min
-    step, late = span / nfe, process.t_min + CUTOFF * span
-    tried = [
-        (step, process.t_min, variance),
-        (step, late, variance),
-        (step / 2, late, variance),
-        (step / 2, late, None),
-    ]
-    found = []
-    for window, cutoff, v in tried:
-        shift = TimeShift(window, cutoff, "paper" if v is None else "calibrated", variance=v)
-        with contextlib.suppress(InvalidSchedule):  # on some processes some variances tell no time
-            shift.check(process)
-            found.append(shift)
-    return found
+    shift = first.shift if first.shift == second.shift or rng.random() < 0.5 else second.shift
+    return space.build(np.clip(logits, -GAP_RANGE, GAP_RANGE), steps, shift)

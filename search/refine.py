@@ -31,7 +31,7 @@ def refine(
     nested: Sequence[Schedule] = (),
 ) -> list[Schedule]:
     """At most ``most`` fitted schedules: from ``nested`` ones as they are, on replayed grids, and on the best trials'
-    times, replayed and as they are.
+    times, replayed and as they are; time shifts are dropped, for rows are fitted to what the network says unshifted.
 
     ``trajectories`` are the teacher's for ``noises``. Each of the results costs noises·nfe sample-calls; one whose path
     diverges is among them.
@@ -45,7 +45,8 @@ def refine(
     steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
     logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
     moved = [space.build(row, each) for each, row in zip(steps, logits, strict=True)]
-    starts = list(dict.fromkeys([*nested, *moved, *best]))[:most]
+    unshifted = [replace(schedule, shift=None) for schedule in nested]
+    starts = list(dict.fromkeys([*unshifted, *moved, *best]))[:most]
     futures = [pool.submit(fit, noises, trajectories, start) for start in starts]
     fitted = []
     for future in futures:

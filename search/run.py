@@ -7,15 +7,15 @@ seconds makes it a function of the clock as well.)
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from fewstep import Schedule
+from fewstep.arc_length import ArcLength
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
-from search import nest, polishing, proposals
+from search import nest, polishing
 from search.arc import measured
 from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
@@ -34,10 +34,9 @@ __all__ = ["BATCH", "Progress", "Record", "run"]
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 RANKED = 24  # followed noises on which the ranker replays candidates
 MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
-PER_SHIFT = 32  # trials of a budget for each time shift that is tried on the best schedule, at its end
 SURE = 1.645  # standard deviations below a forecast: lower is 5 % likely
 HOPELESS = 2  # generations without hope of the improvement that is asked for, after which trials stop
-LATE = ("shift", "nested", "fit", "polish")  # first words of the origins of what comes after the guided trials
+LATE = ("nested", "fit", "polish")  # first words of the origins of what comes after the guided trials
 
 Progress = Callable[[str, int, int], None]
 Record = Callable[[Trial], None]
@@ -53,6 +52,7 @@ def run(
     progress: Progress = lambda phase, done, total: None,
     seeds: Sequence[Schedule] = (),
     others: Sequence[Trial] = (),
+    curve: Callable[[ArcLength], None] = lambda arc: None,
     racing: bool = True,
     elapsed: float = 0.0,
 ) -> Result:
@@ -62,9 +62,9 @@ def run(
     interrupted run of the same problem, which took ``elapsed`` seconds. ``progress`` gets (phase, done, total).
     ``seeds`` are schedules of one call less, in practice the best known: with a call more they are fitted like the best
     trials, and what is published is no worse than any of them. ``others`` are trials of the same model and metric with
-    other numbers of calls, from which a ranker may learn. Without ``racing`` every trial meets all noises. Raises
-    `SearchFailed` where nothing could be evaluated or the limits leave no room; an exception raised by ``record`` or
-    ``progress`` ends the run.
+    other numbers of calls, from which a ranker may learn. ``curve`` is called with the model's arc length, where it
+    could be measured. Without ``racing`` every trial meets all noises. Raises `SearchFailed` where nothing could be
+    evaluated or the limits leave no room; an exception raised by ``record``, ``progress`` or ``curve`` ends the run.
     """
     began = time.monotonic()
     sets = Sets.of(problem)
@@ -74,7 +74,9 @@ def run(
     arc = measured(pool, problem.seed)
     before = teaching.calls + (0 if arc is None else arc.calls)
     purse.plan(before)
-    space = Space(process, problem.nfe, arc)
+    if arc is not None:
+        curve(arc)
+    space = Space(process, problem.nfe, arc, teaching.variance or None)
     ranker = rank(teaching.followed.first(RANKED))
     study = Study(space, lambda known, new: ranker([*others, *known], new), BATCH, problem.seed, problem.sampler)
     pieces = sets.search if racing else (joined(sets.search),)
@@ -95,8 +97,6 @@ def run(
                 study.add(trial)
 
     guided = problem.budget - purse.fits
-    shifts = proposals.shifts(process, problem.nfe, teaching.variance) if teaching.variance else []
-    shifts = shifts[: problem.budget // PER_SHIFT]
     hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
     order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")  # what physics alone forecasts
     if len(hand_made) > guided // 2:  # at most half of the trials
@@ -110,11 +110,11 @@ def run(
     if arc is not None:
         offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - tried) // 4)))
     hopeless = 0
-    while len(study.trials) < guided - len(shifts) and hopeless < HOPELESS:
+    while len(study.trials) < guided and hopeless < HOPELESS:
         first = len(study.trials)
         if first in race.known and race.known[first].origin.split()[0] in LATE:
             break  # here an earlier run ended its trials
-        generation = range(first, min(first + BATCH, guided - len(shifts)))
+        generation = range(first, min(first + BATCH, guided))
         if not purse.lasts(before + race.calls, len(generation)):
             break
         if all(number in race.known for number in generation):  # no need to rank again what was chosen before
@@ -128,10 +128,6 @@ def run(
             trials = race(asked, "search", best())
             study.tell(trials)
         hopeless = 0 if _hope(trials, best(), problem) else hopeless + 1
-    winner = best()
-    if shifts and winner is not None:
-        made = {f"{s.target} {s.window:.3g} {s.cutoff:.3g}": replace(winner.schedule, shift=s) for s in shifts}
-        offer("shift", made)
 
     progress("fit", race.made, problem.budget)
     trials, begun = study.trials, len(study.trials)

@@ -27,6 +27,7 @@ from fewstep import Schedule
 from fewstep.problem import Trial
 from search import proposals
 from search.guided import Draw, Exhausted, Proposal, elite
+from search.shifts import NONE, RANGES
 from search.space import FACTORS, GAP_RANGE, GENES, Space
 
 __all__ = ["OPTUNA", "OptunaSampler", "Propose", "ProposingSampler", "distributions"]
@@ -58,6 +59,9 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
         found[f"gap_{i}"] = FloatDistribution(-GAP_RANGE, GAP_RANGE)
         found |= {f"{gene}_{i}": CategoricalDistribution(values) for gene, values in GENES.items()}
         found |= {f"{gene}_{i}": FloatDistribution(*bounds) for gene, bounds in FACTORS.items()}
+    if space.shifts.targets:
+        found["shift"] = CategoricalDistribution((NONE, *space.shifts.targets))
+        found |= {gene: FloatDistribution(*bounds) for gene, bounds in RANGES.items()}
     return found
 
 

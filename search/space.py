@@ -1,11 +1,12 @@
-"""The search space: times × order × prediction × factors × corrector, as named parameters and back.
+"""The search space: times × order × prediction × factors × corrector × time shift, as named parameters and back.
 
 The times are fixed at both ends; between them the gaps in λ are a softmax of one free number per step, so that every
 point of the space is a valid schedule. Multistep schedules in λ are points of it; singlestep solvers, other variables
-and fixed weights are not (`Space.holds`).
+and fixed weights are not (`Space.holds`). The time shift is one for the whole schedule (`search.shifts`).
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from fewstep.arc_length import ArcLength
 from fewstep.processes import Process
 from fewstep.rules import reach
 from fewstep.steps.move import Law
+from fewstep.timeshift import TimeShift
 from search.ends import ends, log_snrs
+from search.shifts import ShiftGenes
 
 __all__ = ["FACTORS", "GAP_RANGE", "GENES", "Space", "with_genes"]
 
@@ -51,12 +54,19 @@ def with_genes(step: Step, genes: dict[str, Any]) -> Step:
 class Space:
     """All schedules with ``nfe`` calls from t_max to t_min of a process.
 
-    ``arc``, where it was measured, says where proposals put their times; it is no part of a point.
+    ``arc``, where it was measured, says where proposals put their times; it is no part of a point. ``variance`` is that
+    of the numbers of the model's clean samples, for time shifts; where it is None the space has none.
     """
 
     process: Process
     nfe: int
     arc: ArcLength | None = None
+    variance: float | None = None
+
+    @cached_property
+    def shifts(self) -> ShiftGenes:
+        """The time shifts of its schedules."""
+        return ShiftGenes(self.process, self.nfe, self.variance)
 
     def times(self, logits: np.ndarray) -> tuple[float, ...]:
         """Falling times (nfe + 1,) whose λ-gaps are proportional to exp(logits), (nfe,)."""
@@ -75,10 +85,11 @@ class Space:
         logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
         return logits
 
-    def build(self, logits: np.ndarray, steps: list[Step]) -> Schedule:
-        """The schedule with these λ-gaps and steps, in canonical form.
+    def build(self, logits: np.ndarray, steps: list[Step], shift: TimeShift | None = None) -> Schedule:
+        """The schedule with these λ-gaps, steps and time shift, in canonical form.
 
-        Orders are cut to the outputs at hand, and correctors are left out of the last step and at infinite log-SNR.
+        Orders are cut to the outputs at hand, correctors are left out of the last step and at infinite log-SNR, and a
+        shift that shifts no call is left out.
         """
         times = self.times(logits)
         law, cut = Law(self.process, np.array(times)), []
@@ -86,11 +97,11 @@ class Space:
             order = min(step.order, reach(law, step, i))
             corrects = step.corrector and i + 1 < self.nfe and bool(np.isfinite(law.lam[i : i + 2]).all())
             cut.append(replace(step, order=order, corrector=order + 1 if corrects else 0))
-        return Schedule(self.process, times, tuple(cut)).canonical()
+        return Schedule(self.process, times, tuple(cut), shift=self.shifts.settled(shift, times)).canonical()
 
     def holds(self, schedule: Schedule) -> bool:
-        """Whether the schedule is a point of the space, to the rounding of its times; time shifts lie outside."""
-        return schedule.shift is None and all(
+        """Whether the schedule is a point of the space, to the rounding of its times."""
+        return self.shifts.holds(schedule.shift) and all(
             with_genes(SIMPLE, _genes(step)) == step and step.scale in GENES["scale"]
             for step in schedule.canonical().steps
         )
@@ -104,14 +115,14 @@ class Space:
         logits = np.array([params[f"gap_{i}"] for i in range(self.nfe)])
         named = (*GENES, *FACTORS)
         steps = [with_genes(SIMPLE, {gene: params[f"{gene}_{i}"] for gene in named}) for i in range(self.nfe)]
-        return self.build(logits, steps)
+        return self.build(logits, steps, self.shifts.decode(params))
 
     def encode(self, schedule: Schedule) -> dict[str, Any]:
         """The point of a schedule that the space holds; `decode` gives back its canonical form, to rounding."""
         params: dict[str, Any] = {f"gap_{i}": float(g) for i, g in enumerate(self.logits(schedule))}
         for i, step in enumerate(schedule.canonical().steps):
             params |= {f"{gene}_{i}": value for gene, value in _genes(step).items()}
-        return params
+        return params | self.shifts.encode(self.shifts.settled(schedule.shift, schedule.times))
 
 
 def _genes(step: Step) -> dict[str, Any]:

@@ -12,16 +12,17 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fewstep.arc_length import ArcLength
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.problem import Result, Trial
-from storage.codec import dump_result, dump_schedule, dump_score, load_score, readable
+from storage.codec import dump, dump_result, dump_schedule, dump_score, load_score, readable
 from storage.database import Database
 from storage.engine import insert_once, moment
 from storage.lease import MAX_ATTEMPTS, LeaseLost, lasting
 from storage.log import write_event
 from storage.mapping import to_search
 from storage.queries import search_row
-from storage.tables import PublishedRow, SearchRow, TrialRow
+from storage.tables import CurveRow, PublishedRow, SearchRow, TrialRow
 from storage.values import LIVE, TERMINAL, Claim, Search, SearchState
 
 __all__ = ["Jobs"]
@@ -65,6 +66,12 @@ class Jobs:
         with self.store.write() as session:
             row = _held(session, claim)
             write_event(session, row.id, "phase", {"phase": phase, "done": done, "total": total}, moment(session))
+
+    def measured(self, claim: Claim, arc: ArcLength) -> None:
+        """Keep the arc length of the search's model; where another search measured it before, that one stays."""
+        with self.store.write() as session:
+            row, now = _held(session, claim), moment(session)
+            insert_once(session, CurveRow, model_id=row.model_id, curve=dump(arc.to_dict()), created=now)
 
     def record(self, claim: Claim, trial: Trial) -> None:
         """Keep a trial; one whose number is there already changes nothing."""

@@ -1,11 +1,13 @@
 """The store: values in, values out; the only owner of sessions."""
 
+import json
 import uuid
 from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select
 
+from fewstep.arc_length import ArcLength
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.problem import Problem, Trial
 from storage.database import Database
@@ -13,7 +15,7 @@ from storage.engine import insert_once, moment
 from storage.log import write_event
 from storage.mapping import model_columns, to_event, to_model, to_published, to_search, to_trial
 from storage.queries import MAX_EVENT, best_of, front_of, model_row, search_row, searches_before, want_number
-from storage.tables import EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
+from storage.tables import CurveRow, EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
 from storage.values import LIVE, Event, Model, ModelState, Page, Published, Search, SearchState
 
 __all__ = ["MAX_KEY", "MAX_PAGE", "MAX_PRIORITY", "Store"]
@@ -54,6 +56,17 @@ class Store(Database):
         """The model of that id; raises `NotFound`."""
         with self.read() as session:
             return to_model(model_row(session, id))
+
+    def curve(self, model_id: str) -> ArcLength:
+        """The model's arc length, as the first search of it measured it; raises `NotFound` until then."""
+        with self.read() as session:
+            row = session.get(CurveRow, model_id)
+            if row is None:
+                model_row(session, model_id)
+                raise NotFound(
+                    f"no search of model {model_id} has measured its curve yet: submit one, or run fewstep grid here"
+                )
+            return ArcLength.from_dict(json.loads(row.curve))
 
     def delete_model(self, id: str) -> None:
         """Forget a model with its searches and schedules. Raises `NotFound`, or `Conflict` while a search of it is

@@ -22,7 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from fewstep.errors import InvalidInput
 from storage.values import ModelState, SearchState
 
-__all__ = ["Base", "EventRow", "Line", "ModelRow", "PublishedRow", "SearchRow", "TrialRow", "Utc"]
+__all__ = ["Base", "CurveRow", "EventRow", "Line", "ModelRow", "PublishedRow", "SearchRow", "TrialRow", "Utc"]
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -108,6 +108,16 @@ class ModelRow(Base):
     runner: Mapped[str | None]
     token: Mapped[str | None] = mapped_column(Line(32))
     lease_until: Mapped[datetime | None]
+
+
+class CurveRow(Base):
+    """A model's arc length, as the first search of it measured it."""
+
+    __tablename__ = "curves"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    curve: Mapped[str] = mapped_column(Text)  # JSON
+    created: Mapped[datetime]
 
 
 class SearchRow(Base):

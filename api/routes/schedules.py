@@ -3,19 +3,18 @@
 import hashlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from api.deps import Digest, Identity, TheStore
 from api.errors import problems
 from api.schemas import Metric, PublishedOut
+from api.tagged import UNCHANGED, IfNoneMatch, tagged
 from fewstep.problem import MAX_NFE
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["schedules"])
 
-IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", max_length=4000)]
-UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "What the caller has is current"}}
 FOREVER = "public, max-age=31536000, immutable"  # a digest never means anything else
 
 
@@ -36,19 +35,10 @@ def best(
     """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes."""
     published = store.best(id, nfe, metric)
     tag = hashlib.sha256(f"{published.digest} {published.search_id}".encode()).hexdigest()
-    return _tagged(PublishedOut.of(published).model_dump_json(), tag, match, "no-cache")
+    return tagged(PublishedOut.of(published).model_dump_json(), tag, match, "no-cache")
 
 
 @router.get("/schedules/{digest}", response_model=dict[str, Any], responses={**UNCHANGED, **problems(404, 422)})
 def schedule(digest: Digest, store: TheStore, match: IfNoneMatch = None) -> Response:
     """The schedule of that digest, in fewstep's own JSON format: `Schedule.from_json` reads it."""
-    return _tagged(store.schedule(digest).result.schedule.to_json(), digest, match, FOREVER)
-
-
-def _tagged(content: str, tag: str, match: str | None, cache: str) -> Response:
-    """The content under its ETag, or 304 where the caller has it already (RFC 9110, weak comparison)."""
-    headers = {"ETag": f'"{tag}"', "Cache-Control": cache}
-    known = {item.strip().removeprefix("W/") for item in (match or "").split(",")}
-    if known & {"*", f'"{tag}"'}:
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type="application/json")
+    return tagged(store.schedule(digest).result.schedule.to_json(), digest, match, FOREVER)

@@ -1,6 +1,5 @@
-"""``fewstep grid``: measure a model's score-optimal grid and write its times as JSON."""
+"""``fewstep grid``: a model's score-optimal grid as JSON, measured here or fetched from the service."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,20 +8,26 @@ import torch
 import typer
 
 from fewstep import score_optimal
-from fewstep.arc_length import BLEND, KINDS
+from fewstep.arc_length import BLEND, KINDS, ArcLength
+from fewstep.client import Client
+from fewstep.commands.options import URL, Url
 from fewstep.errors import InvalidInput
 from fewstep.files import write
+from fewstep.measured_grid import MeasuredGrid
 from fewstep.models.base import bound
 from fewstep.models.reference import ModelReference
 from fewstep.problem import MAX_NFE
 
 __all__ = ["measure_grid"]
 
-FORMAT, VERSION = "fewstep.grid", 1
+MEASURING = ("kind", "samples", "seed", "data")  # options that say how to measure
 
 
 def measure_grid(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or a model folder.")],
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model of the zoo, or a model folder; or one of the service's.")
+    ],
     nfe: Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=MAX_NFE)],
     blend: Annotated[float, typer.Option(help="1: score-optimal alone; 0: even in log-SNR.", min=0, max=1)] = BLEND,
     kind: Annotated[str, typer.Option(help=f"What the cost assumes of a step: {' or '.join(KINDS)}.")] = "corrector",
@@ -32,29 +37,38 @@ def measure_grid(
         Path | None, typer.Option(help="Clean samples as .npy; by default the model's own flow gives the states.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; standard output by default.")] = None,
+    server: Annotated[bool, typer.Option("--server", help="Ask the service for what a search measured.")] = False,
+    url: Url = URL,
 ) -> None:
-    """Measure a model's score-optimal grid: times between which its scores change evenly."""
-    denoiser, shape = ModelReference.at(model).open()
-    clean = None if data is None else _clean(data, shape)
-    noise = torch.randn(samples if clean is None else len(clean), *shape, generator=torch.Generator().manual_seed(seed))
-    arc = score_optimal.measure(bound(denoiser, range(len(noise))), noise, clean, kind=kind)
-    times = arc.times(nfe, blend)
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "model": model,
-        "nfe": nfe,
-        "blend": blend,
-        "times": list(times),
-        "curve": arc.to_dict(),
-    }
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    """A model's score-optimal grid: times between which its scores change evenly. Measured here, or by the service."""
+    if server:
+        _want_no_measuring(context)
+        with Client(url) as client:
+            grid, states = client.grid(model, nfe, blend), f"a search at {url}"
+    else:
+        arc = _measured(model, kind, samples, seed, data)
+        grid, states = MeasuredGrid.of(arc, model, nfe, blend), "the model's own flow" if data is None else str(data)
+    text = grid.to_json(indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:
         write(output, text.encode())
-    states = "the model's own flow" if clean is None else str(data)
-    typer.echo(f"{nfe + 1} times; {arc.samples} states a level from {states}, {arc.calls} network calls", err=True)
+    spent = f"{grid.curve.samples} states a level from {states}, {grid.curve.calls} network calls"
+    typer.echo(f"{nfe + 1} times; {spent}", err=True)
+
+
+def _want_no_measuring(context: typer.Context) -> None:
+    sources = {name: context.get_parameter_source(name) for name in MEASURING}
+    given = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise InvalidInput(f"the service has measured already: leave out {', '.join(given)}, or drop --server")
+
+
+def _measured(model: str, kind: str, samples: int, seed: int, data: Path | None) -> ArcLength:
+    denoiser, shape = ModelReference.at(model).open()
+    clean = None if data is None else _clean(data, shape)
+    noise = torch.randn(samples if clean is None else len(clean), *shape, generator=torch.Generator().manual_seed(seed))
+    return score_optimal.measure(bound(denoiser, range(len(noise))), noise, clean, kind=kind)
 
 
 def _clean(path: Path, shape: tuple[int, ...]) -> torch.Tensor:

@@ -22,6 +22,7 @@ PATHS = {
     "/v1/models": {"get", "post"},
     "/v1/models/upload": {"post"},
     "/v1/models/{id}": {"get", "delete"},
+    "/v1/models/{id}/grid": {"get"},
     "/v1/models/{id}/schedules": {"get"},
     "/v1/models/{id}/schedules/best": {"get"},
     "/v1/schedules/{digest}": {"get"},

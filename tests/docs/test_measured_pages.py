@@ -1,15 +1,22 @@
 """docs/score-optimal.md and docs/time-shift.md, run as they stand, with a tiny pipeline in place of the reader's."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import torch
 from diffusers import DDPMPipeline
 
+from api.settings import Settings
 from fewstep.grids import logsnr
+from fewstep.problem import Problem
+from storage.jobs import Jobs
+from tests.api.support import add_model, claim, serving
 from tests.docs.pages import DOCS, run
 from tests.fewstep import tiny
+from tests.storage.samples import arc
 
 
 @pytest.fixture
@@ -20,8 +27,20 @@ def pipeline() -> DDPMPipeline:
     return made
 
 
+@pytest.fixture
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line's service is one where a search has measured the page's model."""
+    with structlog.testing.capture_logs(), serving(Settings(data_dir=tmp_path / "data")) as service:
+        search = service.store.submit(Problem(add_model(service.store).id, 4))
+        Jobs(service.store).measured(claim(service.store, search), arc())
+        monkeypatch.setenv("FEWSTEP_URL", service.url)
+        yield
+
+
+@pytest.mark.usefixtures("measured")
 def test_the_page_on_grids_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library and the command line give grids of eight calls, and the default blend is not the even grid."""
+    """The library and the command line give grids of eight calls, and the default blend is not the even grid; a service
+    that knows the model's curve is asked for it."""
     monkeypatch.chdir(tmp_path)
     names = run(DOCS / "score-optimal.md", {})
     assert torch.isfinite(names["images"]).all()

@@ -19,7 +19,7 @@ from fewstep.replies import to_model
 from storage.jobs import Jobs
 from storage.store import Store
 from tests.api.support import Service, claim, publish, serving
-from tests.storage.samples import result, trial
+from tests.storage.samples import arc, result, trial
 
 
 @pytest.fixture
@@ -216,3 +216,18 @@ def test_fields_of_a_newer_service_are_passed_over(model: Model) -> None:
         "owner": "somebody",
     }
     assert to_model(plain) == model
+
+
+def test_a_measured_grid_is_fetched_for_any_number_of_calls(client: Client, service: Service, model: Model) -> None:
+    """The curve that a search recorded makes it, by the model's name or id; before that there is none."""
+    with pytest.raises(NotFound, match="has measured its curve yet"):
+        client.grid("digits-mixture", nfe=8)
+    held = claim(service.store, service.store.submit(Problem(model.id, 4)))
+    Jobs(service.store).measured(held, arc())
+    for nfe, blend in ((8, 0.7), (3, 1.0)):
+        grid = client.grid("digits-mixture", nfe, blend)
+        assert grid.times == arc().times(nfe, blend)
+        assert grid.curve.to_dict() == arc().to_dict()
+        assert grid.to_dict() == client.grid(model.id, nfe, blend).to_dict()
+    with pytest.raises(InvalidInput, match="blend"):
+        client.grid("digits-mixture", 8, blend=2.0)

@@ -1,4 +1,4 @@
-"""The grid command: times and the curve behind them, from the model's own flow or from given samples."""
+"""The grid command: times and the curve behind them, from the model's own flow, given samples or the service."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,13 @@ from typer.testing import CliRunner
 
 from fewstep import score_optimal
 from fewstep.cli import app
+from fewstep.measured_grid import MeasuredGrid
 from fewstep.models import zoo
+from fewstep.problem import Problem
+from storage.jobs import Jobs
+from tests.api.support import Service, add_model, claim
+from tests.fewstep.invoked import Fewstep, refused
+from tests.storage.samples import arc
 
 
 def run(*words: object) -> Any:
@@ -28,13 +34,13 @@ def test_it_writes_what_the_library_measures(tmp_path: Path) -> None:
     result = run("digits-mixture", "--nfe", 6, "--samples", 4, "--seed", 3, "--blend", 0.5, "-o", path)
     assert result.exit_code == 0
     noise = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(3))
-    arc = score_optimal.measure(zoo.load("digits-mixture"), noise)
+    measured = score_optimal.measure(zoo.load("digits-mixture"), noise)
     told = json.loads(path.read_text())
     assert (told["format"], told["version"], told["model"], told["nfe"]) == ("fewstep.grid", 1, "digits-mixture", 6)
-    assert told["times"] == list(arc.times(6, blend=0.5))
-    assert told["curve"] == arc.to_dict()
+    assert told["times"] == list(measured.times(6, blend=0.5))
+    assert told["curve"] == measured.to_dict()
     assert "the model's own flow" in result.stderr
-    assert f"{arc.calls} network calls" in result.stderr
+    assert f"{measured.calls} network calls" in result.stderr
 
 
 def test_it_measures_on_given_samples(tmp_path: Path) -> None:
@@ -70,3 +76,24 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
         assert result.exit_code == 1, words
         assert result.stderr.startswith("fewstep: ")
         assert result.stderr.count("\n") == 1
+
+
+def test_the_service_is_asked_for_what_a_search_measured(fewstep: Fewstep, service: Service, tmp_path: Path) -> None:
+    """The same document, from the curve of the model's first search; nothing is measured here."""
+    known, path = add_model(service.store), tmp_path / "grid.json"
+    asked = ("grid", "digits-mixture", "--nfe", 6, "--blend", 0.5, "--server", "--url", service.url, "-o", path)
+    refused(fewstep(*asked), "has measured its curve yet")
+    Jobs(service.store).measured(claim(service.store, service.store.submit(Problem(known.id, 4))), arc())
+    result = fewstep(*asked)
+    assert result.exit_code == 0
+    assert json.loads(path.read_text()) == MeasuredGrid.of(arc(), known.id, 6, 0.5).to_dict()
+    assert f"32 states a level from a search at {service.url}, 12345 network calls" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--samples", 8), ("--seed", 0), ("--kind", "corrector"), ("--data", "clean.npy", "--seed", 3)]
+)
+def test_the_service_is_not_told_how_to_measure(fewstep: Fewstep, words: tuple[object, ...]) -> None:
+    """Options of measuring are refused by name, even where they say what is the default."""
+    options = [str(word) for word in words if str(word).startswith("--")]
+    refused(fewstep("grid", "digits-mixture", "--nfe", 6, "--server", *words), "measured already", *options)

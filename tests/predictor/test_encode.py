@@ -1,10 +1,13 @@
 """Schedules as rows of numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fewstep import Schedule, Step, compile, processes, solvers
-from predictor.encode import encode
+from fewstep.timeshift import TimeShift
+from predictor.encode import encode, encode_shifts
 
 PROCESS = processes.VPLinear()
 TIMES = (1.0, 0.7, 0.3, 0.001)
@@ -54,3 +57,14 @@ def test_rows_do_not_depend_on_company():
 def test_infinite_log_snr_is_encoded_finitely():
     """A schedule that ends at σ = 0 has finite features."""
     assert np.all(np.isfinite(row(Schedule(PROCESS, (1.0, 0.5, 0.0), (Step(), Step())))))
+
+
+def test_a_time_shift_by_hand():
+    """Target, window in steps and share of the times that are shifted; zeros without one, and nothing else changes."""
+    schedule = Schedule(PROCESS, TIMES, (Step(), Step(), Step()))
+    paper = replace(schedule, shift=TimeShift(window=0.333, cutoff=0.001 + 0.25 * 0.999))
+    calibrated = replace(schedule, shift=TimeShift(0.1665, 0.001, "calibrated", variance=0.5))
+    np.testing.assert_allclose(
+        encode_shifts([schedule, paper, calibrated]), [[0, 0, 0, 0], [1, 0, 1, 0.75], [0, 1, 0.5, 1]], rtol=1e-12
+    )
+    np.testing.assert_array_equal(row(paper), row(schedule))

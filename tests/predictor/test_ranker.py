@@ -10,6 +10,7 @@ from scipy.stats import kendalltau
 from fewstep import Schedule, processes, solvers
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.problem import Prediction, Rank, Score, Trial
+from fewstep.timeshift import TimeShift
 from fewstep.trajectory import Trajectories
 from predictor import ranker
 from predictor.report import coverage
@@ -151,3 +152,26 @@ def test_unknown_knowledge_is_refused(trajectories: Trajectories):
     """The message lists the known kinds."""
     with pytest.raises(UnknownName, match="tableau, replay, all"):
         ranker(trajectories, knowledge="tea leaves")
+
+
+def shifted(schedule: Schedule) -> Schedule:
+    """The schedule with a time shift."""
+    return replace(schedule, shift=TimeShift(window=0.1, cutoff=0.3))
+
+
+def test_time_shifts_are_learnt_from_trials(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """Where shifted trials are half as bad again, so are the forecasts of shifted schedules, within a tenth."""
+    tried = [
+        replace(t, schedule=shifted(t.schedule), score=replace(t.score, value=1.5 * t.score.value)) if i % 2 else t
+        for i, t in enumerate(known)
+        if t.score is not None
+    ]
+    plain, moved = (rank(tried, made).mean for made in (schedules(unseen), [shifted(s) for s in schedules(unseen)]))
+    assert np.median(moved - plain) == pytest.approx(np.log(1.5), abs=0.1)
+
+
+def test_shifts_that_nobody_tried_change_no_forecast(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """Without a shifted trial a shifted schedule is forecast as the same one unshifted, from the first trial on."""
+    for count in (0, 1, ENOUGH, 40):
+        expected = rank(known[:count], schedules(unseen))
+        assert_same(rank(known[:count], [shifted(schedule) for schedule in schedules(unseen)]), expected)

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 def table(count: int, width: int = 3) -> Table:
     """Random tokens of six steps, two numbers for the whole; features and prior are not looked at."""
     steps = RNG.normal(size=(count, 6, width))
-    return Table(np.zeros((count, 1)), np.zeros(count), steps, RNG.normal(size=(count, 2)))
+    return Table(np.zeros((count, 1)), np.zeros(count), steps, RNG.normal(size=(count, 2)), np.zeros((count, 4)))
 
 
 KNOWN, NEW = table(120), table(200)

@@ -1,6 +1,4 @@
-"""The model's own arc length in a search: seeds, proposals and time shifts, all of them counted."""
-
-from dataclasses import replace
+"""The model's own arc length in a search: seeds and proposals, all of them counted."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ import torch
 from fewstep import models, processes, solvers
 from fewstep.arc_length import ArcLength
 from fewstep.problem import Problem, Score, Trial
-from fewstep.timeshift import TimeShift
 from search import arc, proposals
 from search.baselines import baselines, on_arc
 from search.evaluate import Evaluator
@@ -98,32 +95,19 @@ def test_proposals_put_their_times_where_the_scores_change(bent: ArcLength) -> N
     assert late(Space(LAW, 8)) < 0.05
 
 
-@pytest.mark.parametrize("nfe", [2, 8])
-def test_time_shifts_are_worth_a_trial(nfe: int) -> None:
-    """All fit the process and move times by half a step at most; the space does not hold them."""
-    schedule = solvers.named("ddim").schedule(LAW, nfe)
-    found = proposals.shifts(LAW, nfe, 0.5)
-    assert len(set(found)) == 4
-    for shift in found:
-        assert shift.window <= (LAW.t_max - LAW.t_min) / nfe
-        assert not Space(LAW, nfe).holds(replace(schedule, shift=shift))
-
-
-def test_a_variance_that_tells_no_time_is_not_tried() -> None:
-    """Where data have variance 1 on a variance-preserving law, only the paper's target is left."""
-    assert [shift.target for shift in proposals.shifts(LAW, 5, 1.0)] == ["paper"]
-
-
-def test_a_search_tries_them_in_their_place(inline: InlinePool, blobs: models.GaussianMixture) -> None:
-    """Seeds on the arc come after the hand-made schedules and shifts of the best one before the fits, once each."""
+def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """Seeds on the arc come after the hand-made schedules and before everything else; the arc is told, once."""
     trials: list[Trial] = []
-    result = run(Problem("blobs", 3, budget=70, noises=16), blobs.process, inline, by_replay, record=trials.append)
+    told: list[ArcLength] = []
+    problem = Problem("blobs", 3, budget=70, noises=16)
+    result = run(problem, blobs.process, inline, by_replay, record=trials.append, curve=told.append)
     words = [trial.origin.split()[0] for trial in sorted(trials, key=lambda trial: trial.number)]
-    first = {word: words.index(word) for word in ("baseline", "seed", "shift", "fit")}
-    assert sorted(first, key=first.__getitem__) == ["baseline", "seed", "shift", "fit"]
-    assert words.count("shift") == 70 // 32
-    shifted = [trial.schedule for trial in trials if trial.origin.startswith("shift")]
-    assert all(isinstance(schedule.shift, TimeShift) for schedule in shifted)
-    assert len({replace(schedule, shift=None) for schedule in shifted}) == 1
+    last = len(words) - 1 - words[::-1].index("seed")
+    assert words[words.index("seed") - 1] == "baseline"
+    assert "baseline" not in words[last:]
+    assert set(words[words.index("seed") : last]) <= {"seed"}
     assert len(trials) == 70
     assert result.evaluations == sum(trial.score is not None for trial in trials)
+    measured = arc.measured(inline, problem.seed)
+    assert measured is not None
+    assert [each.to_dict() for each in told] == [measured.to_dict()]

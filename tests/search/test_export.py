@@ -11,7 +11,8 @@ from fewstep import Schedule, processes, solvers
 from fewstep.errors import Conflict, InvalidInput
 from fewstep.problem import Score, Trial
 from search import proposals
-from search.export import optuna_study, save
+from search.export import optuna_study, save, space_of
+from search.shifts import NONE
 from search.space import GENES, Space
 
 SPACE = Space(processes.VPLinear(), 4)
@@ -108,3 +109,16 @@ def test_files_of_something_else_are_left_alone(trials: list[Trial], tmp_path: P
         with pytest.raises(InvalidInput, match=name):
             save(trials, SPACE, tmp_path / name, "first")
         assert (tmp_path / name).read_bytes() == before
+
+
+def test_the_space_is_told_from_the_trials(trials: list[Trial]) -> None:
+    """Without time shifts it has no genes for them; with them the study has, and every point is read back."""
+    assert space_of(trials) == SPACE
+    rng, shifting = np.random.default_rng(1), Space(SPACE.process, 4, variance=0.5)
+    made = [proposals.uniform(shifting, rng) for _ in range(30)]
+    shifted = [*trials, *(Trial(50 + i, s, score(s), "uniform") for i, s in enumerate(made))]
+    assert space_of(shifted) == shifting
+    told = optuna_study(shifted, shifting).get_trials()
+    assert [t.params["shift"] for t in told[-30:]] == [NONE if s.shift is None else s.shift.target for s in made]
+    assert len({t.params["shift"] for t in told[-30:]}) > 1
+    assert all(shifting.decode(t.params).steps == s.steps for t, s in zip(told[-30:], made, strict=True))

@@ -131,7 +131,7 @@ def test_unknown_samplers_are_refused() -> None:
         Study(SPACE, rank, BATCH, 0, "annealing")
 
 
-@pytest.mark.parametrize("process", [processes.VPLinear(), processes.VE(), processes.Flow(t_min=1e-3, t_max=0.99)])
+@pytest.mark.parametrize("process", [processes.VPLinear(), processes.VE(), processes.Flow(), processes.DDM()], ids=str)
 def test_evolved_children_are_points_of_the_space(process: processes.Process) -> None:
     """Crossing and mutating keep the ends of the times, their order and the number of calls, on every noise law."""
     space, rng = Space(process, 6), np.random.default_rng(0)

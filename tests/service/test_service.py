@@ -60,13 +60,17 @@ def trials_of(database_url: str, search: str) -> list[int]:
 def test_two_workers_find_what_one_finds_and_it_can_be_used(
     undisturbed: Published, database_url: str, data_dir: Path
 ) -> None:
-    """Same seed, another number of workers: the same schedule and scores; it samples in this process."""
+    """Same seed, another number of workers: the same schedule and scores; it samples in this process. The curve that
+    the search measured gives grids of other numbers of calls."""
     with started(database_url, data_dir, slots=2) as running:
         first = published(running, submitted(running))
         assert gist(first) == gist(undisturbed)
         again = finish(running, running.client.submit(MODEL, NFE, budget=BUDGET))
         assert gist(running.client.best(MODEL, NFE)) == gist(undisturbed)
         assert again.evaluations == BUDGET
+        grid = running.client.grid(MODEL, nfe=8)
+        assert grid.times == grid.curve.times(8)
+        assert grid.curve.source == "flow"
     assert first.result.ratio < 0.75
     noise = torch.zeros(2, *models.zoo.describe(MODEL).shape)
     assert fewstep.sample(models.zoo.load(MODEL), first.schedule, noise).isfinite().all()

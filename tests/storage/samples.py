@@ -8,6 +8,7 @@ import numpy as np
 
 import fewstep
 from fewstep import Schedule, processes, solvers
+from fewstep.arc_length import ArcLength
 from fewstep.problem import Problem, Result, Score, Trial
 from storage import Claim, Facts, Jobs, Model, ModelState, Store
 
@@ -47,6 +48,12 @@ def fitted(nfe: int = 4) -> Schedule:
     rows = fewstep.compile(plain)
     noisy = rows.outputs * (1 + np.tril(np.random.default_rng(0).normal(size=rows.outputs.shape)) / 3)
     return replace(plain, rows=replace(rows, outputs=noisy))
+
+
+def arc(bend: float = 0.3) -> ArcLength:
+    """An arc length with digits that no short decimal holds; the larger ``bend``, the more of it lies at the end."""
+    lam = np.linspace(*PROCESS.log_snr(np.array([PROCESS.t_max, PROCESS.t_min])), 91)
+    return ArcLength(PROCESS, "corrector", lam, np.expm1(bend * (lam - lam[0])) / 3, 32, "flow", 12345)
 
 
 def score(value: float = 0.1) -> Score:
@@ -92,6 +99,7 @@ def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
     return {
         "heartbeat": lambda: jobs.heartbeat(claim, 60),
         "record": lambda: jobs.record(claim, trial(0)),
+        "measured": lambda: jobs.measured(claim, arc()),
         "phase": lambda: jobs.phase(claim, "baselines", 1, 2),
         "release": lambda: jobs.release(claim),
         "fail": lambda: jobs.fail(claim, "no"),
