@@ -1,7 +1,7 @@
 """The predictor-guided search against others in the same space: error by network calls spent, over eight seeds.
 
 ``python -m benchmarks.search [--model NAME]… [--nfe N]… [--metric TEXT]… [--method NAME]… [--seed N]… [--quick]`` runs
-the searches that are missing (`benchmarks.contest`), each kept as a file under ``--parts``, and writes ``search.json``,
+the searches that are missing from ``search.json`` (`benchmarks.contest`), adds each as soon as it is done, and draws
 ``search.md`` and ``search.png`` from all that are there: so the whole can be made piece by piece, and by several
 processes. Medians over seeds; bands hold the middle half of them.
 """
@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import torch
 import typer
+from filelock import FileLock
 from matplotlib import pyplot
 from rich.console import Console
 
@@ -120,10 +121,24 @@ def table(cells: dict[Key, dict[str, dict[int, Curve]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def load(parts: Path) -> dict[Key, dict[str, dict[int, Curve]]]:
-    """All searches that were made, by model, calls and metric, then method, then seed."""
+def read(path: Path) -> list[dict[str, Any]]:
+    """All searches that were made."""
+    made: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return made
+
+
+def add(path: Path, part: dict[str, Any]) -> None:
+    """Keep one search more, beside those that other processes add meanwhile."""
+    with FileLock(f"{path}.lock"):
+        lines = sorted(json.dumps(each) for each in [*read(path), part])
+        partial = path.with_suffix(".partial")
+        partial.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+        partial.replace(path)
+
+
+def sort(made: list[dict[str, Any]]) -> dict[Key, dict[str, dict[int, Curve]]]:
+    """The searches by model, calls and metric, then method, then seed; the teacher's calls are added."""
     found: dict[Key, dict[str, dict[int, Curve]]] = defaultdict(lambda: defaultdict(dict))
-    made = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
     for part in sorted(made, key=lambda part: list(METHODS).index(part["method"])):
         before = taught(part["metric"], part["method"], part["noises"])
         curve = [point | {"calls": point["calls"] + before} for point in part["curve"]]
@@ -138,8 +153,7 @@ def main(
     method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The mixture, 5 calls, two seeds, four methods.")] = False,
-    parts: Annotated[Path, typer.Option(help="Folder of finished searches.")] = Path("var/benchmarks/search"),
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("var/benchmarks"),
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("docs/benchmarks"),
 ) -> None:
     """Run the searches that are missing, and report all."""
     torch.set_num_threads(1)
@@ -156,20 +170,16 @@ def main(
         for h in method or METHODS
         if h not in ABLATED or (m, n, t) == ("digits-mixture", 5, METRICS[0]) or method
     ]
-    parts.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "search.json"
     for i, cell in enumerate(cells):
-        path = parts / f"{cell.name}.json"
-        if path.exists():
+        if any(part["name"] == cell.name for part in read(path)):
             continue
         with console.status(f"{cell.name} ({i + 1} of {len(cells)})"):
             curve = contest(cell)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(vars(cell) | {"curve": curve}, indent=1) + "\n")
-        partial.replace(path)  # another process sees the whole file or none
+        add(path, {"name": cell.name, **vars(cell), "curve": curve})
         console.print(f"{cell.name}: {curve[-1]['held_out']:.4g} for {curve[-1]['calls']:,} calls", highlight=False)
-    found = load(parts)
-    report = [{"model": k[0], "nfe": k[1], "metric": k[2], **row} for k, c in sorted(found.items()) for row in rows(c)]
-    (out / "search.json").write_text(json.dumps(report, indent=1) + "\n")
+    found = sort(read(path))
     (out / "search.md").write_text(table(found))
     draw(found, out / "search.png")
     console.print(f"wrote search.json, search.md and search.png to {out}")
