@@ -31,7 +31,7 @@ from search.space import Space
 from search.study import Proposal, Study
 from search.teaching import Sets
 
-__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "hand_made", "taught"]
+__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "taught"]
 
 METRICS = ("endpoint", "frechet:digits:teacher")
 STARTS = ("ddim", "dpmpp-2m", "dpmpp-3m", "unipc-2-bh2")  # on every grid
@@ -106,13 +106,14 @@ def hand_made(space: Space) -> list[Proposal]:
 
 
 @cache
-def _evaluator(model: str) -> Evaluator:
+def evaluator_of(model: str) -> Evaluator:
+    """The evaluator of a model of the zoo, with what it remembers."""
     return Evaluator(models.zoo.load(model), models.zoo.describe(model).shape)
 
 
 @cache
 def _followed(model: str, seed: int) -> Trajectories:
-    return evaluate.follow(_evaluator(model), NoiseSet(seed, SEARCH, FOLLOWED))
+    return evaluate.follow(evaluator_of(model), NoiseSet(seed, SEARCH, FOLLOWED))
 
 
 def taught(metric: str, method: str, noises: int) -> int:
@@ -127,7 +128,7 @@ def taught(metric: str, method: str, noises: int) -> int:
 
 def contest(cell: Cell, told: Callable[[int, int], None] = lambda done, total: None) -> list[dict[str, Any]]:
     """The curve of one search: evaluations and their calls so far, and the best trial's own and held-out scores."""
-    method, evaluator = METHODS[cell.method], _evaluator(cell.model)
+    method, evaluator = METHODS[cell.method], evaluator_of(cell.model)
     pool, process = InlinePool(evaluator), evaluator.denoiser.process
     problem = Problem(
         cell.model, cell.nfe, cell.metric, method.evaluations, cell.seed, cell.noises, None, method.sampler

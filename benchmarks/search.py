@@ -67,7 +67,7 @@ def rows(curves: dict[str, dict[int, Curve]]) -> list[dict[str, Any]]:
 
 
 def _after(curve: Curve, evaluations: int) -> float:
-    return float(next(point["held_out"] for point in reversed(curve) if point["evaluations"] <= evaluations))
+    return next((point["held_out"] for point in reversed(curve) if point["evaluations"] <= evaluations), np.nan)
 
 
 def _finite(value: Any) -> float | None:

@@ -1,0 +1,84 @@
+"""Is the published error true? The stated interval of every winner against its error on many noises that nobody saw.
+
+``python -m benchmarks.curse [--model NAME]… [--nfe N]… [--seeds N] [--quick]`` runs whole searches and writes
+``curse.json``: for each the winner's published score with its 95 % interval, its score as a trial, on the noises that
+chose it, and its error on 8192 fresh noises (1024 of the U-Net).
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+
+import predictor
+from benchmarks.contest import evaluator_of
+from fewstep.problem import Problem, Trial
+from search import evaluate
+from search.noises import NoiseSet
+from search.pool.base import InlinePool
+from search.run import run
+
+FRESH = {"digits-mixture": 8192, "digits-unet": 1024}
+NFES = (5, 8)
+BUDGET = 64
+CHUNK = 1024  # noises at a time
+
+
+def judged(model: str, nfe: int, seed: int) -> dict[str, Any]:
+    """One search, and what its winner does on fresh noises."""
+    evaluator, trials = evaluator_of(model), list[Trial]()
+    problem = Problem(model, nfe, budget=BUDGET, seed=seed)
+    result = run(problem, evaluator.denoiser.process, InlinePool(evaluator), predictor.ranker, trials.append)
+    fresh = NoiseSet(seed, "fresh", FRESH[model]).chunks(CHUNK)
+    errors = np.concatenate([evaluate.measure(evaluator, chunk, result.schedule) for chunk in fresh])
+    own = [t.score.value for t in trials if t.schedule == result.schedule and t.score is not None]
+    true = float(np.sqrt(errors.mean()))
+    low, high = result.low or 0.0, result.high or 0.0
+    return {
+        "model": model,
+        "nfe": nfe,
+        "seed": seed,
+        "published": result.score.value,
+        "low": low,
+        "high": high,
+        "as_trial": min(own, default=None),
+        "true": true,
+        "inside": low <= true <= high,
+    }
+
+
+def main(
+    model: Annotated[list[str] | None, typer.Option(help="Models; by default both.")] = None,
+    nfe: Annotated[list[int] | None, typer.Option(help="Network calls per sample.")] = None,
+    seeds: Annotated[int, typer.Option(help="Searches of each model and number of calls.")] = 8,
+    quick: Annotated[bool, typer.Option("--quick", help="The mixture, 5 calls, two seeds.")] = False,
+    out: Annotated[Path, typer.Option(help="Where to write.")] = Path("docs/benchmarks/curse.json"),
+) -> None:
+    """Run the searches that are missing, and say how often the stated interval holds the true error."""
+    torch.set_num_threads(1)
+    console = Console()
+    if quick:
+        model, nfe, seeds = ["digits-mixture"], [5], 2
+    rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
+    known = {(row["model"], row["nfe"], row["seed"]) for row in rows}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for key in [(m, n, s) for m in model or FRESH for n in nfe or NFES for s in range(seeds)]:
+        if key not in known:
+            rows.append(judged(*key))
+            out.write_text(json.dumps(rows, indent=1) + "\n")
+            console.print(rows[-1])
+    for m in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == m]
+        flattered = [row["as_trial"] / row["true"] for row in mine if row["as_trial"]]
+        console.print(
+            f"{m}: {sum(row['inside'] for row in mine)} of {len(mine)} intervals hold the true error; published/true "
+            f"{np.mean([row['published'] / row['true'] for row in mine]):.2f}, as a trial {np.mean(flattered):.2f}"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
