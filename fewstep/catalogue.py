@@ -10,6 +10,7 @@ Names come from outside; they are looked up in the folder's own listing, so none
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,21 +53,22 @@ class Catalogue:
         """The file of a reference that is not built in; raises `UnknownName`."""
         return self._file("reference", name, self.references, STATISTICS)
 
-    def check(self, measure: Measure, shape: tuple[int, ...]) -> None:
+    def check(self, measures: Iterable[Measure], shape: tuple[int, ...]) -> None:
         """Raise `UnknownName` where a measure names what is not there, and `InvalidInput` where it does not fit
-        samples of ``shape``."""
-        if measure.paired:
-            return
-        for kind, name, known in (
-            ("features", measure.features, self.features),
-            ("reference", measure.reference, self.references),
-        ):
+        samples of ``shape`` (empty: not known yet).
+
+        >>> Catalogue().check([Measure("frechet", "digits")], (1, 8, 8))
+        """
+        named = [each for each in measures if not each.paired]
+        asked = [("features", each.features, self.features) for each in named]
+        asked += [("reference", each.reference, self.references) for each in named]
+        for kind, name, known in asked:
             if name not in known:
                 raise UnknownName(kind, name, known)
-            if name == "digits" and shape != DIGITS:
+            if name == "digits" and shape not in (DIGITS, ()):
                 raise InvalidInput(
-                    f"the {kind} 'digits' of {str(measure)!r} is for samples of shape {DIGITS}, and the model's have "
-                    f"{shape}: name another one of {', '.join(known)}"
+                    f"{kind} 'digits' are for samples of shape {DIGITS}, the model's have {shape}: name another of "
+                    f"{', '.join(known)}"
                 )
 
     def _file(self, kind: str, name: str, known: tuple[str, ...], *suffixes: str) -> Path:

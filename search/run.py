@@ -177,7 +177,7 @@ def run(
         teacher_error=teaching.error,
         calls=before + race.calls + spent + word.calls,
         evaluations=len(trials) + len(fitted),
-        seconds=time.monotonic() - began,
+        seconds=elapsed + time.monotonic() - began,
         passes=teaching.passes,
         ended=next(iter(ended), "budget"),
     )
