@@ -41,8 +41,13 @@ def score(metric: Metric, rows: np.ndarray, calls: int, seed: int = 0, times: in
 
 
 def interval(metric: Metric, rows: np.ndarray, seed: int, times: int = PAIRED) -> tuple[float, float]:
-    """95 % interval of the value of rows (n, F)."""
-    return _ends(metric.values(rows, resample(len(rows), times, seed)))
+    """95 % interval of the value of rows (n, F).
+
+    Resamples hold rows twice, which makes a distance between laws larger: they are moved back, so that their mean is
+    the value.
+    """
+    values = metric.values(rows, resample(len(rows), times, seed))
+    return _ends(values - values.mean() + metric.values(rows, np.ones((1, len(rows)), dtype=int))[0])
 
 
 def ratio_interval(

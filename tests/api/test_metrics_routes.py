@@ -36,7 +36,7 @@ def settings(tmp_path: Path, folder: Path) -> Settings:
 
 def test_the_folder_must_be_there(tmp_path: Path) -> None:
     """A setting that is no folder stops the start, and is named."""
-    with pytest.raises(InvalidInput, match="metrics_dir.*is not a folder"):
+    with pytest.raises(InvalidInput, match=r"metrics_dir.*is not a folder"):
         load(metrics_dir=tmp_path / "nonesuch")
 
 
