@@ -13,7 +13,7 @@ from api.body import BodyCap
 from api.dashboard.routes import router as dashboard
 from api.inspection import Inspector
 from api.log import RequestLog
-from api.routes import grids, health, models, schedules, searches
+from api.routes import grids, health, metrics, models, schedules, searches
 from api.security import Guard, SecureHeaders
 from api.settings import Settings, load
 from storage.folders import ModelFolders
@@ -41,7 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     errors.install(app)
-    for router in (health.router, models.router, searches.router, schedules.router, grids.router, dashboard):
+    routers = (health, models, metrics, searches, schedules, grids)
+    for router in (*(each.router for each in routers), dashboard):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(BodyCap, most=settings.max_body_bytes, larger={models.UPLOAD: settings.max_model_bytes})

@@ -6,12 +6,23 @@ from fastapi import Depends, Path, Request
 
 from api.inspection import Inspector
 from api.settings import Settings
+from fewstep.catalogue import Catalogue
 from storage.folders import ModelFolders
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Search
 
-__all__ = ["Digest", "Identity", "TheFolders", "TheInspector", "TheJobs", "TheSearch", "TheSettings", "TheStore"]
+__all__ = [
+    "Digest",
+    "Identity",
+    "TheCatalogue",
+    "TheFolders",
+    "TheInspector",
+    "TheJobs",
+    "TheSearch",
+    "TheSettings",
+    "TheStore",
+]
 
 NAME = r"^[0-9A-Za-z_.-]+$"
 
@@ -42,10 +53,16 @@ def the_folders(settings: "TheSettings") -> ModelFolders:
     return ModelFolders(settings.models_dir)
 
 
+def the_catalogue(settings: "TheSettings") -> Catalogue:
+    """The features and references that metrics may name here."""
+    return Catalogue(settings.metrics_dir)
+
+
 TheStore = Annotated[Store, Depends(the_store)]
 TheSettings = Annotated[Settings, Depends(the_settings)]
 TheInspector = Annotated[Inspector, Depends(the_inspector)]
 TheFolders = Annotated[ModelFolders, Depends(the_folders)]
+TheCatalogue = Annotated[Catalogue, Depends(the_catalogue)]
 
 
 def the_jobs(store: TheStore) -> Jobs:

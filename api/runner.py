@@ -56,7 +56,8 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     alive = alive_file(settings.data_dir)
     alive.parent.mkdir(parents=True, exist_ok=True)
     slots = devices(settings.slots)
-    with Store(settings.database_url) as store, LocalPool(slots, settings.data_dir / "teachers") as pool:
+    cache, metrics = settings.data_dir / "teachers", settings.metrics_dir
+    with Store(settings.database_url) as store, LocalPool(slots, cache, metrics=metrics) as pool:
         store.migrate()
         jobs = Jobs(store)
         prober = Prober(settings, store, pool, stop)
@@ -97,10 +98,12 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
             recorded=store.trials(search.id),
             progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
             seeds=seeds(store, search),
+            others=[] if search.started is None else store.neighbours(search.problem, search.started),
+            elapsed=claim.elapsed,
             curve=lambda arc: jobs.measured(claim, arc),
         )
         jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(store.trials(search.id))))
-        told.info("search succeeded", ratio=round(result.ratio, 3), seconds=round(result.seconds, 1))
+        told.info("search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.seconds))
     except LeaseLost as error:
         told.info("search left", reason=str(error))
     except ServiceError as error:  # the database is away: the lease runs out, and the search is taken up again

@@ -6,21 +6,35 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fewstep.measure import PATTERN, Measure
-from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, Problem, Score, Trial
+from api.metric_schemas import Metric
+from fewstep.errors import UnknownName
+from fewstep.limits import MAX_CALLS, MAX_SECONDS, Limits
+from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, SAMPLERS, Problem, Score, Trial
 from storage.store import MAX_PRIORITY
-from storage.values import Published, Search, SearchState
+from storage.values import Search, SearchState
 
-__all__ = ["In", "PublishedOut", "SearchIn", "SearchOut", "SearchesOut", "TrialOut", "TrialsOut"]
+__all__ = [
+    "In",
+    "LimitsIn",
+    "LimitsOut",
+    "ScoreOut",
+    "SearchIn",
+    "SearchOut",
+    "SearchesOut",
+    "TrialOut",
+    "TrialsOut",
+]
 
 MAX_SEED = 2**31 - 1
 
 
-def _completed(metric: str) -> str:
-    return str(Measure.parse(metric))
+def _known(sampler: str) -> str:
+    if sampler not in SAMPLERS:
+        raise UnknownName("sampler", sampler[:40], SAMPLERS)
+    return sampler
 
 
-Metric = Annotated[str, AfterValidator(_completed), Field(max_length=200, json_schema_extra={"pattern": PATTERN})]
+Sampler = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(SAMPLERS)})]
 
 
 class In(BaseModel):
@@ -29,20 +43,39 @@ class In(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class LimitsIn(In):
+    """What may end a search before its budget is spent; null or left out: no limit."""
+
+    calls: int | None = Field(
+        default=None, ge=1, le=MAX_CALLS, description="Network sample-calls, the teacher's included"
+    )
+    seconds: float | None = Field(
+        default=None, gt=0, le=MAX_SECONDS, description="Of running, after which no trial begins"
+    )
+    failures: int | None = Field(default=None, ge=0, le=MAX_CALLS, description="Trials that may fail")
+    improvement: float | None = Field(
+        default=None, gt=0, le=1, description="Share of the best error below which no forecast reaches any more"
+    )
+
+
 class SearchIn(In):
     """What to search for and how much to spend."""
 
     model: str = Field(max_length=100, pattern=r"^[0-9A-Za-z_.-]+$", description="The model's id")
     nfe: int = Field(ge=1, le=MAX_NFE, description="Network calls per sample", examples=[8])
-    metric: Metric = "endpoint"
+    metric: Metric = Field("endpoint", description="What is lowered: metric[:features[:reference]]")
+    report: Metric | None = Field(None, description="Another metric, measured on what is published")
+    sampler: Sampler = Field("guided", description="What proposes schedules")
+    limits: LimitsIn = LimitsIn()
     budget: int = Field(400, ge=1, le=MAX_BUDGET, description="Schedules to evaluate")
     seed: int = Field(0, ge=0, le=MAX_SEED)
     noises: int = Field(128, ge=MIN_NOISES, le=MAX_NOISES, description="Start noises that a trial is measured on")
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher goes first")
 
     def problem(self) -> Problem:
-        """The shared value."""
-        return Problem(self.model, self.nfe, self.metric, self.budget, self.seed, self.noises)
+        """The shared value; raises `InvalidInput` where fields contradict each other."""
+        fields = {name: value for name, value in self if name not in ("limits", "priority")}
+        return Problem(**fields, limits=Limits(**dict(self.limits)))
 
 
 class ScoreOut(BaseModel):
@@ -58,6 +91,15 @@ class ScoreOut(BaseModel):
         return cls(**asdict(score))
 
 
+class LimitsOut(BaseModel):
+    """What may end a search early; null: no limit."""
+
+    calls: int | None
+    seconds: float | None
+    failures: int | None
+    improvement: float | None
+
+
 class SearchOut(BaseModel):
     """A search: its problem, where it stands and the best score so far."""
 
@@ -65,6 +107,9 @@ class SearchOut(BaseModel):
     model: str
     nfe: int
     metric: str
+    report: str | None
+    sampler: str
+    limits: LimitsOut
     budget: int
     seed: int
     noises: int
@@ -93,7 +138,8 @@ class SearchesOut(BaseModel):
 
 
 class TrialOut(BaseModel):
-    """One evaluated schedule; without a score, ``reason`` says why."""
+    """One evaluated schedule; without a score, ``reason`` says why. One that lost to the best on the first noises was
+    given up there: its score has fewer ``noises`` than the search, and its value is an estimate."""
 
     number: int
     origin: str
@@ -124,63 +170,3 @@ class TrialsOut(BaseModel):
 
     items: list[TrialOut]
     next: int | None
-
-
-class BaselineOut(BaseModel):
-    """The best hand-made solver on the same held-out noises."""
-
-    name: str
-    score: ScoreOut
-    schedule: dict[str, Any]
-
-
-class PublishedOut(BaseModel):
-    """A search's result: the schedule and its error on noises that the search never saw, beside the baseline's.
-
-    ``ratio`` is score / baseline with its 95 % interval; ``calls`` and ``seconds`` are what the search spent.
-    """
-
-    digest: str
-    model: str
-    search: str
-    nfe: int
-    metric: str
-    budget: int
-    seed: int
-    noises: int
-    score: ScoreOut
-    baseline: BaselineOut
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    teacher_error: float
-    calls: int
-    evaluations: int
-    seconds: float
-    tau: float | None
-    created: datetime
-    schedule: dict[str, Any]
-
-    @classmethod
-    def of(cls, published: Published) -> Self:
-        result = published.result
-        plain = ("ratio", "ratio_low", "ratio_high", "teacher_error", "calls", "evaluations", "seconds", "tau")
-        return cls(
-            **{name: getattr(result, name) for name in plain},
-            digest=published.digest,
-            model=published.model_id,
-            search=published.search_id,
-            created=published.created,
-            nfe=result.schedule.nfe,
-            metric=result.problem.metric,
-            budget=result.problem.budget,
-            seed=result.problem.seed,
-            noises=result.problem.noises,
-            score=ScoreOut.of(result.score),
-            baseline=BaselineOut(
-                name=result.baseline_name,
-                score=ScoreOut.of(result.baseline),
-                schedule=result.baseline_schedule.to_dict(),
-            ),
-            schedule=result.schedule.to_dict(),
-        )

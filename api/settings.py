@@ -22,7 +22,8 @@ class Settings(BaseSettings):
 
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
-    the workers. Looking through a model may take ``inspect_seconds``.
+    the workers. Looking through a model may take ``inspect_seconds``. ``metrics_dir`` is a folder with features and
+    references that metrics may name (`fewstep.catalogue`).
     """
 
     model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     allow_programs: bool = False
     max_model_bytes: int = Field(2**32, ge=2**20)
     inspect_seconds: float = Field(300.0, gt=0, le=3600)
+    metrics_dir: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 
@@ -61,10 +63,12 @@ class Settings(BaseSettings):
     @field_validator("model_roots")
     @classmethod
     def _folders(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
-        missing = next((root for root in roots if not root.is_dir()), None)
-        if missing is not None:
-            raise ValueError(f"{str(missing)!r} is not a folder")
-        return tuple(root.resolve() for root in roots)
+        return tuple(_folder(root) for root in roots)
+
+    @field_validator("metrics_dir")
+    @classmethod
+    def _metrics(cls, folder: Path | None) -> Path | None:
+        return None if folder is None else _folder(folder)
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
@@ -74,6 +78,12 @@ class Settings(BaseSettings):
                 "use 127.0.0.1, or set FEWSTEP_ALLOW_PUBLIC=true where a proxy or a container's network guards the port"
             )
         return self
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError(f"{str(path)!r} is not a folder")
+    return path.resolve()
 
 
 def is_loopback(host: str) -> bool:

@@ -12,13 +12,25 @@ from urllib.parse import quote
 from fewstep.arc_length import BLEND
 from fewstep.connection import Connection
 from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
+from fewstep.limits import Limits
 from fewstep.measured_grid import MeasuredGrid
 from fewstep.problem import Problem
-from fewstep.replies import Event, Model, Published, Search, to_events, to_model, to_published, to_search
+from fewstep.replies import (
+    Event,
+    Metrics,
+    Model,
+    Published,
+    Search,
+    to_events,
+    to_metrics,
+    to_model,
+    to_published,
+    to_search,
+)
 from fewstep.schedule import Schedule
 from fewstep.uploading import Progress, Upload, ignore
 
-__all__ = ["Client", "Event", "Model", "Published", "Search"]
+__all__ = ["Client", "Event", "Metrics", "Model", "Published", "Search"]
 
 RECONNECTS = 8
 PAGE = 200
@@ -112,22 +124,35 @@ class Client:
         """Make the service forget a model with everything found for it; raises `Conflict` while a search is live."""
         self._service.value(lambda _: None, "DELETE", f"/v1/models/{self._model_id(model)}")
 
+    def metrics(self) -> Metrics:
+        """The metrics, features and references that a search may name."""
+        return self._service.value(to_metrics, "GET", "/v1/metrics")
+
     def submit(
         self,
         model: str,
         nfe: int,
         *,
         metric: str = "endpoint",
+        report: str | None = None,
+        sampler: str = "guided",
+        limits: Limits = Limits(),
         budget: int = 400,
         seed: int = 0,
         noises: int = 128,
         key: str | None = None,
     ) -> Search:
-        """Queue a search. A ``key`` of your own makes the call safe to repeat: the same key gives the same search."""
+        """Queue a search.
+
+        ``metric`` is what it lowers, ``report`` another one that is measured on what it finds, both as
+        `fewstep.measure.Measure` has them ("endpoint", "frechet:digits") with names that `metrics` lists. ``sampler``
+        is one of `fewstep.problem.SAMPLERS`. The search ends after ``budget`` evaluations, or earlier by ``limits``. A
+        ``key`` of your own makes the call safe to repeat: the same key gives the same search.
+        """
         if key is not None and not (key.isascii() and key.isprintable()):
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
-        problem = Problem(self._model_id(model), nfe, metric, budget, seed, noises)
+        problem = Problem(self._model_id(model), nfe, metric, budget, seed, noises, report, sampler, limits)
         return self._service.value(to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
 
     def search(self, id: str) -> Search:
@@ -177,6 +202,10 @@ class Client:
             pass
         return self.search(id)
 
+    def result(self, id: str) -> Published:
+        """What a search found; raises `NotFound` until it has succeeded."""
+        return self._service.value(to_published, "GET", f"/v1/searches/{_part(id)}/result")
+
     def pause(self, id: str) -> Search:
         """Stop a search and keep its place."""
         return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/pause")
@@ -194,10 +223,10 @@ class Client:
         path, params = f"/v1/models/{self._model_id(model)}/schedules/best", {"nfe": nfe, "metric": metric}
         return self._service.value(to_published, "GET", path, params=params)
 
-    def schedules(self, model: str) -> list[Published]:
-        """The best schedule found for every number of calls, fewest first."""
-        path = f"/v1/models/{self._model_id(model)}/schedules"
-        return self._service.value(lambda data: [to_published(item) for item in data], "GET", path)
+    def schedules(self, model: str, metric: str | None = None) -> list[Published]:
+        """The best schedule found for every number of calls, fewest first, by each metric or by the one named."""
+        path, params = f"/v1/models/{self._model_id(model)}/schedules", {} if metric is None else {"metric": metric}
+        return self._service.value(lambda data: [to_published(item) for item in data], "GET", path, params=params)
 
     def schedule(self, digest: str) -> Schedule:
         """The published schedule of that digest."""

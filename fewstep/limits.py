@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from fewstep.errors import InvalidInput
 
-__all__ = ["MAX_CALLS", "Limits"]
+__all__ = ["MAX_CALLS", "MAX_SECONDS", "Limits"]
 
 MAX_CALLS = 10**12
+MAX_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Limits:
 
     - ``calls``: network sample-calls of all phases together, the teacher's included. Trials stop where what is left is
       wanted for fits and confirmation; these two are cut down too where they would not fit.
-    - ``seconds``: after which no trial, fit or polish is begun any more; what runs ends, then comes the confirmation.
+    - ``seconds``: after which no trial and no polish is begun any more. What runs ends; fits and confirmation follow.
     - ``failures``: trials that may fail; with one more the search fails.
     - ``improvement``: a share of the best error. Trials stop when for two generations no proposal's forecast interval
       (95 %, one-sided) reaches down to an error lower than the best by that share.
@@ -37,7 +38,7 @@ class Limits:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not low <= value <= MAX_CALLS):
                 raise InvalidInput(f"a limit of {name} is a whole number from {low} to {MAX_CALLS}, got {value!r}")
-        for name, most in (("seconds", 1e9), ("improvement", 1.0)):
+        for name, most in (("seconds", MAX_SECONDS), ("improvement", 1.0)):
             value = getattr(self, name)
             if value is None:
                 continue

@@ -138,7 +138,9 @@ class Result:
     the score. ``second`` and ``second_baseline`` are the same two schedules by the metric `Problem.report`.
     ``teacher_error`` is the teacher's own distance to convergence, in the units of the scores; ``calls`` counts every
     network sample-call spent, teacher included, and ``passes`` says how often such a call passes the network (2 with
-    classifier-free guidance); ``tau`` is Kendall's τ of the ranker on trials it had not seen.
+    classifier-free guidance); ``tau`` is Kendall's τ of the ranker on trials it had not seen. ``ended`` says why there
+    were no more trials: the "budget" was spent, a limit of "calls", "seconds" or "improvement" was reached, or the
+    "space" had no other schedules.
     """
 
     problem: Problem
@@ -160,6 +162,7 @@ class Result:
     high: float | None = None
     second: Score | None = None
     second_baseline: Score | None = None
+    ended: str = "budget"
 
 
 class Prediction(NamedTuple):

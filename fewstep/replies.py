@@ -6,10 +6,23 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
+from fewstep.limits import Limits
 from fewstep.problem import Problem, Result, Score
 from fewstep.schedule import Schedule
 
-__all__ = ["TERMINAL", "Event", "Model", "Published", "Search", "to_events", "to_model", "to_published", "to_search"]
+__all__ = [
+    "TERMINAL",
+    "Event",
+    "Metrics",
+    "Model",
+    "Published",
+    "Search",
+    "to_events",
+    "to_metrics",
+    "to_model",
+    "to_published",
+    "to_search",
+]
 
 TERMINAL = ("succeeded", "failed", "cancelled")
 
@@ -41,6 +54,15 @@ class Model:
     guidance: float | None = None
     passes: int | None = None
     seconds_per_call: float | None = None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Names that the service knows, for metrics such as "frechet:digits:teacher"; "endpoint" stands alone."""
+
+    metrics: tuple[str, ...]
+    features: tuple[str, ...]
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -122,10 +144,22 @@ def to_model(data: dict[str, Any]) -> Model:
     return _plain(Model, data, shape=tuple(data["shape"]))
 
 
+def to_metrics(data: dict[str, Any]) -> Metrics:
+    """Names of metrics from the API's JSON."""
+    return Metrics(*(tuple(data[field.name]) for field in fields(Metrics)))
+
+
 def to_search(data: dict[str, Any]) -> Search:
     """A search from the API's JSON."""
-    best = None if data["best"] is None else _plain(Score, data["best"])
-    return _plain(Search, data, problem=_plain(Problem, data), best=best)
+    return _plain(Search, data, problem=_problem(data), best=_score(data["best"]))
+
+
+def _problem(data: dict[str, Any]) -> Problem:
+    return _plain(Problem, data, limits=_plain(Limits, data["limits"]))
+
+
+def _score(data: dict[str, Any] | None) -> Score | None:
+    return None if data is None else _plain(Score, data)
 
 
 def to_published(data: dict[str, Any]) -> Published:
@@ -134,11 +168,13 @@ def to_published(data: dict[str, Any]) -> Published:
     result = _plain(
         Result,
         data,
-        problem=_plain(Problem, data),
+        problem=_problem(data),
         schedule=Schedule.from_dict(data["schedule"]),
         score=_plain(Score, data["score"]),
         baseline_name=baseline["name"],
         baseline_schedule=Schedule.from_dict(baseline["schedule"]),
         baseline=_plain(Score, baseline["score"]),
+        second=_score(data["second"]),
+        second_baseline=_score(data["second_baseline"]),
     )
     return _plain(Published, data, result=result)

@@ -1,5 +1,10 @@
-"""``python -m search MODEL --nfe N``: search in this process, with a progress bar, and write the schedule."""
+"""``python -m search MODEL --nfe N``: search in this process, with a progress bar, and write the schedule.
 
+Several ``--nfe`` are searched in turn, fewest calls first: each one learns from the trials of those before it, and is
+seeded with what was found with a call less.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -7,59 +12,89 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fewstep.commands.options import Improvement, MaxCalls, MaxFailures, MaxSeconds, Metric, Report, Sampler
 from fewstep.errors import FewstepError
+from fewstep.limits import Limits
 from fewstep.models.reference import ModelReference
-from fewstep.problem import SAMPLERS, Trial
+from fewstep.problem import Result, Trial
+from fewstep.wording import summary
 from search.export import save, space_of
 from search.find import find
+
+COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 def main(
     model: Annotated[str, typer.Argument(help="A model of the zoo, or a model folder.")] = "digits-mixture",
-    nfe: Annotated[int, typer.Option(help="Network calls per sample.")] = 8,
+    nfe: Annotated[
+        list[int] | None, typer.Option(help="Network calls per sample, 8 by default; several for a search of each.")
+    ] = None,
+    metric: Metric = "endpoint",
+    report: Report = None,
     budget: Annotated[int, typer.Option(help="Schedules to evaluate.")] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the noises and of the search.")] = 0,
     noises: Annotated[int, typer.Option(help="Start noises that a schedule is measured on.")] = 128,
+    sampler: Sampler = "guided",
+    max_calls: MaxCalls = None,
+    max_seconds: MaxSeconds = None,
+    max_failures: MaxFailures = None,
+    improvement: Improvement = None,
+    features: Annotated[Path | None, typer.Option(help="Folder with more features and references.")] = None,
     device: Annotated[str, typer.Option(help="Where the network runs, as torch names it.")] = "cpu",
-    sampler: Annotated[str, typer.Option(help=f"What proposes schedules: {', '.join(SAMPLERS)}.")] = "guided",
     study: Annotated[Path | None, typer.Option(help="SQLite file to add the search to, for optuna-dashboard.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write the schedule as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the schedule as JSON; of several, NAME-8.json and so on.")
+    ] = None,
 ) -> None:
     """Search in this process and print what was found."""
-    console = Console()
-    trials: list[Trial] = []
-    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console, numbers = Console(), sorted(set(nfe or [8]))
+    trials: list[Trial] = []  # of all searches so far
+    found: list[Result] = []
     try:
+        limits = Limits(max_calls, max_seconds, max_failures, improvement)
         denoiser, shape = ModelReference.at(model).open(device)
-        with Progress(*columns, console=console) as bars:
-            bar = bars.add_task("teacher", total=None)
-            result = find(
-                denoiser,
-                nfe,
-                shape,
-                budget=budget,
-                seed=seed,
-                noises=noises,
-                device=device,
-                sampler=sampler,
-                record=trials.append,
-                progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
-            )
-        if study is not None:
-            save(trials, space_of(trials), study, f"{model}, {nfe} calls, {sampler}, seed {seed}")
-        if out is not None:
-            out.write_text(result.schedule.to_json(indent=2) + "\n")
+        for calls in numbers:
+            own: list[Trial] = []
+            with Progress(*COLUMNS, console=console) as bars:
+                result = find(
+                    denoiser,
+                    calls,
+                    shape,
+                    metric,
+                    budget,
+                    seed,
+                    noises,
+                    device=device,
+                    sampler=sampler,
+                    record=own.append,
+                    progress=_told(bars),
+                    seeds=[each.schedule for each in found[-1:] if each.schedule.nfe == calls - 1],
+                    others=trials,
+                    report=report,
+                    limits=limits,
+                    features=features,
+                )
+            trials, found = trials + own, [*found, result]
+            if study is not None:
+                by = "" if metric == "endpoint" else f"{result.problem.metric}, "
+                title = f"{model}, {calls} calls, {by}{sampler}, seed {seed}"
+                save(own, space_of(own), study, title)
+            path = out if out is None or len(numbers) == 1 else out.with_stem(f"{out.stem}-{calls}")
+            if path is not None:
+                path.write_text(result.schedule.to_json(indent=2) + "\n")
+            console.print(f"{calls} calls by {summary(result)}", highlight=False, markup=False, soft_wrap=True)
+            for written in (study, path):
+                if written is not None:
+                    console.print(f"wrote {written}")
     except (FewstepError, OSError) as error:
         typer.secho(f"fewstep: {error}", err=True, fg="red")
         raise typer.Exit(1) from None
-    score, baseline = result.score, result.baseline
-    console.print(f"found     {score.value:.4f} ± {score.standard_error:.4f}  {result.schedule.digest[:16]}")
-    console.print(f"baseline  {baseline.value:.4f} ± {baseline.standard_error:.4f}  {result.baseline_name}")
-    console.print(f"ratio     {result.ratio:.2f} [{result.ratio_low:.2f}, {result.ratio_high:.2f}]", highlight=False)
-    console.print(f"on {score.noises} held-out noises; {result.calls:,} network calls, {result.seconds:.0f} s")
-    for written in (study, out):
-        if written is not None:
-            console.print(f"wrote {written}")
+
+
+def _told(bars: Progress) -> Callable[[str, int, int], None]:
+    """Progress of a search on a bar of its own."""
+    bar = bars.add_task("teacher", total=None)
+    return lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total)
 
 
 if __name__ == "__main__":

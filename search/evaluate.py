@@ -37,7 +37,7 @@ class Evaluator:
     ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only). ``batch`` is the most
     samples of a call, by default what `search.chunks.default_batch` says; results depend on it by rounding only.
     ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the folder with the
-    operator's features (`search.metrics.spaces`).
+    operator's features (`fewstep.catalogue`).
     """
 
     denoiser: Denoiser

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewstep import Schedule
+from fewstep.catalogue import Catalogue
 from fewstep.errors import InvalidInput
 from fewstep.limits import Limits
 from fewstep.models import Denoiser
@@ -40,15 +41,14 @@ def find(
 
     The noises of a conditional denoiser run under its conditions in turn. ``metric`` says what is lowered, and
     ``report`` what else is measured on the result, both as `fewstep.measure.Measure` has it ("endpoint",
-    "frechet:digits"); ``features`` is a folder with more feature spaces and references (`search.metrics.spaces`).
+    "frechet:digits"); ``features`` is a folder with more feature spaces and references (`fewstep.catalogue`).
     ``budget`` is how many schedules are evaluated, ``noises`` on how many start noises each at most; ``limits`` may end
-    it earlier. ``rank`` makes the ranker of proposals from teacher
-    trajectories: physics alone by default; ``predictor.ranker`` learns from the trials as well. ``sampler`` is what
-    proposes, one of `fewstep.problem.SAMPLERS`. ``record`` is called with every trial, for instance to export them
-    (`search.export`). ``seeds`` are schedules found with one call less: the result is no worse than they are.
-    ``others`` are trials of the same model with other numbers of calls, from which the ranker learns. Scores in the
-    `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where
-    nothing could be evaluated.
+    it earlier. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
+    ``predictor.ranker`` learns from the trials as well. ``sampler`` is what proposes, one of
+    `fewstep.problem.SAMPLERS`. ``record`` is called with every trial, for instance to export them (`search.export`).
+    ``seeds`` are schedules found with one call less: the result is no worse than they are. ``others`` are trials of the
+    same model with other numbers of calls, from which the ranker learns. Scores in the `Result` are measured on
+    held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)
@@ -58,5 +58,6 @@ def find(
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
     problem = Problem("in-process", nfe, metric, budget, seed, noises, report, sampler, limits)
+    Catalogue(features).check(problem.measures, shape)
     pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
     return run(problem, denoiser.process, pool, rank, record, progress=progress, seeds=seeds, others=others)

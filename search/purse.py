@@ -41,11 +41,13 @@ class Purse:
             self.fits -= 1
         self.polish = min(self.polish, int(POLISHING * max(most - spent - self._end(self.fits), 0)))
 
-    def lasts(self, spent: int, trials: int) -> bool:
-        """Whether ``trials`` more, each on all noises, leave enough for the end; and whether there is time."""
+    def short(self, spent: int, trials: int) -> str | None:
+        """What ``trials`` more, each on all noises, would run out of: "calls" that the end wants, "seconds"; or
+        None."""
         most, each = self._problem.limits.calls, self._problem.noises * self._problem.nfe
-        enough = most is None or spent + trials * each + self._end(self.fits) + self.polish <= most
-        return enough and self.in_time()
+        if most is not None and spent + trials * each + self._end(self.fits) + self.polish > most:
+            return "calls"
+        return None if self.in_time() else "seconds"
 
     def in_time(self) -> bool:
         """Whether something new may be begun."""

@@ -85,12 +85,26 @@ def run(
     def best() -> Trial | None:
         return best_of(study.trials, problem.noises)
 
+    ended: list[str] = []  # what cut trials off, the first one first
+
+    def cut(count: int, same: Callable[[str], bool]) -> bool:
+        """Whether trials end before the next ``count``. What an earlier run began is always taken up again, whatever
+        the clock says by now, and what it cut off stays so; ``same`` tells them by the first word of their origin."""
+        known = race.known.get(len(study.trials))
+        if known is not None and same(known.origin.split()[0]):
+            return False
+        short = purse.short(before + race.calls, count)
+        if known is not None and short is None:
+            short = "space" if problem.limits.seconds is None else "seconds"
+        ended.extend([short] if short else [])
+        return short is not None
+
     def offer(origin: str, schedules: Mapping[str, Schedule]) -> None:
         """Have these evaluated as the next trials, batch by batch, whatever the study would ask for."""
         named = list(schedules.items())
         for i in range(0, len(named), BATCH):
             batch = named[i : i + BATCH]
-            if study.trials and not purse.lasts(before + race.calls, len(batch)):
+            if study.trials and cut(len(batch), lambda word: word == origin):
                 return
             made = [Proposal(len(study.trials) + k, s, f"{origin} {name}") for k, (name, s) in enumerate(batch)]
             for trial in race(made, "search", best()):
@@ -110,12 +124,13 @@ def run(
     if arc is not None:
         offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - tried) // 4)))
     hopeless = 0
-    while len(study.trials) < guided and hopeless < HOPELESS:
+    while len(study.trials) < guided:
         first = len(study.trials)
-        if first in race.known and race.known[first].origin.split()[0] in LATE:
-            break  # here an earlier run ended its trials
         generation = range(first, min(first + BATCH, guided))
-        if not purse.lasts(before + race.calls, len(generation)):
+        if hopeless == HOPELESS:
+            ended.append("improvement")
+            break
+        if cut(len(generation), lambda word: word not in LATE):
             break
         if all(number in race.known for number in generation):  # no need to rank again what was chosen before
             trials = [race.known[number] for number in generation]
@@ -124,6 +139,7 @@ def run(
         else:
             asked = study.ask(len(generation))
             if not asked:
+                ended.append("space")
                 break
             trials = race(asked, "search", best())
             study.tell(trials)
@@ -157,8 +173,9 @@ def run(
         teacher_error=teaching.error,
         calls=before + race.calls + spent + word.calls,
         evaluations=len(trials) + len(fitted),
-        seconds=time.monotonic() - began,
+        seconds=elapsed + time.monotonic() - began,
         passes=teaching.passes,
+        ended=next(iter(ended), "budget"),
     )
 
 

@@ -14,9 +14,11 @@ from fewstep.schedule import Schedule
 
 __all__ = [
     "dump",
+    "dump_limits",
     "dump_result",
     "dump_schedule",
     "dump_score",
+    "load_limits",
     "load_result",
     "load_schedule",
     "load_score",
@@ -66,6 +68,16 @@ def load_score(text: str | None) -> Score | None:
     return None if text is None else Score(**json.loads(text))
 
 
+def dump_limits(limits: Limits) -> str:
+    """The limits."""
+    return dump(asdict(limits))
+
+
+def load_limits(text: str) -> Limits:
+    """Inverse of `dump_limits`; what is not there is no limit."""
+    return Limits(**json.loads(text))
+
+
 def dump_result(result: Result) -> str:
     """The result, with both schedules and their tableaus."""
     fields = {name: getattr(result, name) for name in Result.__dataclass_fields__}
@@ -77,7 +89,7 @@ def dump_result(result: Result) -> str:
 
 
 def load_result(text: str) -> Result:
-    """Inverse of `dump_result`."""
+    """Inverse of `dump_result`; what older results lack has its default."""
     fields = json.loads(text)
     problem = fields["problem"]
     fields["problem"] = Problem(**(problem | {"limits": Limits(**problem.get("limits", {}))}))

@@ -19,7 +19,7 @@ from storage.codec import dump, dump_result, dump_schedule, dump_score, load_sco
 from storage.database import Database
 from storage.engine import insert_once, moment
 from storage.lease import MAX_ATTEMPTS, LeaseLost, lasting
-from storage.log import write_event
+from storage.log import ran, write_event
 from storage.mapping import to_search
 from storage.queries import search_row
 from storage.tables import CurveRow, PublishedRow, SearchRow, TrialRow
@@ -49,11 +49,12 @@ class Jobs:
             if row is None:
                 return None
             now = moment(session)
+            elapsed = ran(session, row.id)
             row.token, row.runner = secrets.token_hex(16), runner
             row.lease_until = now + lasting(lease)
             row.started = row.started or now
             _move(session, row, SearchState.RUNNING, now)
-            return Claim(to_search(row), row.token)
+            return Claim(to_search(row), row.token, elapsed)
 
     def heartbeat(self, claim: Claim, lease: float) -> None:
         """Extend the lease to ``lease`` seconds from now."""
@@ -102,6 +103,7 @@ class Jobs:
                 "origin": trial.origin,
                 "value": trial.score and trial.score.value,
                 "standard_error": trial.score and trial.score.standard_error,
+                "noises": trial.score and trial.score.noises,
                 "predicted": trial.predicted,
                 "best": best and best.value,
             }

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fewstep.problem import Problem, Trial
-from storage.codec import dump, load_result, load_schedule, load_score
+from storage.codec import dump, load_limits, load_result, load_schedule, load_score
 from storage.tables import EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
 from storage.values import Event, Facts, Model, Published, Search
 
@@ -39,7 +39,17 @@ def to_search(row: SearchRow) -> Search:
     """The search of a row."""
     return Search(
         id=row.id,
-        problem=Problem(row.model_id, row.nfe, row.metric, row.budget, row.seed, row.noises),
+        problem=Problem(
+            row.model_id,
+            row.nfe,
+            row.metric,
+            row.budget,
+            row.seed,
+            row.noises,
+            row.report,
+            row.sampler,
+            load_limits(row.limits),
+        ),
         state=row.state,
         created=row.created,
         started=row.started,

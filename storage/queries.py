@@ -7,6 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from fewstep.errors import InvalidInput, NotFound
+from fewstep.problem import Problem
 from storage.tables import ModelRow, PublishedRow, SearchRow
 from storage.values import SearchState
 
@@ -16,6 +17,7 @@ __all__ = [
     "best_of",
     "front_of",
     "model_row",
+    "neighbours_of",
     "search_row",
     "searches_before",
     "want_number",
@@ -83,6 +85,23 @@ def front_of(model_id: str, metric: str | None, until: datetime | None = None) -
     firsts = ranked.subquery()
     query = select(PublishedRow).join(firsts, firsts.c.number == PublishedRow.number).where(firsts.c.rank == 1)
     return query.order_by(PublishedRow.metric, PublishedRow.nfe)
+
+
+def neighbours_of(problem: Problem, until: datetime, most: int) -> Select[str]:
+    """Ids of the last searches that succeeded by ``until`` with the problem's model and metric and other numbers of
+    calls, one for each number, the nearest ones first, of equals the fewest calls."""
+    rank = func.row_number().over(partition_by=SearchRow.nfe, order_by=PublishedRow.number.desc())
+    query = select(SearchRow.id, SearchRow.nfe, rank.label("rank")).join(
+        PublishedRow, PublishedRow.search_id == SearchRow.id
+    )
+    ranked = query.where(
+        PublishedRow.model_id == problem.model,
+        PublishedRow.metric == problem.metric,
+        PublishedRow.created <= until,
+        SearchRow.nfe != problem.nfe,
+    ).subquery()
+    lasts = select(ranked.c.id).where(ranked.c.rank == 1)
+    return lasts.order_by(func.abs(ranked.c.nfe - problem.nfe), ranked.c.nfe).limit(most)
 
 
 def want_number(name: str, value: int, low: int, high: int = MAX_NUMBER) -> None:

@@ -10,11 +10,21 @@ from sqlalchemy import delete, or_, select
 from fewstep.arc_length import ArcLength
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.problem import Problem, Trial
+from storage.codec import dump_limits
 from storage.database import Database
 from storage.engine import insert_once, moment
 from storage.log import write_event
 from storage.mapping import model_columns, to_event, to_model, to_published, to_search, to_trial
-from storage.queries import MAX_EVENT, best_of, front_of, model_row, search_row, searches_before, want_number
+from storage.queries import (
+    MAX_EVENT,
+    best_of,
+    front_of,
+    model_row,
+    neighbours_of,
+    search_row,
+    searches_before,
+    want_number,
+)
 from storage.tables import CurveRow, EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
 from storage.values import LIVE, Event, Model, ModelState, Page, Published, Search, SearchState
 
@@ -93,7 +103,7 @@ class Store(Database):
                     f"model {model.id} is {model.state}: "
                     + (f"{model.reason}; submit it again" if model.reason else "wait until it is ready")
                 )
-            fields = asdict(problem)
+            fields = asdict(problem) | {"limits": dump_limits(problem.limits)}
             search_id, now = uuid.uuid4().hex, moment(session)
             made = insert_once(
                 session,
@@ -159,6 +169,16 @@ class Store(Database):
                 raise NotFound(f"search {search_id[:80]!r} has no trial {number}")
             return to_trial(row)
 
+    def neighbours(self, problem: Problem, until: datetime, searches: int = 3, trials: int = 200) -> list[Trial]:
+        """What a search of ``problem`` may learn from: the first ``trials`` of each of the last ``searches`` that
+        succeeded by ``until`` with the same model and metric at the nearest other numbers of calls."""
+        with self.read() as session:
+            found: list[Trial] = []
+            for id in session.scalars(neighbours_of(problem, until, searches)).all():
+                query = select(TrialRow).where(TrialRow.search_id == id).order_by(TrialRow.number).limit(trials)
+                found += [to_trial(row) for row in session.scalars(query)]
+            return found
+
     def events(self, search_id: str, after: int = 0, limit: int = 500) -> list[Event]:
         """Events of a search with ids above ``after``, oldest first; raises `NotFound`."""
         want_number("limit", limit, 1, MAX_PAGE)
@@ -175,7 +195,9 @@ class Store(Database):
             row = session.scalars(best_of(model_id, nfe, metric)).first()
             if row is None:
                 model_row(session, model_id)
-                raise NotFound(f"model {model_id} has no schedule of at most {nfe} calls yet: submit a search")
+                raise NotFound(
+                    f"model {model_id} has no schedule of at most {nfe} calls by {metric[:80]!r} yet: submit a search"
+                )
             return to_published(row)
 
     def front(self, model_id: str, metric: str | None = None, until: datetime | None = None) -> list[Published]:

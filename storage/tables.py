@@ -139,6 +139,9 @@ class SearchRow(Base):
     budget: Mapped[int]
     seed: Mapped[int]
     noises: Mapped[int] = mapped_column(server_default="128")
+    report: Mapped[str | None]
+    sampler: Mapped[str] = mapped_column(server_default="guided")
+    limits: Mapped[str] = mapped_column(Text, server_default="{}")  # JSON
     priority: Mapped[int]
     state: Mapped[SearchState]
     attempt: Mapped[int]

@@ -122,10 +122,12 @@ class Search:
 
 @dataclass(frozen=True)
 class Claim:
-    """A lease on a search: whoever holds the ``token`` may report on it."""
+    """A lease on a search: whoever holds the ``token`` may report on it; ``elapsed`` is how many seconds the search ran
+    in earlier attempts."""
 
     search: Search
     token: str
+    elapsed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Event:
     |---|---|
     | ``state`` | ``state``; also ``reason`` where it failed or was requeued |
     | ``phase`` | ``phase``, ``done``, ``total`` |
-    | ``trial`` | ``number``, ``origin``, ``value``, ``standard_error``, ``predicted``, ``best`` (lowest value so far) |
+    | ``trial`` | ``number``, ``origin``, ``value``, ``standard_error``, ``noises``, ``predicted``, ``best`` (so far) |
     | ``published`` | ``digest``, ``nfe``, ``ratio`` |
     """
 

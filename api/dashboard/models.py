@@ -8,12 +8,11 @@ from storage.values import Model, Published, Search
 __all__ = ["ModelLine", "ModelPage", "model_lines", "model_page"]
 
 SEARCHES = 10  # of a model, on its page
-METRIC = "endpoint"
 
 
 @dataclass(frozen=True)
 class ModelLine:
-    """A model in the list, and for how many numbers of calls a schedule was found."""
+    """A model in the list, and how many schedules were found for it: one for each metric and number of calls."""
 
     model: Model
     found: int
@@ -21,18 +20,21 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class ModelPage:
-    """One model: what is known of it, its front by number of calls, its last searches."""
+    """One model: what is known of it, its front by number of calls for each metric, its last searches."""
 
     model: Model
-    front: list[Published]
+    fronts: dict[str, list[Published]]
     searches: list[Search]
 
 
 def model_lines(store: Store) -> list[ModelLine]:
     """Every model, the one added last first."""
-    return [ModelLine(model, len(store.front(model.id, METRIC))) for model in reversed(store.models())]
+    return [ModelLine(model, len(store.front(model.id))) for model in reversed(store.models())]
 
 
 def model_page(store: Store, id: str) -> ModelPage:
     """Everything about one model; raises `NotFound`."""
-    return ModelPage(store.model(id), store.front(id, METRIC), store.searches(limit=SEARCHES, model=id).items)
+    fronts: dict[str, list[Published]] = {}
+    for published in store.front(id):
+        fronts.setdefault(published.result.problem.metric, []).append(published)
+    return ModelPage(store.model(id), fronts, store.searches(limit=SEARCHES, model=id).items)

@@ -14,6 +14,7 @@ from api.dashboard.assets import address, plotly_style_ids
 from api.dashboard.front import front
 from api.dashboard.strip import strip
 from fewstep.display import measured, rows, short
+from fewstep.wording import ENDINGS, limits_in_words
 
 __all__ = ["render"]
 
@@ -58,10 +59,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"when": _when, "duration": _duration, "count": _count, "forecast": _forecast}
+    made.filters |= {"when": _when, "duration": _duration, "count": _count, "forecast": _forecast, "short": short}
     made.globals |= {
         "address": address,
+        "endings": ENDINGS,
         "front": front,
+        "limits_in_words": limits_in_words,
         "measured": measured,
         "plotly_style_ids": plotly_style_ids,
         "rows": rows,

@@ -19,13 +19,15 @@ BY_HAND = "baseline"
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial as its event tells of it; ``predicted`` forecasts log(value)."""
+    """A measured trial as its event tells of it; ``predicted`` forecasts log(value), ``noises`` are those it was
+    measured on (None: all, in events of older versions)."""
 
     number: int
     origin: str
     value: float
     standard_error: float
     predicted: float | None
+    noises: int | None = None
 
     @property
     def by_hand(self) -> bool:
@@ -141,7 +143,9 @@ def _events(store: Store, id: str) -> list[Event]:
 def _scored(events: list[Event]) -> list[Point]:
     """The trials with a value, best first."""
     trials = [event.data for event in events if event.kind == "trial" and event.data["value"] is not None]
-    points = [Point(**{field.name: data[field.name] for field in fields(Point)}) for data in trials]
+    points = [
+        Point(**{field.name: data[field.name] for field in fields(Point) if field.name in data}) for data in trials
+    ]
     return sorted(points, key=lambda point: (point.value, point.number))
 
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import Digest, Identity, TheStore
 from api.errors import problems
-from api.schemas import Metric, PublishedOut
+from api.metric_schemas import Metric
+from api.published_schemas import PublishedOut
 from api.tagged import UNCHANGED, IfNoneMatch, tagged
 from fewstep.problem import MAX_NFE
 

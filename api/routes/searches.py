@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.deps import NAME, Identity, TheJobs, TheSearch, TheSettings, TheStore
+from api.deps import NAME, Identity, TheCatalogue, TheJobs, TheSearch, TheSettings, TheStore
 from api.errors import problems
 from api.events import follow
+from api.published_schemas import PublishedOut
 from api.schemas import SearchesOut, SearchIn, SearchOut, TrialOut, TrialsOut
 from storage.store import MAX_KEY, MAX_PAGE
 from storage.values import SearchState
@@ -36,9 +37,11 @@ LastEvent = Annotated[
 
 
 @router.post("", status_code=202, responses=problems(404, 409, 413, 415, 422))
-def submit(body: SearchIn, store: TheStore, response: Response, key: Key = None) -> SearchOut:
+def submit(body: SearchIn, store: TheStore, catalogue: TheCatalogue, response: Response, key: Key = None) -> SearchOut:
     """Queue a search. The answer comes at once; `Location` says where to look."""
-    search = store.submit(body.problem(), key=key, priority=body.priority)
+    problem = body.problem()
+    catalogue.check(problem.measures, store.model(problem.model).shape)
+    search = store.submit(problem, key=key, priority=body.priority)
     response.headers["Location"] = f"/v1/searches/{search.id}"
     return SearchOut.of(search)
 
@@ -60,6 +63,12 @@ def list_searches(
 def get_search(search: TheSearch) -> SearchOut:
     """One search."""
     return SearchOut.of(search)
+
+
+@router.get("/{id}/result", responses=problems(404, 422))
+def get_result(id: Identity, store: TheStore) -> PublishedOut:
+    """What the search found; 404 until it has succeeded."""
+    return PublishedOut.of(store.result(id))
 
 
 @router.post("/{id}/pause", responses=problems(404, 409, 422))

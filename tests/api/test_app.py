@@ -19,6 +19,7 @@ from tests.api.support import PROBLEM_JSON, add_model
 PATHS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
+    "/v1/metrics": {"get"},
     "/v1/models": {"get", "post"},
     "/v1/models/upload": {"post"},
     "/v1/models/{id}": {"get", "delete"},
@@ -31,6 +32,7 @@ PATHS = {
     "/v1/searches/{id}/cancel": {"post"},
     "/v1/searches/{id}/events": {"get"},
     "/v1/searches/{id}/pause": {"post"},
+    "/v1/searches/{id}/result": {"get"},
     "/v1/searches/{id}/resume": {"post"},
     "/v1/searches/{id}/trials": {"get"},
 }

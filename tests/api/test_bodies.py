@@ -65,7 +65,8 @@ def test_no_body_brings_the_service_down(client: TestClient, model: Model, path:
 @given(
     fields=strategies.fixed_dictionaries(
         {"nfe": strategies.integers(-1, MAX_NFE + 2) | values},
-        optional={name: strategies.integers() | values for name in ("budget", "seed", "priority", "metric")},
+        optional={name: strategies.integers() | values for name in ("budget", "seed", "priority", "metric")}
+        | dict.fromkeys(("report", "sampler", "limits"), values),
     )
 )
 def test_a_body_is_queued_as_it_was_or_refused(client: TestClient, model: Model, fields: dict) -> None:

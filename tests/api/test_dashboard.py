@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import resources
 
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from api.dashboard import views
 from fewstep import Schedule
 from fewstep.display import measured
+from fewstep.limits import Limits
 from fewstep.problem import Problem, Score, Trial
 from storage.jobs import Jobs
 from storage.store import Store
@@ -165,6 +167,41 @@ def test_a_search_that_succeeded(client: TestClient, store: Store, held: Claim) 
     assert "the result is measured on others" in elements.text("section", id="trials")[0]
     assert not elements.text("meta", **{"http-equiv": "refresh"})
     assert "--nfe 4" in elements.text("code")[-1]
+
+
+def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, store: Store, model: Model) -> None:
+    """Metric, second metric, sampler and limits; then the interval, the second score beside its baseline, and what
+    ended the trials."""
+    limits = Limits(calls=100_000, seconds=60, failures=3, improvement=0.05)
+    problem = Problem(model.id, 4, "frechet:digits", budget=20, report="kid:digits", limits=limits)
+    held = claim(store, store.submit(problem))
+    told = page(client, f"/searches/{held.search.id}").text("section", id="standing")[0]
+    wanted = ["lowers frechet:digits:teacher, reports kid:digits:teacher · guided search on 128 noises, seed 0"]
+    wanted += ["at most 100,000 calls", "at most 60 s", "at most 3 failed trials", "by 5 % is unlikely"]
+    for words in wanted:
+        assert words in told
+    result = replace(samples.result(problem, 0.05), ended="improvement")
+    Jobs(store).succeed(held, result)
+    elements = page(client, f"/searches/{held.search.id}")
+    assert "no forecast reached the improvement" in elements.text("section", id="standing")[0]
+    figures = " ".join(elements.text("dd"))
+    assert "95 % interval 0.0250 to 0.100" in figures
+    assert f"{measured(0.05 / 3, 0.05 / 21)}{measured(0.3, 0.3 / 7)} best by hand" in figures
+    assert "kid:digits:teacher" in elements.text("dt")
+    assert "--metric frechet:digits:teacher" in elements.text("code")[-1]
+    assert "frechet:digits:teacher" in page(client, "/").text("tr")[1]
+
+
+def test_trials_that_lost_their_race_are_told_apart(client: TestClient, store: Store, held: Claim) -> None:
+    """A trial on fewer noises than the search's has their number and a row of its own kind; so has none on all."""
+    record(store, held, 0, 0.1)
+    trial = Trial(1, samples.schedule(4), Score(0.2, 0.02, 32, 128), "mutation")
+    Jobs(store).record(held, trial)
+    elements = page(client, f"/searches/{held.search.id}")
+    (lost,) = elements.text("tr", **{"class": "lost"})
+    assert lost.split()[0] == "1"
+    assert " 32 " in lost
+    assert elements.text("main", **{"data-noises": "128"})
 
 
 def test_a_failed_search_says_why_and_cannot_inject(client: TestClient, store: Store, held: Claim) -> None:

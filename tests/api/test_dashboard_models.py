@@ -114,6 +114,23 @@ def test_the_front_is_drawn_and_told_in_numbers(client: TestClient, store: Store
     assert text.count("<circle") == 6
 
 
+def test_every_metric_has_a_front_of_its_own(client: TestClient, store: Store, model: Model) -> None:
+    """One drawing and table for each metric, under its name; the second metric and the score's interval are told."""
+    publish(store, Problem(model.id, 4), value=0.1)
+    publish(store, Problem(model.id, 4, "frechet:digits"), value=0.6)
+    publish(store, Problem(model.id, 6, "frechet:digits"), value=0.3)
+    text = client.get(f"/models/{model.id}").text
+    assert re.findall("<h3>(.*?)</h3>", text) == ["endpoint", "frechet:digits:teacher"]
+    first, second = (Text(part).words for part in text.split("<h3>")[1:])
+    assert "0.100 ±" in first
+    assert "0.0500 to 0.200" in first
+    assert "endpoint, by hand" not in first
+    assert "0.600 ±" in second
+    assert f"{measured(0.2, 0.6 / 21)} endpoint, by hand {measured(0.3, 0.3 / 7)}" in second
+    assert text.count("<circle") == 6
+    assert re.search(r"data 3 ", page(client, "/models").words)
+
+
 def test_a_front_is_drawn_to_scale(store: Store, model: Model) -> None:
     """Equal ratios of errors are equal heights, bars reach 1.96 standard errors, calls lie evenly."""
     for nfe, value in ((4, 0.08), (6, 0.04), (8, 0.02)):

@@ -29,6 +29,27 @@ from tests.api.support import JSON, check
         ({"seed": 2**31}, ("body.seed", "got 2147483648")),
         ({"priority": 10**9}, ("body.priority", "got 1000000000")),
         ({"metric": "taste"}, ("body.metric", "'taste'", "endpoint")),
+        ({"metric": "endpoint:digits"}, ("body.metric", "write 'endpoint' alone")),
+        ({"metric": "frechet:../../etc/passwd"}, ("body.metric", "named by letters")),
+        ({"metric": "frechet:a:b:c"}, ("body.metric", "metric[:features[:reference]]")),
+        ({"metric": "frechet:" + "x" * 500}, ("body.metric", "at most 200")),
+        ({"metric": None}, ("body.metric", "valid string")),
+        ({"report": "taste"}, ("body.report", "'taste'")),
+        ({"report": ["kid"]}, ("body.report", "valid string")),
+        ({"sampler": "luck"}, ("body.sampler", "'luck'", "guided, evolution")),
+        ({"sampler": 3}, ("body.sampler", "valid string")),
+        ({"limits": 3}, ("body.limits", "got 3")),
+        ({"limits": None}, ("body.limits", "got None")),
+        ({"limits": {"calls": 0}}, ("body.limits.calls", "greater than or equal to 1", "got 0")),
+        ({"limits": {"calls": 1.5}}, ("body.limits.calls", "valid integer", "got 1.5")),
+        ({"limits": {"calls": True}}, ("body.limits.calls", "valid integer", "got True")),
+        ({"limits": {"calls": 10**13}}, ("body.limits.calls", "less than or equal to")),
+        ({"limits": {"seconds": 0}}, ("body.limits.seconds", "greater than 0", "got 0")),
+        ({"limits": {"seconds": True}}, ("body.limits.seconds", "valid number", "got True")),
+        ({"limits": {"seconds": "60"}}, ("body.limits.seconds", "valid number", "got '60'")),
+        ({"limits": {"failures": -1}}, ("body.limits.failures", "got -1")),
+        ({"limits": {"improvement": 1.01}}, ("body.limits.improvement", "less than or equal to 1", "got 1.01")),
+        ({"limits": {"improvment": 0.1}}, ("body.limits.improvment", "not permitted")),
         ({"model": 7}, ("body.model", "valid string", "got 7")),
         ({"model": ""}, ("body.model", "got ''")),
         ({"model": "a\x00b"}, ("body.model", "got 'a\\x00b'")),
@@ -40,6 +61,32 @@ def test_a_bad_value_is_named_with_what_was_given_and_wanted(client, model, chan
     answer = client.post("/v1/searches", json={"model": model.id, "nfe": 8} | change)
     check(answer, 422, *words)
     assert answer.json()["errors"][0]["where"] == words[0]
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"metric": "frechet:nonesuch"}, ("unknown features 'nonesuch'", "known: pixels, digits")),
+        ({"metric": "kid:digits:nonesuch"}, ("unknown reference 'nonesuch'", "known: teacher, digits")),
+        ({"report": "cmmd:nonesuch"}, ("unknown features 'nonesuch'",)),
+        ({"report": "endpoint"}, ("report another metric beside it",)),
+        ({"metric": "frechet", "report": "frechet:pixels"}, ("report another metric beside it",)),
+        ({"sampler": "random", "limits": {"improvement": 0.1}}, ("only 'guided' makes", "'random'")),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(client, model, change, words) -> None:
+    """Names that are not known here, and fields that contradict each other, are answered with 422."""
+    check(client.post("/v1/searches", json={"model": model.id, "nfe": 8} | change), 422, *words)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("name", ["calls", "seconds", "failures", "improvement"])
+def test_limits_are_numbers(client: TestClient, model: Model, name: str, text: str) -> None:
+    """NaN and infinities among the limits are answered with 422 that names the limit."""
+    body = f'{{"model": "{model.id}", "nfe": 8, "limits": {{"{name}": {text}}}}}'
+    check(client.post("/v1/searches", content=body, headers=JSON), 422, f"body.limits.{name}")
 
 
 @pytest.mark.usefixtures("untouched")

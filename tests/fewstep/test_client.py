@@ -13,6 +13,7 @@ from api.settings import Settings
 from fewstep import client as client_module
 from fewstep.client import Client, Event, Model
 from fewstep.errors import Conflict, InvalidInput, NotFound
+from fewstep.limits import Limits
 from fewstep.models import zoo
 from fewstep.problem import Problem
 from fewstep.replies import to_model
@@ -73,6 +74,36 @@ def test_a_search_is_submitted_awaited_and_its_schedule_fetched(client: Client, 
     assert (best.digest, best.model, best.search) == (found.schedule.digest, model.id, search.id)
     assert client.schedules("digits-mixture") == [best]
     assert client.schedule(best.digest) == found.schedule
+
+
+def test_a_search_is_asked_for_with_all_its_kinds(client: Client, service: Service) -> None:
+    """Metric, report, sampler and limits reach the store; the result comes back whole, its second scores too."""
+    model = client.add_model("digits-mixture")
+    limits = Limits(calls=10**6, seconds=60, failures=2)
+    kinds = {"metric": "frechet:digits", "report": "kid:digits", "sampler": "evolution", "limits": limits}
+    search = client.submit(model.id, 4, budget=20, **kinds)
+    assert search.problem == Problem(model.id, 4, budget=20, **kinds)
+    with pytest.raises(NotFound, match=search.id):
+        client.result(search.id)
+    found = replace(result(search.problem), ended="calls", passes=2)
+    Jobs(service.store).succeed(claim(service.store, service.store.search(search.id)), found)
+    assert client.result(search.id).result == found
+    assert client.best(model.id, 4, "frechet:digits").result == found
+    publish(service.store, Problem(model.id, 4))
+    assert [item.result.problem.metric for item in client.schedules(model.id)] == ["endpoint", found.problem.metric]
+    assert client.schedules(model.id, "frechet:digits") == [client.result(search.id)]
+
+
+def test_metrics_are_listed_and_wrong_ones_refused(client: Client, model: Model) -> None:
+    """The names that the service knows, and its word on one that it does not."""
+    known = client.metrics()
+    assert (known.metrics[0], known.features, known.references) == (
+        "endpoint",
+        ("pixels", "digits"),
+        ("teacher", "digits"),
+    )
+    with pytest.raises(InvalidInput, match=r"unknown features 'coco'; known: pixels, digits"):
+        client.submit(model.id, 4, metric="kid:coco")
 
 
 def test_models_are_values_with_identity(client: Client, model: Model) -> None:

@@ -8,6 +8,7 @@ import torch
 
 import fewstep
 from fewstep import models
+from fewstep.catalogue import Catalogue
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.measure import Measure
 from fewstep.problem import Problem, Trial
@@ -74,8 +75,8 @@ def test_the_operators_files_are_named_by_their_stems(tmp_path: Path) -> None:
     )
     torch.export.save(program, tmp_path / "flat.pt2")
     np.savez(tmp_path / "coco.npz", mu=np.zeros(2), sigma=np.eye(2))
-    assert spaces.feature_names(tmp_path) == ["pixels", "digits", "flat"]
-    assert spaces.reference_names(tmp_path) == ["teacher", "digits", "coco"]
+    assert Catalogue(tmp_path).features == ("pixels", "digits", "flat")
+    assert Catalogue(tmp_path).references == ("teacher", "digits", "coco")
     assert spaces.features("flat", tmp_path)(torch.zeros(5, 1, 2)).shape == (5, 2)
     metric = spaces.judging(Measure("frechet", "flat", "coco"), folder=tmp_path)
     assert metric.values(np.zeros((4, 2)), np.ones((1, 4)))[0] == pytest.approx(2.0)

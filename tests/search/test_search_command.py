@@ -1,6 +1,7 @@
 """``python -m search``: progress, a summary, a schedule file, errors in one line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -10,7 +11,9 @@ from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
 from fewstep import Schedule, processes
+from fewstep.problem import Result
 from search.__main__ import main
+from search.find import find
 
 APP = typer.Typer()
 APP.command()(main)
@@ -54,9 +57,33 @@ def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path) -> None:
     assert {trial.user_attrs["origin"].split()[0] for trial in trials} == {"baseline", "seed", "random", "fit"}
 
 
+def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewest calls first; each search has the trials of those before it, and as a seed what was found with one call
+    less; every schedule is written under its number, and the second metric and the limit that ended it are told."""
+    given: list[dict] = []
+
+    def spied(*arguments: object, **options: Any) -> Result:
+        given.append(options)
+        return find(*arguments, **options)
+
+    monkeypatch.setattr("search.__main__.find", spied)
+    out = tmp_path / "found.json"
+    words = ["--nfe", "5", "--nfe", "3", "--nfe", "2", "--budget", "12", "--noises", "16", "--metric", "frechet:digits"]
+    ran = CliRunner().invoke(APP, ["digits-mixture", *words, "--max-calls", "100000", "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    plans = [Schedule.from_json((tmp_path / f"found-{nfe}.json").read_text()) for nfe in (2, 3, 5)]
+    assert [plan.nfe for plan in plans] == [2, 3, 5]
+    assert [options["seeds"] for options in given] == [[], plans[:1], []]
+    assert [len(options["others"]) for options in given] == [0, 12, 24]
+    for words in ("2 calls by frechet:digits:teacher on 64", "endpoint: found", "12 trials, its budget was spent"):
+        assert words in ran.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["digits-mixture", "--max-calls", "50"], "50 are allowed: allow more, or take fewer noises"),
+        (["digits-mixture", "--metric", "kid:coco"], "unknown features 'coco'; known: pixels, digits"),
         (["no-such-model"], "unknown zoo model 'no-such-model'; known: digits-mixture"),
         (["digits-mixture", "--nfe", "0"], "nfe is a whole number from 1 to 50, got 0"),
         (["digits-mixture", "--sampler", "luck"], "unknown sampler 'luck'; known: guided, evolution, tpe"),

@@ -10,6 +10,8 @@ import torch
 import fewstep
 from fewstep import models
 from fewstep.client import Published
+from fewstep.errors import NotFound
+from fewstep.limits import Limits
 from storage.store import Store
 from tests.service.support import Running, finish, started, wait_until
 
@@ -135,3 +137,27 @@ def test_pause_resume_and_cancel_while_running(undisturbed: Published, database_
         assert gist(published(running, search)) == gist(undisturbed)
         assert running.client.wait(other).state == "cancelled"
         assert len(running.client.schedules(MODEL)) == 1
+
+
+def test_another_metric_is_lowered_within_limits(database_url: str, data_dir: Path) -> None:
+    """A search by Fréchet distance on the classifier's features keeps its limit of calls, reports the endpoint error
+    beside it, and is served under its metric alone; the next one, of a call more, is no worse."""
+    with started(database_url, data_dir, slots=2) as running:
+        client = running.client
+        model = client.add_model(MODEL).id
+        limits = Limits(calls=40_000, seconds=300, failures=0)
+        searches = [
+            client.submit(model, nfe, metric="frechet:digits", budget=16, noises=16, limits=limits) for nfe in (3, 4)
+        ]
+        found = [client.result(finish(running, search).id).result for search in searches]
+        for search, result in zip(searches, found, strict=True):
+            assert result.problem == search.problem
+            assert result.calls <= limits.calls
+            assert result.low < result.score.value < result.high
+            assert 0 < result.second.value < 10
+            assert result.second.noises == result.second_baseline.noises == 64
+        assert found[1].score.value <= found[0].score.value
+        assert client.best(model, 4, "frechet:digits").result == found[1]
+        assert [each.result for each in client.schedules(model)] == found
+        with pytest.raises(NotFound, match="'endpoint'"):
+            client.best(model, 4)

@@ -9,6 +9,7 @@ import numpy as np
 import fewstep
 from fewstep import Schedule, processes, solvers
 from fewstep.arc_length import ArcLength
+from fewstep.limits import Limits
 from fewstep.problem import Problem, Result, Score, Trial
 from storage import Claim, Facts, Jobs, Model, ModelState, Store
 
@@ -32,9 +33,15 @@ def on_hub(letter: str = "a") -> Model:
     return replace(submitted(letter), source="hub", shape=(), process={}, facts=Facts())
 
 
-def problem(letter: str = "a", nfe: int = 4, seed: int = 0) -> Problem:
+def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpoint") -> Problem:
     """A problem on `model`."""
-    return Problem(letter * 16, nfe, budget=20, seed=seed)
+    return Problem(letter * 16, nfe, metric, budget=20, seed=seed)
+
+
+def limited(letter: str = "a", nfe: int = 4) -> Problem:
+    """A problem on `model` with every field of its own."""
+    limits = Limits(calls=10**9, seconds=0.1 + 0.2, failures=0, improvement=1 / 3)
+    return Problem(letter * 16, nfe, "frechet:digits", 20, 1, 64, "kid:digits:digits", "guided", limits)
 
 
 def schedule(nfe: int = 4, grid: str = "logsnr") -> Schedule:
@@ -86,6 +93,10 @@ def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) ->
         evaluations=20,
         seconds=1.5,
         tau=None,
+        low=value / 2,
+        high=value * 2,
+        second=None if asked.report is None else score(value / 3),
+        second_baseline=None if asked.report is None else score(0.3),
     )
 
 
@@ -107,19 +118,25 @@ def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
     }
 
 
-def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0) -> Claim:
+def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpoint") -> Claim:
     """A search that a runner has claimed."""
     store.add_model(model(letter))
-    store.submit(problem(letter, nfe, seed))
+    store.submit(problem(letter, nfe, seed, metric))
     claim = Jobs(store).claim("runner", 60)
     assert claim is not None
     return claim
 
 
 def publish(
-    store: Store, nfe: int, value: float, seed: int = 0, plan: Schedule | None = None, letter: str = "a"
+    store: Store,
+    nfe: int,
+    value: float,
+    seed: int = 0,
+    plan: Schedule | None = None,
+    letter: str = "a",
+    metric: str = "endpoint",
 ) -> str:
     """A search that succeeded with that score; its id."""
-    claim = running(store, letter, nfe, seed)
+    claim = running(store, letter, nfe, seed, metric)
     Jobs(store).succeed(claim, result(claim.search.problem, value, plan))
     return claim.search.id

@@ -48,10 +48,11 @@ def test_record(store: Store, jobs: Jobs, claim: Claim) -> None:
         "origin": "mutation",
         "value": 0.5,
         "standard_error": 0.5 / 7,
+        "noises": 64,
         "predicted": -1 / 3,
         "best": 0.5,
     }
-    assert (events[0]["value"], events[0]["standard_error"], events[0]["predicted"]) == (None, None, None)
+    assert [events[0][name] for name in ("value", "standard_error", "noises", "predicted")] == [None] * 4
 
 
 def test_record_zero(store: Store, jobs: Jobs, claim: Claim) -> None:

@@ -68,6 +68,25 @@ def test_release(store: Store, jobs: Jobs, claim: Claim) -> None:
     assert again.token != claim.token
 
 
+def test_the_time_a_search_ran(jobs: Jobs, search: Search, shift_clock: Callable) -> None:
+    """A claim says how long the search ran in earlier attempts; queues and pauses do not count, a lost lease does."""
+    claim = jobs.claim("runner-1", 60)
+    assert claim.elapsed == 0
+    shift_clock(100)
+    jobs.release(claim)
+    shift_clock(1000)
+    claim = jobs.claim("runner-2", 60)
+    assert claim.elapsed == pytest.approx(100, abs=30)
+    shift_clock(1010)
+    jobs.pause(search.id)
+    shift_clock(5000)
+    jobs.resume(search.id)
+    assert jobs.claim("runner-3", 60).elapsed == pytest.approx(110, abs=30)
+    shift_clock(6000)
+    jobs.reap()
+    assert jobs.claim("runner-4", 60).elapsed == pytest.approx(1110, abs=30)
+
+
 def test_reap_leaves_live_leases(store: Store, jobs: Jobs, claim: Claim, shift_clock: Callable) -> None:
     """A lease that has not run out is left alone, up to its last second."""
     shift_clock(30)

@@ -70,6 +70,20 @@ def test_models_of_an_older_version_stay(empty: str) -> None:
         assert [search.problem for search in store.searches().items] == [samples.problem()]
 
 
+def test_searches_of_an_older_version_stay(empty: str) -> None:
+    """A search from before there were other metrics, samplers and limits is guided, without limits, by endpoint error;
+    going back and forth keeps it."""
+    with Store(empty) as store:
+        store.migrate()
+        store.add_model(samples.model())
+        search = store.submit(samples.problem())
+        for _ in range(2):
+            migrate.downgrade(empty, "0003")
+            store.migrate()
+            assert store.search(search.id) == search
+        assert store.submit(samples.limited()).problem == samples.limited()
+
+
 def test_states_are_checked(empty: str) -> None:
     """The database itself refuses a state that does not exist."""
     with Store(empty) as store:

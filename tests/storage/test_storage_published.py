@@ -1,5 +1,7 @@
 """The best schedules, and forgetting a model with all of its own."""
 
+from dataclasses import replace
+
 import pytest
 
 from fewstep.errors import Conflict, NotFound
@@ -50,6 +52,46 @@ def test_front(store: Store) -> None:
     assert front == [(4, 0.5), (6, 0.9), (8, 0.2)]
     assert store.front("a" * 16, metric="endpoint") == store.front("a" * 16)
     assert store.front("a" * 16, metric="another") == []
+
+
+def test_metrics_are_kept_apart(store: Store) -> None:
+    """Best and front are those of one metric by its whole text; a front without one has each metric's own."""
+    publish(store, 4, 0.5)
+    publish(store, 4, 7.0, metric="frechet:digits")
+    publish(store, 6, 3.0, metric="frechet:digits")
+    publish(store, 4, 9.0, metric="frechet")
+    text = "frechet:digits:teacher"
+    assert store.best("a" * 16, 8).result.score.value == 0.5
+    assert store.best("a" * 16, 8, text).result.score.value == 3.0
+    assert [item.result.score.value for item in store.front("a" * 16, text)] == [7.0, 3.0]
+    assert [item.result.score.value for item in store.front("a" * 16)] == [0.5, 7.0, 3.0, 9.0]
+    with pytest.raises(NotFound, match="'kid'"):
+        store.best("a" * 16, 8, "kid")
+
+
+def test_neighbours(store: Store, jobs: Jobs) -> None:
+    """The last search of each of the nearest other numbers of calls, of the same model and metric, as they were."""
+    mine = samples.problem(nfe=6)
+
+    def ended(nfe: int, origin: str, **kind: str) -> None:
+        claim = running(store, nfe=nfe, **kind)
+        for number in range(3):
+            jobs.record(claim, replace(samples.trial(number), origin=origin))
+        jobs.succeed(claim, samples.result(claim.search.problem))
+
+    for nfe, origin in ((5, "old five"), (5, "five"), (9, "nine"), (7, "seven"), (6, "six"), (8, "eight")):
+        ended(nfe, origin)
+    ended(5, "another metric", metric="kid")
+    ended(5, "another model", letter="b")
+    until = running(store, nfe=6).search.started
+    ended(5, "later")
+    assert until is not None
+    found = store.neighbours(mine, until)
+    assert [trial.origin for trial in found] == ["five"] * 3 + ["seven"] * 3 + ["eight"] * 3
+    few = store.neighbours(mine, until, searches=1, trials=2)
+    assert [(trial.origin, trial.number) for trial in few] == [("five", 0), ("five", 1)]
+    assert [trial.origin for trial in store.neighbours(samples.problem("b", nfe=6), until)] == ["another model"] * 3
+    assert store.neighbours(samples.problem(nfe=6, metric="cmmd"), until) == []
 
 
 def test_front_as_it_was(store: Store) -> None:

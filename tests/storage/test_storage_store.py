@@ -1,15 +1,18 @@
 """The store gives back what it was given, on both databases."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from fewstep import processes
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.problem import Score
 from storage import Jobs, Model, SearchState, Store
+from storage.tables import PublishedRow
 from tests.storage import samples
 from tests.storage.samples import running
 
@@ -107,6 +110,34 @@ def test_result_round_trip(store: Store, jobs: Jobs) -> None:
     assert published.result == replace(result, tau=1 / 3)
     assert (published.digest, published.model_id) == (result.schedule.digest, samples.model().id)
     assert published.search_id == claim.search.id
+
+
+def test_second_scores_round_trip(store: Store, jobs: Jobs) -> None:
+    """The second metric's scores, the interval and the problem with all its limits come back equal."""
+    store.add_model(samples.model())
+    store.submit(samples.limited())
+    claim = jobs.claim("runner", 60)
+    assert claim is not None
+    result = replace(samples.result(claim.search.problem), ended="calls", passes=2)
+    jobs.succeed(claim, result)
+    assert store.result(claim.search.id).result == result
+    assert result.second is not None
+
+
+def test_result_of_an_older_version(store: Store, jobs: Jobs) -> None:
+    """A stored result without the fields that came later is read with their defaults."""
+    claim = running(store)
+    result = samples.result(claim.search.problem)
+    jobs.succeed(claim, result)
+    later = ("low", "high", "second", "second_baseline", "ended", "passes")
+    with store.write() as session:
+        (row,) = session.scalars(select(PublishedRow))
+        fields = json.loads(row.result)
+        row.result = json.dumps(
+            {name: value for name, value in fields.items() if name not in later}
+            | {"problem": {k: v for k, v in fields["problem"].items() if k not in ("report", "sampler", "limits")}}
+        )
+    assert store.result(claim.search.id).result == replace(result, low=None, high=None)
 
 
 def test_result_with_infinity(store: Store, jobs: Jobs) -> None:

@@ -1,10 +1,12 @@
 """Submitting searches, with and without an idempotency key."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
+from fewstep.limits import Limits
 from storage import Jobs, SearchState, Store
 from tests.storage import samples
 
@@ -18,6 +20,20 @@ def test_submit(store: Store) -> None:
     assert (search.started, search.finished) == (None, None)
     assert re.fullmatch("[0-9a-f]{32}", search.id)
     assert store.search(search.id) == search
+
+
+def test_submit_with_everything(store: Store) -> None:
+    """Metric, report, sampler and limits come back as they went in, and are part of what a key stands for."""
+    store.add_model(samples.model())
+    problem = samples.limited()
+    search = store.submit(problem, key="k")
+    assert search.problem == problem
+    assert store.submit(problem, key="k") == search
+    assert store.search(search.id) == search
+    others = ({"report": "endpoint"}, {"limits": Limits(calls=5)}, {"metric": "kid"}, {"seed": 2})
+    for change in (*others, {"sampler": "random", "limits": Limits()}):
+        with pytest.raises(Conflict, match=search.id):
+            store.submit(replace(problem, **change), key="k")
 
 
 def test_submit_for_unknown_model(store: Store) -> None:

@@ -101,7 +101,7 @@ function traces(points) {
       y: own.map(({ value }) => value),
       text: own.map(hover),
       hoverinfo: "text",
-      marker: { color: color(group), symbol, size: 7, opacity: 0.75, line: { color: color(group), width: 1.5 } },
+      marker: { color: color(group), symbol, size: 7, opacity: own.map(opacity), line: { color: color(group), width: 1.5 } },
     };
   });
   const running = [];
@@ -119,9 +119,19 @@ function traces(points) {
   return made;
 }
 
-function hover({ number, origin, value, standard_error, predicted }) {
+function lost({ noises }) {
+  return noises < Number(main.dataset.noises); // it was given up before all noises; older events do not say
+}
+
+function opacity(trial) {
+  return lost(trial) ? 0.25 : 0.75;
+}
+
+function hover(trial) {
+  const { number, origin, value, standard_error, predicted, noises } = trial;
+  const given = lost(trial) ? `<br>given up after ${noises} noises` : "";
   const forecast = predicted === null ? "" : `<br>forecast ${Math.exp(predicted).toPrecision(3)}`;
-  return `trial ${number}, ${origin}<br>${value.toPrecision(3)} ± ${standard_error.toPrecision(2)}${forecast}`;
+  return `trial ${number}, ${origin}<br>${value.toPrecision(3)} ± ${standard_error.toPrecision(2)}${forecast}${given}`;
 }
 
 function layout() {

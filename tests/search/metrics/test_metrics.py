@@ -98,6 +98,16 @@ def test_the_standard_error_is_the_spread_over_fresh_noises(metric: Metric) -> N
     assert np.mean(stated) == pytest.approx(np.std(values, ddof=1), rel=0.25)
 
 
+def test_an_interval_holds_its_value(metric: Metric) -> None:
+    """Also with few rows of a good schedule, where a resample's distance is far above that of the rows themselves; the
+    interval is about four standard errors wide."""
+    kept = np.random.default_rng(4).chisquare(4, size=(40, 1)) if metric.paired else rows(metric, 0.1)[:40]
+    found = bootstrap.score(metric, kept, calls=0)
+    low, high = bootstrap.interval(metric, kept, seed=0, times=400)
+    assert low < found.value < high
+    assert high - low == pytest.approx(4 * found.standard_error, rel=0.4)
+
+
 def test_pairs_are_compared_on_the_same_noises(metric: Metric) -> None:
     """A table against itself leaves no width, and a much worse one lies above."""
     good, worse = (rows(metric, shift) for shift in (0.3, 1.5))

@@ -1,0 +1,80 @@
+"""Searches with limits that are broken off and taken up again: what was begun is ended, what was cut off stays so."""
+
+from dataclasses import replace
+
+import pytest
+
+from fewstep import models
+from fewstep.limits import Limits
+from fewstep.problem import Problem, Result, Trial
+from search import purse
+from search.pool.base import InlinePool
+from search.ranking import by_replay
+from search.run import run
+
+BUDGET, SECONDS = 70, 40
+LIMITS = {
+    "calls": Limits(calls=24_000),
+    "seconds": Limits(seconds=SECONDS),
+    "improvement": Limits(improvement=1.0),
+    "budget": Limits(failures=BUDGET),
+}
+
+
+class Interrupted(Exception):
+    """Stands for a crash."""
+
+
+class Clock:
+    """Every trial takes a second, and nothing else takes any."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def searched(
+    blobs: models.GaussianMixture,
+    pool: InlinePool,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: Limits,
+    recorded: list[Trial],
+    stop_after: int = BUDGET,
+    elapsed: float = 0.0,
+) -> Result:
+    """A run that adds its trials to ``recorded``, and breaks off after so many."""
+    clock = Clock()
+    monkeypatch.setattr(purse, "time", clock)
+
+    def record(trial: Trial) -> None:
+        if len(recorded) == stop_after:
+            raise Interrupted
+        recorded.append(trial)
+        clock.now += 1.0
+
+    problem = Problem("blobs", nfe=4, budget=BUDGET, noises=16, limits=limits)
+    return run(problem, blobs.process, pool, by_replay, record, list(recorded), elapsed=elapsed)
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_a_limited_search_ends_the_same_wherever_it_was_broken_off(
+    blobs: models.GaussianMixture, inline: InlinePool, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The result says which limit ended it; broken off in a generation, or among the fits after it, and however long
+    it lay, it ends with the same trials and the same result."""
+    all_trials: list[Trial] = []
+    straight = searched(blobs, inline, monkeypatch, LIMITS[kind], all_trials)
+    assert straight.ended == kind
+    assert straight.calls <= (straight.problem.limits.calls or straight.calls)
+    cut = [trial for trial in all_trials if trial.origin.split()[0] not in ("fit", "polish")]
+    assert (len(cut) < BUDGET - 12) == (kind != "budget")
+    for stop_after in (20, len(cut) + 2):
+        seen: list[Trial] = []
+        with pytest.raises(Interrupted):
+            searched(blobs, inline, monkeypatch, LIMITS[kind], seen, stop_after)
+        late = 10 * SECONDS if stop_after > 20 else stop_after
+        resumed = searched(blobs, inline, monkeypatch, LIMITS[kind], seen, elapsed=late)
+        assert replace(resumed, seconds=0.0) == replace(straight, seconds=0.0)
+        assert sorted(seen, key=lambda trial: trial.number) == sorted(all_trials, key=lambda trial: trial.number)
