@@ -5,8 +5,8 @@
 Both w_other and Δ are ridge regressions of the deviations d on z, each lesson centred by itself, so that only
 differences between schedules of one search count: w_other over lessons of other models, Δ over the model's own lessons,
 fitted to what γ w_other leaves. How far other models are trusted, γ, is found by leaving out one of their lessons at a
-time: it is the slope of its deviations over the forecast from the rest, between 0 and 1, with the cautious `DOUBT` for one
-lesson more.
+time: it is the slope of that lesson's deviations over their forecast from the rest, between 0 and 1, where one lesson
+more is made up whose slope is the cautious `DOUBT`.
 
 | symbol | meaning | shape |
 |---|---|---|

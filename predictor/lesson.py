@@ -1,7 +1,7 @@
-"""What one search teaches about another: how far measured scores lie from what physics forecast, and for which schedules.
+"""What one search teaches others: how far scores lay from what physics had forecast, and for what kind of schedules.
 
-A lesson holds one row of `COLUMNS` for each of at most `MOST` trials, whatever their number of calls, and nothing of the
-schedules themselves. All columns are logarithms relative to the forecast, so they mean the same for every model.
+A lesson holds one row of `COLUMNS` for each of at most `MOST` trials, whatever their number of calls, and nothing of
+the schedules themselves. Columns are logarithms relative to the forecast, so they mean the same for every model.
 """
 
 import json
@@ -76,7 +76,7 @@ class Lesson:
     def of(
         cls, features: np.ndarray, deviations: np.ndarray, nfe: int, metric: str = "endpoint", model: str = ""
     ) -> "Lesson":
-        """The lesson of any number of rows (n, 9) and deviations (n,): at most `MOST`, evenly chosen, rounded, cut off."""
+        """The lesson of rows (n, 9) and deviations (n,): at most `MOST` of them, evenly chosen, rounded and cut off."""
         some = (
             np.unique(np.linspace(0, len(deviations) - 1, MOST).astype(int)) if len(deviations) > MOST else slice(None)
         )

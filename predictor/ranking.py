@@ -1,4 +1,4 @@
-"""The ranker of a search: forecasts from teacher trajectories, the trials at hand, and the lessons of other searches."""
+"""The ranker of a search: forecasts from teacher trajectories, the trials at hand, and lessons of other searches."""
 
 from collections.abc import Sequence
 

@@ -4,9 +4,9 @@ With nothing evaluated it is the prior: physics, and the correction that lessons
 From a few trials it takes their mean deviation from the prior; from `ENOUGH` on it is the average, weighted by
 certainty, of the regressors of `predictor.rankers`, each fitted to log(score) itself and to its deviation from the
 prior: the first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A part of
-the forecast is that of `predictor.sequence`, whose errors are of another kind; and the standard deviations are scaled by
-`predictor.calibrate`. Where the lessons are the model's own, the prior keeps a share that fades as trials come; and the
-trials say how far they bear out the correction.
+the forecast is that of `predictor.sequence`, whose errors are of another kind; and the standard deviations are scaled
+by `predictor.calibrate`. The trials say how far they bear out the lessons' correction; where lessons are the model's
+own, the corrected prior keeps a share of the forecast that fades as trials come.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ FLOOR = 1e-12
 
 ORDERED = 0.15  # share of the sequence ranker; 0.1 and 0.2 rank alike
 
-FADE = 60.0  # own trials after which a prior that the model's own lessons corrected counts for half
+FADE = 30.0  # own trials after which a prior that the model's own lessons corrected counts for half
 BORNE_OUT = 25.0  # own trials that a correction is worth before they are looked at
 FAR = 1.0  # of log(score) from the median deviation; beyond it a trial says no more of a correction
 
