@@ -19,7 +19,7 @@ from fewstep.trajectory import Trajectories
 from predictor.encode import encode, encode_shifts, encode_steps
 from predictor.physics import Physics
 
-__all__ = ["KNOWLEDGE", "Dataset", "Table"]
+__all__ = ["KNOWLEDGE", "NOTHING", "Dataset", "Table"]
 
 MODES_SHARE = 0.1  # weight of the mixtures in the prior; 0.1 and 0.15 rank alike, 0.2 worse
 KEPT = 20_000  # schedules; about 40 MB
@@ -29,7 +29,9 @@ class Table(NamedTuple):
     """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) with nothing evaluated.
 
     For the ranker that reads steps: ``steps`` (M, N, C) what is known of each, ``whole`` (M, W) of all together.
-    ``shifts`` (M, 4) are the time shifts, which nothing else here knows of.
+    ``shifts`` (M, 4) are the time shifts, which nothing else here knows of. ``pooled`` (M, P) is what lessons are made
+    of, `predictor.lesson.COLUMNS` where all is known, else nothing (P = 0); ``correction`` (M,) what lessons add to the
+    prior.
     """
 
     features: np.ndarray
@@ -37,6 +39,8 @@ class Table(NamedTuple):
     steps: np.ndarray
     whole: np.ndarray
     shifts: np.ndarray
+    pooled: np.ndarray
+    correction: np.ndarray
 
     def shifted(self) -> "Table":
         """With the time shifts among the features and among what is known of all steps."""
@@ -48,16 +52,20 @@ class Table(NamedTuple):
         return Table(*(part[rows] for part in self))
 
 
+NOTHING = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), (0, 0), (0, 0), (0, 0), 0)))  # no schedule at all
+
+
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
-    steps = encode_steps(schedules, tableaus)
-    features, prior = encode(schedules, tableaus), np.zeros(len(schedules))
-    return Table(features, prior, steps, steps.max(axis=1), encode_shifts(schedules))
+    steps, zeros = encode_steps(schedules, tableaus), np.zeros(len(schedules))
+    features, shifts = encode(schedules, tableaus), encode_shifts(schedules)
+    return Table(features, zeros, steps, steps.max(axis=1), shifts, zeros[:, None][:, :0], zeros)
 
 
 def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     rows = physics(tableaus)[:, 0]  # (M, N)
     whole = np.column_stack([rows.max(axis=1), rows.mean(axis=1)])
-    return Table(np.column_stack([rows, whole]), whole[:, 0], rows[:, :, None], whole, encode_shifts(schedules))
+    features, shifts = np.column_stack([rows, whole]), encode_shifts(schedules)
+    return Table(features, whole[:, 0], rows[:, :, None], whole, shifts, whole[:, :0], np.zeros(len(rows)))
 
 
 def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
@@ -68,7 +76,7 @@ def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tab
     prior = (1 - MODES_SHARE) * closed + MODES_SHARE * modes.mean(axis=1)
     steps = np.concatenate([logs.transpose(0, 2, 1), encode_steps(schedules, tableaus)], axis=2)
     features = np.column_stack([logs.reshape(len(logs), -1), whole])
-    return Table(features, prior, steps, whole, encode_shifts(schedules))
+    return Table(features, prior, steps, whole, encode_shifts(schedules), whole - prior[:, None], np.zeros(len(logs)))
 
 
 KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {

@@ -1,27 +1,25 @@
-"""The ranker: a forecast of log(score) for schedules, fitted to everything evaluated so far.
+"""A forecast of log(score) for schedules of one number of calls, fitted to everything evaluated so far.
 
-With nothing evaluated it is physics alone; from a few trials it takes their mean deviation from physics; from `ENOUGH`
-on it is the average, weighted by certainty, of the regressors of `predictor.rankers`, each fitted to log(score) itself
-and to its deviation from physics: the first tells good schedules apart better, the second forecasts schedules unlike
-any evaluated one. A part of the forecast is that of `predictor.sequence`, whose errors are of another kind; and the
-standard deviations are scaled by `predictor.calibrate`.
+With nothing evaluated it is the prior: physics, and the correction that lessons teach (`predictor.correction`), if any.
+From a few trials it takes their mean deviation from the prior; from `ENOUGH` on it is the average, weighted by
+certainty, of the regressors of `predictor.rankers`, each fitted to log(score) itself and to its deviation from the
+prior: the first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A part of
+the forecast is that of `predictor.sequence`, whose errors are of another kind; and the standard deviations are scaled
+by `predictor.calibrate`. The trials say how far they bear out the lessons' correction; where lessons are the model's
+own, the corrected prior keeps a share of the forecast that fades as trials come.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from fewstep.problem import Prediction, Rank, Trial
-from fewstep.schedule import Schedule
-from fewstep.trajectory import Trajectories
-from predictor.calibrate import milestone
+from fewstep.problem import Prediction, Trial
 from predictor.calibrate import scale as conformal
-from predictor.dataset import Dataset, Table
+from predictor.dataset import Table
 from predictor.rankers import REGRESSORS
 from predictor.sequence import sequence
 
-__all__ = ["ENOUGH", "Model", "calibrate", "log_score", "ranker", "train"]
+__all__ = ["ENOUGH", "Model", "calibrate", "log_score", "train"]
 
 ENOUGH = 16  # trials
 PRIOR_STD = 0.3  # of log(score) round physics; 0.18 to 0.25 on the models at hand, with room for others
@@ -30,39 +28,11 @@ FLOOR = 1e-12
 
 ORDERED = 0.15  # share of the sequence ranker; 0.1 and 0.2 rank alike
 
+FADE = 30.0  # own trials after which a prior that the model's own lessons corrected counts for half
+BORNE_OUT = 25.0  # own trials that a correction is worth before they are looked at
+FAR = 1.0  # of log(score) from the median deviation; beyond it a trial says no more of a correction
+
 Model = Callable[[Table], Prediction]
-Seen = tuple[tuple[Schedule, float], ...]
-
-
-def ranker(trajectories: Trajectories, seed: int = 0, knowledge: str = "all") -> Rank:
-    """A rank from teacher trajectories: deterministic in its arguments and ``seed``, for any number of trials.
-
-    Trials without a score are left out; candidates are compared with the trials of their own number of calls. The rank
-    raises `InvalidInput` for schedules of another process than the trajectories'. ``knowledge`` names the features it
-    may use (`predictor.dataset`): "all", or less for comparison.
-    """
-    with threadpool_limits(1):  # one order of summation: the same forecast whatever the machine
-        dataset = Dataset(trajectories, knowledge)
-    fitted: dict[int, tuple[Seen, Model]] = {}  # by number of calls
-    scales: dict[int, tuple[Seen, float]] = {}
-
-    def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
-        mean, std = np.zeros(len(candidates)), np.zeros(len(candidates))
-        with threadpool_limits(1):
-            for nfe in sorted({candidate.nfe for candidate in candidates}):
-                seen = tuple(
-                    (t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.nfe == nfe
-                )
-                if nfe not in fitted or fitted[nfe][0] != seen:
-                    first = seen[: milestone(len(seen), ENOUGH)]
-                    if nfe not in scales or scales[nfe][0] != first:
-                        scales[nfe] = first, calibrate(dataset, first, seed)
-                    fitted[nfe] = seen, train(dataset, seen, seed, scales[nfe][1])
-                chosen = [i for i, candidate in enumerate(candidates) if candidate.nfe == nfe]
-                mean[chosen], std[chosen] = fitted[nfe][1](dataset([candidates[i] for i in chosen]))
-        return Prediction(mean, std)
-
-    return rank
 
 
 def log_score(trial: Trial) -> float:
@@ -74,17 +44,15 @@ def log_score(trial: Trial) -> float:
     return -np.inf if trial.score is None else float(np.log(max(trial.score.value, trial.score.standard_error, FLOOR)))
 
 
-def train(dataset: Dataset, seen: Sequence[tuple[Schedule, float]], seed: int = 0, scale: float = 1.0) -> Model:
-    """A model of schedules and their log scores, none or many; all have the same number of calls.
+def train(table: Table, targets: np.ndarray, seed: int = 0, scale: float = 1.0, kept: float = 0.0) -> Model:
+    """A model of the schedules of a table and their log scores (n,), none or many.
 
-    From `ENOUGH` on its standard deviations are multiplied by ``scale``.
+    From `ENOUGH` on its standard deviations are multiplied by ``scale``. ``kept`` says how long the prior keeps a share
+    of the forecast, in units of `FADE`.
     """
-    if not seen:
-        return _deviation(np.zeros(0))
-    table, targets = dataset([schedule for schedule, _ in seen]), np.array([score for _, score in seen])
-    if len(seen) < ENOUGH:
-        return _deviation(targets - table.prior)
-    raw = _regress(table, targets, seed)
+    if len(targets) < ENOUGH:
+        return _deviation(table, targets)
+    raw = _blend(table, targets, seed, kept)
 
     def model(new: Table) -> Prediction:
         mean, std = raw(new)
@@ -93,12 +61,43 @@ def train(dataset: Dataset, seen: Sequence[tuple[Schedule, float]], seed: int = 
     return model
 
 
-def calibrate(dataset: Dataset, seen: Sequence[tuple[Schedule, float]], seed: int = 0) -> float:
-    """The scale of the standard deviations that holds on ``seen``; 1 where nothing has been seen."""
-    if not seen:
+def calibrate(table: Table, targets: np.ndarray, seed: int = 0, kept: float = 0.0) -> float:
+    """The scale of the standard deviations that holds on the targets (n,); 1 where nothing has been seen."""
+    if not len(targets):
         return 1.0
-    table, targets = dataset([schedule for schedule, _ in seen]), np.array([score for _, score in seen])
-    return conformal(lambda known, new: _regress(table.of(known), targets[known], seed)(table.of(new)), targets, seed)
+    return conformal(
+        lambda known, new: _blend(table.of(known), targets[known], seed, kept)(table.of(new)), targets, seed
+    )
+
+
+def _blend(table: Table, targets: np.ndarray, seed: int, kept: float) -> Model:
+    """The regressors, and what is left of the prior moved by the mean deviation."""
+    fitted = _regress(table, targets, seed)
+    share = kept * FADE / (kept * FADE + len(targets))
+    if not share:
+        return fitted
+    moved = _deviation(table, targets)
+
+    def model(new: Table) -> Prediction:
+        pair, shares = (fitted(new), moved(new)), (1 - share, share)
+        mean = sum(part * each.mean for part, each in zip(shares, pair, strict=True))
+        squares = (part * (each.std**2 + (each.mean - mean) ** 2) for part, each in zip(shares, pair, strict=True))
+        return Prediction(np.asarray(mean), np.sqrt(sum(squares)))
+
+    return model
+
+
+def _prior(table: Table, targets: np.ndarray) -> Callable[[Table], np.ndarray]:
+    """Physics, and as much of the lessons' correction as the targets (n,) bear out."""
+    moved = table.correction - table.correction.mean() if len(targets) else np.zeros(0)
+    variance, count = float(moved @ moved), len(targets)
+    if not variance:
+        return lambda new: new.prior + new.correction
+    deviations = targets - table.prior
+    held = np.clip(deviations - np.median(deviations), -FAR, FAR)
+    slope = float(moved @ held) / variance
+    trust = float(np.clip((BORNE_OUT + count * slope) / (BORNE_OUT + count), 0.0, 1.0))
+    return lambda new: new.prior + trust * new.correction
 
 
 def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
@@ -109,13 +108,14 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
     """
     seen = table.shifts.any()
     table = table.shifted() if seen else table
-    both = np.column_stack([targets, targets - table.prior])
+    prior = _prior(table, targets)
+    both = np.column_stack([targets, targets - prior(table)])
     forecasts = [regressor(table.features, both, seed) for regressor in REGRESSORS.values()]
     ordered = sequence(table, targets, seed)
 
     def model(new: Table) -> Prediction:
         new = new.shifted() if seen else new
-        base = np.column_stack([np.zeros_like(new.prior), new.prior])  # (M, 2)
+        base = np.column_stack([np.zeros_like(new.prior), prior(new)])  # (M, 2)
         parts = [forecast(new.features) for forecast in forecasts]
         means = np.concatenate([base + mean for mean, _ in parts], axis=1)  # (M, 2R)
         variances = np.concatenate([std**2 for _, std in parts], axis=1) + FLOOR
@@ -128,9 +128,11 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
     return model
 
 
-def _deviation(deviations: np.ndarray) -> Model:
-    """Physics moved by the mean of the deviations (n,), as far as so few can be trusted."""
+def _deviation(table: Table, targets: np.ndarray) -> Model:
+    """The prior moved by the mean deviation of the targets (n,) from it, as far as so few can be trusted."""
+    prior = _prior(table, targets)
+    deviations = targets - prior(table) if len(targets) else targets
     weight = PRIOR_WEIGHT + len(deviations)
     shift = deviations.sum() / weight
     std = np.sqrt((PRIOR_WEIGHT * PRIOR_STD**2 + np.sum((deviations - shift) ** 2)) / weight)
-    return lambda new: Prediction(new.prior + shift, np.full(len(new.prior), std))
+    return lambda new: Prediction(prior(new) + shift, np.full(len(new.prior), std))

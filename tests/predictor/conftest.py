@@ -1,5 +1,7 @@
 """The real digits mixture, once for all tests here: teacher trajectories and random schedules with measured scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -31,16 +33,27 @@ def trajectories() -> Trajectories:
     return teacher.follow(models.zoo.load(MODEL), noise(16, seed=1), calls=64)
 
 
-@pytest.fixture(scope="session")
-def trials() -> list[Trial]:
-    """Random schedules with their distance to the teacher on 96 other noises."""
+def measure(schedules: Sequence[Schedule]) -> list[Trial]:
+    """Trials of schedules: their distance to the teacher on 96 noises, other than the trajectories'."""
     denoiser, starts = models.zoo.load(MODEL), noise(NOISES, seed=2)
     ends = teacher.ends(denoiser, starts)
     measured = []
-    for i, schedule in enumerate(draw(NFE, KNOWN + UNSEEN, seed=3)):
+    for i, schedule in enumerate(schedules):
         error = (sample(denoiser, schedule, starts.float()) - ends).square().mean().sqrt()
-        measured.append(Trial(i, schedule, Score(float(error), 0.0, NOISES, NOISES * NFE), "random"))
+        measured.append(Trial(i, schedule, Score(float(error), 0.0, NOISES, NOISES * schedule.nfe), "random"))
     return measured
+
+
+@pytest.fixture(scope="session")
+def trials() -> list[Trial]:
+    """Measured random schedules."""
+    return measure(draw(NFE, KNOWN + UNSEEN, seed=3))
+
+
+@pytest.fixture(scope="session")
+def shorter() -> list[Trial]:
+    """Measured random schedules with a call less."""
+    return measure(draw(NFE - 1, 60, seed=9))
 
 
 @pytest.fixture(scope="session")

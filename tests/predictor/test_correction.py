@@ -1,0 +1,71 @@
+"""What lessons add to the physics' forecast, on made-up lessons whose truth is known."""
+
+import numpy as np
+import pytest
+
+from predictor.correction import DOUBT, learn
+from predictor.lesson import COLUMNS, Lesson
+
+RNG = np.random.default_rng(0)
+SLOPES = np.linspace(-0.2, 0.2, len(COLUMNS))
+NEW = RNG.normal(0, 1, (300, len(COLUMNS)))
+
+
+def lesson(slopes: np.ndarray, level: float = 0.0, count: int = 200, nfe: int = 6) -> Lesson:
+    """Deviations linear in the columns, with some noise."""
+    rows = RNG.normal(0, 1, (count, len(COLUMNS)))
+    return Lesson.of(rows, level + rows @ slopes + RNG.normal(0, 0.1, count), nfe)
+
+
+def slope(own: list[Lesson], other: list[Lesson], truth: np.ndarray = SLOPES) -> float:
+    """How much of the true deviations of new schedules the correction makes: 1 for all, 0 for none."""
+    forecast, wanted = learn(own, other)(NEW), NEW @ truth
+    return float(np.cov(forecast, wanted)[0, 1] / wanted.var(ddof=1))
+
+
+def test_no_lessons_no_correction():
+    """Exactly zero, so that forecasts without lessons are what they were."""
+    np.testing.assert_array_equal(learn([], [])(NEW), np.zeros(len(NEW)))
+
+
+def test_the_models_own_lessons_are_believed():
+    """One lesson at another number of calls carries over most of what it shows, shrunk a little."""
+    assert 0.6 < slope([lesson(SLOPES)], []) < 1.0
+
+
+def test_one_lesson_of_another_model_is_believed_by_half():
+    """With a single one nothing can be left out, and the cautious share holds."""
+    own, other = (slope(*pair) for pair in (([lesson(SLOPES)], []), ([], [lesson(SLOPES)])))
+    assert other / own == pytest.approx(DOUBT, abs=0.05)
+
+
+def test_other_models_that_agree_are_believed_more_and_those_that_contradict_each_other_less():
+    """Each lesson is forecast from the rest: agreement raises the trust, contradiction takes it away."""
+    alike = slope([], [lesson(SLOPES) for _ in range(4)])
+    opposed = slope([], [lesson(SLOPES), lesson(SLOPES), lesson(SLOPES), lesson(-SLOPES), lesson(-SLOPES)])
+    assert alike > 0.75
+    assert abs(opposed) < 0.1
+
+
+def test_own_lessons_overrule_others():
+    """Where another model shows the opposite, the model's own lesson decides the direction."""
+    assert slope([lesson(SLOPES)], [lesson(-SLOPES)]) > 0.3
+
+
+def test_a_level_is_no_slope():
+    """Lessons that differ only in their level teach no differences; own levels move forecasts, half with one lesson."""
+    flat = np.zeros(len(COLUMNS))
+    forecast = learn([lesson(flat, 0.4)], [lesson(flat, -3.0)])(NEW)
+    assert forecast.std() < 0.03
+    assert forecast.mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_wild_row_does_not_swamp_a_lesson():
+    """Diverged schedules, with features and deviations at the limit, hardly change what is learned."""
+    sound = lesson(SLOPES)
+    wild = Lesson.of(
+        np.vstack([np.array(sound.features)[5:], np.full((5, len(COLUMNS)), 12.0)]),
+        np.append(sound.deviations[5:], [-12.0] * 5),
+        nfe=6,
+    )
+    assert slope([wild], []) == pytest.approx(slope([sound], []), abs=0.15)
