@@ -11,7 +11,7 @@ import torch
 import fewstep
 from fewstep import Schedule, Step, models, processes, solvers
 from fewstep.errors import InvalidInput, UnknownName
-from search import evaluate, gradient, polish
+from search import evaluate, gradient, polish, teacher
 from search.evaluate import Evaluator
 from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
 from search.polish import Task
@@ -128,7 +128,7 @@ def test_calls_are_counted_forward_and_backward(
     model, seen = counted(blobs)
     evaluator = Evaluator(model, (4,))
     for noises in (SEEN, JUDGE):
-        evaluate.teach(evaluator, noises, 96)
+        evaluate.teach(evaluator, noises, teacher.CALLS)
     seen[0] = 0
     [found] = polish.polish(InlinePool(evaluator), [task(model, 25)])
     assert seen[0] == found.calls
@@ -158,7 +158,7 @@ def test_a_loss_in_a_feature_space_lowers_that_distance(blobs: models.GaussianMi
     work = task(blobs, loss="features")
     [found] = polish.polish(InlinePool(first), [work])
     assert found.schedule is not None
-    noise, ends = first.taught(UNSEEN, 96)
+    noise, ends = first.taught(UNSEEN, teacher.CALLS)
     before, after = (fewstep.sample(blobs, s, noise) - ends for s in (work.schedule, found.schedule))
     gains = (after.square().mean(0) / before.square().mean(0)).sqrt()
     assert gains[0] < 0.5

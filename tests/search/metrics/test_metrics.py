@@ -6,7 +6,7 @@ import torch
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.measure import METRICS
-from search import metrics
+from search import metrics, teacher
 from search.metrics import bootstrap
 from search.metrics.base import Metric
 from search.metrics.reference import from_rows
@@ -122,7 +122,7 @@ def test_pairs_are_compared_on_the_same_noises(metric: Metric) -> None:
 
 def test_the_cost_is_the_noises_times_their_calls() -> None:
     """The teacher's ends are paid once, and only where they are compared with."""
-    assert metrics.cost(metrics.named("endpoint"), 100, 5) == (9600, 500)
+    assert metrics.cost(metrics.named("endpoint"), 100, 5) == (100 * teacher.CALLS, 500)
     assert metrics.cost(metrics.named("kid", from_rows(KNOWN)), 100, 5) == (0, 500)
 
 
