@@ -12,9 +12,9 @@ RNG = np.random.default_rng(0)
 
 
 def table(count: int, width: int = 3) -> Table:
-    """Random tokens of six steps, two numbers for the whole; features and prior are not looked at."""
-    steps = RNG.normal(size=(count, 6, width))
-    return Table(np.zeros((count, 1)), np.zeros(count), steps, RNG.normal(size=(count, 2)))
+    """Random tokens of six steps, two numbers for the whole; nothing else is looked at."""
+    steps, zeros = RNG.normal(size=(count, 6, width)), np.zeros(count)
+    return Table(zeros[:, None], zeros, steps, RNG.normal(size=(count, 2)), zeros[:, None], zeros)
 
 
 KNOWN, NEW = table(120), table(200)
