@@ -16,7 +16,7 @@ TAUGHT = 200  # trials of each other search
 
 
 def warm(
-    model: str, nfe: int, beside: int, stranger: str, unseen: int, splits: int, counts: Sequence[int] = (0, 25, 50, 100)
+    model: str, nfe: int, beside: int, stranger: str, unseen: int, splits: int, counts: Sequence[int] = (0, 25, 50)
 ) -> list[dict[str, Any]]:
     """Rows of what is known besides, and by number of own trials, for ``nfe`` calls of a zoo model.
 

@@ -1,12 +1,15 @@
 """What lessons say of new schedules: a correction of the physics' forecast, linear in the pooled columns.
 
-    f(x) = z·w + level,   w = γ w_other + Δ,   z = (x − median)/half the spread, cut off at `OUTLIER`
+    f(x) = z·w + level,   w = γ w_other + `OWN` Δ,   z = (x − median)/`UNIT`, cut off at `OUTLIER`
 
 Both w_other and Δ are ridge regressions of the deviations d on z, each lesson centred by itself, so that only
 differences between schedules of one search count: w_other over lessons of other models, Δ over the model's own lessons,
 fitted to what γ w_other leaves. How far other models are trusted, γ, is found by leaving out one of their lessons at a
 time: it is the slope of that lesson's deviations over their forecast from the rest, between 0 and 1, where one lesson
 more is made up whose slope is the cautious `DOUBT`.
+
+The unit is the same for all columns and lessons: in units of its spread, a column that hardly varied in a lesson, as
+most do where all schedules were hand-made, would be given a slope that misleads wherever it varies more.
 
 | symbol | meaning | shape |
 |---|---|---|
@@ -23,11 +26,12 @@ from predictor.lesson import COLUMNS, Lesson
 
 __all__ = ["Correction", "learn"]
 
+UNIT = 0.3  # of every column; a typical spread
 RIDGE = 100.0  # in rows of unit spread
 OUTLIER = 3.0
 FAR = 1.0  # of log(score)
+OWN = 0.75  # trust in the model's own lessons: their schedules may be of another kind than those to forecast
 DOUBT = 0.5  # trust in the lesson of one other model
-NARROWEST = 1e-3  # spread of a column
 
 
 class _Part(NamedTuple):
@@ -51,17 +55,16 @@ def learn(own: Sequence[Lesson], other: Sequence[Lesson]) -> Correction:
     if not lessons:
         return _nothing
     rows = [np.array(lesson.features) for lesson in lessons]
-    low, centre, high = np.percentile(np.concatenate(rows), [16, 50, 84], axis=0)
-    scale = np.maximum((high - low) / 2, NARROWEST)
+    centre = np.median(np.concatenate(rows), axis=0)
 
     def standard(pooled: np.ndarray) -> np.ndarray:
-        cut: np.ndarray = np.clip((pooled - centre) / scale, -OUTLIER, OUTLIER)
+        cut: np.ndarray = np.clip((pooled - centre) / UNIT, -OUTLIER, OUTLIER)
         return cut
 
     parts = [_centred(standard(x), np.array(lesson.deviations)) for x, lesson in zip(rows, lessons, strict=True)]
     mine, others = parts[: len(own)], parts[len(own) :]
     far = _trust(others) * _ridge(others)
-    weights = far + _ridge([_Part(z, d - z @ far) for z, d in mine])
+    weights = far + OWN * _ridge([_Part(z, d - z @ far) for z, d in mine])
     middle = np.mean([standard(x).mean(axis=0) for x in rows[: len(own)] or rows], axis=0)
     level = sum(float(np.median(lesson.deviations)) for lesson in own) / (len(own) + 1)  # one lesson of doubt
 

@@ -71,12 +71,14 @@ def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[
 def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     logs = physics(tableaus)  # (M, C, N)
     modes = physics.modes(tableaus)  # (M, 2)
-    whole = np.column_stack([logs.max(axis=2), logs[:, 0].mean(axis=1), modes])
+    worst = logs.max(axis=2)  # (M, C)
+    whole = np.column_stack([worst, logs[:, 0].mean(axis=1), modes])
     closed = logs[:, 1:-1, -1].mean(axis=1)
     prior = (1 - MODES_SHARE) * closed + MODES_SHARE * modes.mean(axis=1)
     steps = np.concatenate([logs.transpose(0, 2, 1), encode_steps(schedules, tableaus)], axis=2)
     features = np.column_stack([logs.reshape(len(logs), -1), whole])
-    return Table(features, prior, steps, whole, encode_shifts(schedules), whole - prior[:, None], np.zeros(len(logs)))
+    pooled = np.column_stack([worst, modes]) - prior[:, None]
+    return Table(features, prior, steps, whole, encode_shifts(schedules), pooled, np.zeros(len(logs)))
 
 
 KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {

@@ -25,11 +25,10 @@ COLUMNS = (  # less the forecast of log(score)
     "worst closed-loop row at gain 1.15",
     "worst closed-loop row at gain 1.3",
     "worst row on a Gaussian",
-    "mean open-loop row",
     "end on wide modes",
     "end on narrow modes",
 )
-MOST = 200  # rows; about 12 kB of JSON
+MOST = 200  # rows; about 11 kB of JSON
 LIMIT = 12.0  # of any number in a lesson: beyond it a schedule has diverged
 DECIMALS = 3
 LONGEST = 200  # characters of a model's name
@@ -37,12 +36,12 @@ LONGEST = 200  # characters of a model's name
 
 @dataclass(frozen=True)
 class Lesson:
-    """Rows ``features`` (n, 9) of `COLUMNS`, and ``deviations`` (n,) of measured log scores from the forecasts.
+    """Rows ``features`` (n, 8) of `COLUMNS`, and ``deviations`` (n,) of measured log scores from the forecasts.
 
     All trials had ``nfe`` calls and were scored by ``metric``. ``model`` says whose they were, in any words that tell
     models apart; "" where nobody knows. Raises `InvalidInput` where the numbers do not fit together.
 
-    >>> lesson = Lesson(6, ((0.5,) * 9, (0.25,) * 9), (0.1, -0.2), model="mine")
+    >>> lesson = Lesson(6, ((0.5,) * 8, (0.25,) * 8), (0.1, -0.2), model="mine")
     >>> Lesson.from_json(lesson.to_json()) == lesson
     True
     """
@@ -76,7 +75,7 @@ class Lesson:
     def of(
         cls, features: np.ndarray, deviations: np.ndarray, nfe: int, metric: str = "endpoint", model: str = ""
     ) -> "Lesson":
-        """The lesson of rows (n, 9) and deviations (n,): at most `MOST` of them, evenly chosen, rounded and cut off."""
+        """The lesson of rows (n, 8) and deviations (n,): at most `MOST` of them, evenly chosen, rounded and cut off."""
         some = (
             np.unique(np.linspace(0, len(deviations) - 1, MOST).astype(int)) if len(deviations) > MOST else slice(None)
         )
