@@ -4,12 +4,14 @@ The only place where search, predictor and storage meet. Several runners may sha
 runs out, the search goes back to the queue, and the next runner goes on from the recorded trials.
 """
 
+import contextlib
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from api.prober import Prober
 from api.settings import Settings
 from api.submission import reference
 from fewstep import Schedule, processes
-from fewstep.errors import FewstepError, ServiceError
-from fewstep.problem import Trial
+from fewstep.errors import FewstepError, InvalidInput, ServiceError
+from fewstep.problem import Problem, Trial
+from fewstep.trajectory import Trajectories
 from search.pool.local import LocalPool
 from search.run import run
 from storage.jobs import Jobs
@@ -31,7 +34,7 @@ from storage.lease import LeaseLost
 from storage.store import Store
 from storage.values import Claim, Search
 
-__all__ = ["alive_file", "devices", "seeds", "serve", "work"]
+__all__ = ["alive_file", "devices", "lessons", "seeds", "serve", "work"]
 
 IDLE_SECONDS = 0.5  # between two looks at an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
@@ -87,13 +90,20 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
     jobs, search = Jobs(store), claim.search
     told = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)
     told.info("search starts", recorded=search.evaluations)
+    past = [] if search.started is None else lessons(store, search.problem, search.started)
+    rankers: list[predictor.Ranker] = []
+
+    def rank(trajectories: Trajectories) -> predictor.Ranker:
+        rankers.append(predictor.ranker(trajectories, lessons=past, model=search.problem.model))
+        return rankers[-1]
+
     try:
         model = store.model(search.problem.model)
         result = run(
             search.problem,
             processes.from_dict(model.process),
             pool.model(reference(model, settings)),
-            predictor.ranker,
+            rank,
             record=lambda trial: _record(jobs, claim, trial, stop),
             recorded=store.trials(search.id),
             progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
@@ -102,7 +112,11 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
             elapsed=claim.elapsed,
             curve=lambda arc: jobs.measured(claim, arc),
         )
-        jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(store.trials(search.id))))
+        trials = store.trials(search.id)
+        taught: str | None = None
+        with contextlib.suppress(InvalidInput):  # no trial that could teach anything
+            taught = rankers[-1].lesson(trials, search.problem.metric).to_json()
+        jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(trials)), taught)
         told.info("search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.seconds))
     except LeaseLost as error:
         told.info("search left", reason=str(error))
@@ -114,6 +128,15 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
     except Exception as error:
         told.exception("search failed")
         jobs.fail(claim, str(error) if isinstance(error, FewstepError) else f"{type(error).__name__}: {error}")
+
+
+def lessons(store: Store, problem: Problem, until: datetime) -> list[predictor.Lesson]:
+    """What searches of other models had taught by then; lessons of another version are left out."""
+    found = []
+    for text in store.lessons(problem, until):
+        with contextlib.suppress(InvalidInput):
+            found.append(predictor.Lesson.from_json(text))
+    return found
 
 
 def seeds(store: Store, search: Search) -> list[Schedule]:

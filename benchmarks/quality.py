@@ -38,8 +38,9 @@ from search.fit import fit
 from search.metrics.frechet import between
 from search.noises import SEARCH, NoiseSet
 from search.pool.base import InlinePool
-from search.run import FOLLOWED, run
+from search.run import run
 from search.space import Space
+from search.teaching import FOLLOWED
 
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)

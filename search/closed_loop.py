@@ -27,7 +27,7 @@ from search.pool.base import Pool, WorkerLost
 from search.refine import ORDER
 from search.space import GAP_RANGE, Space
 
-__all__ = ["Sought", "assess", "seek"]
+__all__ = ["Sought", "assess", "cost", "seek"]
 
 FEW = 32  # noises that a candidate is fitted on, and as many others that it is scored on
 STARTS = 2  # replayed grids of lowest replay loss
@@ -64,8 +64,16 @@ def seek(pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories,
         calls += _raced(pool, space, noises, trajectories, _screened(trajectories, children, RACED), ranked)
     if not ranked:
         return Sought(None, calls)
-    last = pool.submit(fit, noises, trajectories, _built(space, ranked[0][2])).result()
-    return Sought(last.schedule, calls + noises.count * space.nfe)
+    calls += noises.count * space.nfe
+    try:
+        return Sought(pool.submit(fit, noises, trajectories, _built(space, ranked[0][2])).result().schedule, calls)
+    except WorkerLost:
+        return Sought(None, calls)
+
+
+def cost(noises: int, nfe: int) -> int:
+    """Sample-calls of `seek` with so many noises, at the most."""
+    return (2 * min(FEW, noises // 2) * (STARTS + GENERATIONS * RACED) + noises) * nfe
 
 
 def assess(evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, schedule: Schedule) -> float:

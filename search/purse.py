@@ -8,7 +8,7 @@ import time
 
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem
-from search import confirm, polishing, teaching
+from search import closed_loop, confirm, polishing, teaching
 
 __all__ = ["MOST_FITS", "Purse"]
 
@@ -24,7 +24,7 @@ class Purse:
         self._problem, self._sets, self._nested = problem, sets, nested
         self._until = None if problem.limits.seconds is None else time.monotonic() + problem.limits.seconds - elapsed
         self.fits = min(MOST_FITS, problem.budget // 4)
-        self.polish = problem.budget * polishing.CALLS if self.fits > 2 else 0  # sample-calls
+        self.polish = problem.budget * polishing.CALLS if self.fits > 2 else 0  # sample-calls, the closed loop's too
         most, least = problem.limits.calls, teaching.cost(sets)
         if most is not None and least + self._end(0) > most:
             raise SearchFailed(
@@ -48,6 +48,11 @@ class Purse:
         if most is not None and spent + trials * each + self._end(self.fits) + self.polish > most:
             return "calls"
         return None if self.in_time() else "seconds"
+
+    def affords_loop(self) -> bool:
+        """Whether the closed loop may be begun: it takes at most half of what is set aside for it and the polish."""
+        loop = closed_loop.cost(self._sets.followed.count, self._problem.nfe)
+        return self.in_time() and self._problem.nfe > 1 and loop <= self.polish / 2
 
     def in_time(self) -> bool:
         """Whether something new may be begun."""

@@ -15,7 +15,7 @@ from fewstep.arc_length import ArcLength
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
-from search import nest, polishing
+from search import closed_loop, nest, polishing
 from search.arc import measured
 from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
@@ -148,12 +148,18 @@ def run(
     progress("fit", race.made, problem.budget)
     trials, begun = study.trials, len(study.trials)
     starts = nested[: purse.fits // 2]
+    sought = closed_loop.Sought(None, 0)
+    if purse.affords_loop():
+        sought = closed_loop.seek(pool, space, sets.followed, teaching.followed, problem.seed)
+        purse.polish -= sought.calls
     polishes = polishing.count(problem, purse.polish) if purse.in_time() else 0
-    most = purse.fits - polishes - len(starts) if purse.in_time() else 0
-    rows = refine(pool, space, sets.followed, teaching.followed, trials, most, starts) if most > 0 else []
-    late = [*((s, "nested") for s in starts), *((s, "fit") for s in rows)]
+    most = purse.fits - polishes - len(starts) - (sought.schedule is not None) if purse.in_time() else 0
+    whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
+    rows = refine(pool, space, sets.followed, teaching.followed, whole, most, starts) if most > 0 else []
+    found = [*rows, *([] if sought.schedule is None or sought.schedule in rows else [sought.schedule])]
+    late = [*((s, "nested") for s in starts), *((s, "fit") for s in found)]
     fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")
-    spent = len(rows) * sets.followed.count * problem.nfe
+    spent = sought.calls + len(rows) * sets.followed.count * problem.nfe
     if polishes:
         judge = joined(sets.validation)
         done = polishing.polished(pool, problem, fitted, sets.followed, judge, polishes, purse.polish, progress)

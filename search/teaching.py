@@ -73,28 +73,27 @@ class Teaching(NamedTuple):
 def cost(sets: Sets) -> int:
     """Sample-calls of `teach`."""
     ended = joined(sets.validation).count + joined(sets.held_out).count
-    halved = joined(sets.search).count
-    return ended * teacher.CALLS + sets.followed.count * (teacher.CALLS + 1) + halved * (teacher.CALLS // 2)
+    twice = sets.search[0].count
+    return ended * teacher.CALLS + sets.followed.count * (teacher.CALLS + 1) + twice * 2 * teacher.CALLS
 
 
 def teach(pool: Pool, problem: Problem, sets: Sets, progress: Callable[[str, int, int], None]) -> Teaching:
-    """Have the teacher's ends made for every noise, and estimate their error by halving its calls on the search's."""
+    """Have the teacher's ends made for every noise, and measure their error on some, where it has twice the calls."""
     paths = pool.submit(evaluate.follow, sets.followed, sets.search)
     choosing = pool.submit(evaluate.teach, joined(sets.validation), teacher.CALLS, sets.validation)
     finals = [pool.submit(evaluate.teach, chunk, teacher.CALLS) for chunk in sets.held_out]
-    halves = [pool.submit(evaluate.teach, piece, teacher.CALLS // 2) for piece in sets.search]
-    waited: list[Future[Any]] = [choosing, *finals, *halves, paths]
+    twice = pool.submit(evaluate.teach, sets.search[0], 2 * teacher.CALLS)
+    waited: list[Future[Any]] = [choosing, *finals, twice, paths]
     for i, _ in enumerate(as_completed(waited)):
         progress("teacher", i + 1, len(waited))
     clean = choosing.result()
     if not np.all(np.isfinite(clean)):
         raise SearchFailed(f"the model's own samples after {teacher.CALLS} calls are not finite: check its weights")
     followed = paths.result()
-    ends = [pool.submit(evaluate.teach, piece, teacher.CALLS).result() for piece in sets.search]  # made already
-    errors = [endpoint.squared_errors(half.result(), end) for half, end in zip(halves, ends, strict=True)]
+    ends = pool.submit(evaluate.teach, sets.search[0], teacher.CALLS).result()  # made already
     return Teaching(
         followed,
-        endpoint.score(np.concatenate(errors), 0).value,
+        endpoint.score(endpoint.squared_errors(ends, twice.result()), 0).value,
         cost(sets),
         pool.submit(evaluate.count_passes).result(),
         pixel_variance(torch.from_numpy(clean)) if clean[0].size > 1 else 0.0,

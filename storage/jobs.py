@@ -22,7 +22,7 @@ from storage.lease import MAX_ATTEMPTS, LeaseLost, lasting
 from storage.log import ran, write_event
 from storage.mapping import to_search
 from storage.queries import search_row
-from storage.tables import CurveRow, PublishedRow, SearchRow, TrialRow
+from storage.tables import CurveRow, LessonRow, PublishedRow, SearchRow, TrialRow
 from storage.values import LIVE, TERMINAL, Claim, Search, SearchState
 
 __all__ = ["Jobs"]
@@ -114,8 +114,11 @@ class Jobs:
         with self.store.write() as session:
             _move(session, _held(session, claim), SearchState.QUEUED, moment(session))
 
-    def succeed(self, claim: Claim, result: Result) -> None:
-        """Publish the result and finish. Raises `InvalidInput` where it answers another problem."""
+    def succeed(self, claim: Claim, result: Result, lesson: str | None = None) -> None:
+        """Publish the result and finish; keep the ``lesson`` (JSON), if there is one, for later searches.
+
+        Raises `InvalidInput` where the result answers another problem.
+        """
         if result.problem != claim.search.problem:
             raise InvalidInput(f"the result answers {result.problem}, the search asked {claim.search.problem}")
         with self.store.write() as session:
@@ -133,6 +136,9 @@ class Jobs:
                     created=now,
                 )
             )
+            if lesson is not None:
+                taught = {"model_id": row.model_id, "metric": row.metric, "lesson": lesson, "created": now}
+                session.add(LessonRow(search_id=row.id, **taught))
             data = {"digest": digest, "nfe": schedule.nfe, "ratio": result.ratio}
             write_event(session, row.id, "published", data, now)
             _move(session, row, SearchState.SUCCEEDED, now)

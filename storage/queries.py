@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from fewstep.errors import InvalidInput, NotFound
 from fewstep.problem import Problem
-from storage.tables import ModelRow, PublishedRow, SearchRow
+from storage.tables import LessonRow, ModelRow, PublishedRow, SearchRow
 from storage.values import SearchState
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MAX_NUMBER",
     "best_of",
     "front_of",
+    "lessons_of",
     "model_row",
     "neighbours_of",
     "search_row",
@@ -102,6 +103,14 @@ def neighbours_of(problem: Problem, until: datetime, most: int) -> Select[str]:
     ).subquery()
     lasts = select(ranked.c.id).where(ranked.c.rank == 1)
     return lasts.order_by(func.abs(ranked.c.nfe - problem.nfe), ranked.c.nfe).limit(most)
+
+
+def lessons_of(problem: Problem, until: datetime, most: int) -> Select[str]:
+    """The last lessons by ``until`` of searches of other models by the problem's metric, the newest first."""
+    query = select(LessonRow.lesson).where(
+        LessonRow.metric == problem.metric, LessonRow.model_id != problem.model, LessonRow.created <= until
+    )
+    return query.order_by(LessonRow.created.desc(), LessonRow.search_id).limit(most)
 
 
 def want_number(name: str, value: int, low: int, high: int = MAX_NUMBER) -> None:

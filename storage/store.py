@@ -19,6 +19,7 @@ from storage.queries import (
     MAX_EVENT,
     best_of,
     front_of,
+    lessons_of,
     model_row,
     neighbours_of,
     search_row,
@@ -168,6 +169,11 @@ class Store(Database):
             if row is None:
                 raise NotFound(f"search {search_id[:80]!r} has no trial {number}")
             return to_trial(row)
+
+    def lessons(self, problem: Problem, until: datetime, most: int = 6) -> list[str]:
+        """The last ``most`` lessons (JSON) that searches of other models by the same metric had left by ``until``."""
+        with self.read() as session:
+            return list(session.scalars(lessons_of(problem, until, most)))
 
     def neighbours(self, problem: Problem, until: datetime, searches: int = 3, trials: int = 200) -> list[Trial]:
         """What a search of ``problem`` may learn from: the first ``trials`` of each of the last ``searches`` that

@@ -22,7 +22,18 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from fewstep.errors import InvalidInput
 from storage.values import ModelState, SearchState
 
-__all__ = ["Base", "CurveRow", "EventRow", "Line", "ModelRow", "PublishedRow", "SearchRow", "TrialRow", "Utc"]
+__all__ = [
+    "Base",
+    "CurveRow",
+    "EventRow",
+    "LessonRow",
+    "Line",
+    "ModelRow",
+    "PublishedRow",
+    "SearchRow",
+    "TrialRow",
+    "Utc",
+]
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -169,6 +180,19 @@ class TrialRow(Base):
     predicted: Mapped[float | None]
     predicted_std: Mapped[float | None]
     reason: Mapped[str | None]
+    created: Mapped[datetime]
+
+
+class LessonRow(Base):
+    """What a search taught; for others, of any model."""
+
+    __tablename__ = "lessons"
+    __table_args__ = (Index(None, "metric", "created"),)
+
+    search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    metric: Mapped[str]
+    lesson: Mapped[str] = mapped_column(Text)  # JSON
     created: Mapped[datetime]
 
 

@@ -1,14 +1,18 @@
-"""Which schedule of one call less a search begins with."""
+"""What a search begins with: the best schedule of one call less, and what searches of other models taught."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from api.runner import seeds
+from api.runner import lessons, seeds
 from fewstep.problem import Problem
+from predictor import Lesson
+from predictor.lesson import COLUMNS
 from storage import Store
+from storage.jobs import Jobs
 from tests.api.support import add_model, claim, publish
+from tests.storage import samples
 
 
 @pytest.fixture
@@ -33,3 +37,18 @@ def test_a_search_begins_with_the_best_schedule_of_one_call_less(store: Store) -
     assert seeds(store, early.search) == []
     publish(store, Problem(model, 7, budget=20), value=0.02)
     assert seeds(store, early.search) == []
+
+
+def test_a_search_learns_from_other_models(store: Store) -> None:
+    """Lessons that were there when it started; one that a later version wrote is passed over."""
+    lesson = Lesson(6, ((0.5,) * len(COLUMNS),) * 2, (0.1, -0.2), model="other")
+    for name, text in (
+        ("digits-unet", lesson.to_json()),
+        ("digits-flow", '{"format": "fewstep.lesson", "version": 99}'),
+    ):
+        held = claim(store, store.submit(Problem(add_model(store, name).id, 6, budget=20)))
+        Jobs(store).succeed(held, samples.result(held.search.problem), text)
+    mine = Problem(add_model(store).id, 6, budget=20)
+    started = claim(store, store.submit(mine)).search.started
+    assert started is not None
+    assert lessons(store, mine, started) == [lesson]

@@ -140,7 +140,7 @@ def test_a_search_without_a_single_score_fails(blobs: models.GaussianMixture) ->
     def broken(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return blobs(x, t) if float(t[0].detach()) in taught else torch.full_like(x, torch.nan)
 
-    paths = (teacher.schedule(blobs.process, calls) for calls in (teacher.CALLS, teacher.CALLS // 2))
+    paths = (teacher.schedule(blobs.process, calls) for calls in (teacher.CALLS, 2 * teacher.CALLS))
     taught = {float(np.float32(time)) for path in paths for time in path.times}
     pool = InlinePool(Evaluator(models.from_callable(broken, blobs.process, prediction="data"), (4,)))
     with pytest.raises(SearchFailed, match=r"none of .* could be evaluated.*diverged"):

@@ -12,7 +12,7 @@ from storage import Facts, ModelState, Store, migrate
 from tests.storage import children, samples
 from tests.storage.parent import CHILDREN, child, hear
 
-TABLES = {"models", "searches", "trials", "events", "published", "curves"}
+TABLES = {"models", "searches", "trials", "events", "published", "curves", "lessons"}
 
 
 def tables(store: Store) -> set[str]:
@@ -160,7 +160,7 @@ def test_draft(empty: str, tmp_path: Path) -> None:
         script = path.read_text()
         compile(script, str(path), "exec")
         assert script.startswith('"""Bring origin back."""')
-        assert 'down_revision = "0005"' in script
+        assert 'down_revision = "0006"' in script
         assert "with op.batch_alter_table('trials', schema=None) as batch_op:" in script
         assert "batch_op.add_column(sa.Column('origin', sa.String(), nullable=False))" in script
         store.ping()

@@ -94,6 +94,29 @@ def test_neighbours(store: Store, jobs: Jobs) -> None:
     assert store.neighbours(samples.problem(nfe=6, metric="cmmd"), until) == []
 
 
+def test_lessons(store: Store, jobs: Jobs) -> None:
+    """What searches of other models left by the same metric until then, newest first; deleted with their model."""
+
+    def ended(lesson: str | None, **kind: str) -> None:
+        claim = running(store, nfe=5, **kind)
+        jobs.succeed(claim, samples.result(claim.search.problem), lesson)
+
+    ended("old", letter="b")
+    ended("own")
+    ended("another metric", letter="b", metric="kid")
+    ended(None, letter="b")
+    ended("new", letter="c")
+    until = running(store, nfe=6).search.started
+    ended("later", letter="c")
+    assert until is not None
+    mine = samples.problem(nfe=6)
+    assert store.lessons(mine, until) == ["new", "old"]
+    assert store.lessons(mine, until, most=1) == ["new"]
+    assert store.lessons(samples.problem("b", nfe=6), until) == ["new", "own"]
+    store.delete_model("c" * 16)
+    assert store.lessons(mine, until) == ["old"]
+
+
 def test_front_as_it_was(store: Store) -> None:
     """What was published later does not change the front at an earlier time."""
     publish(store, 8, 0.3)
