@@ -6,8 +6,8 @@ spent: those of its trials, of the teacher where the metric wants the teacher's 
 where the method replays them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from fewstep import models, solvers
 from fewstep.errors import InvalidInput
 from fewstep.grids import suitable
 from fewstep.measure import Measure
-from fewstep.problem import Prediction, Problem, Rank
+from fewstep.problem import Prediction, Problem, Rank, Trial
 from fewstep.trajectory import Trajectories
 from search import evaluate, teacher
 from search.evaluate import Evaluator
@@ -31,23 +31,26 @@ from search.space import Space
 from search.study import Proposal, Study
 from search.teaching import Sets
 
-__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "taught"]
+__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "play", "taught"]
 
 METRICS = ("endpoint", "frechet:digits:teacher")
 STARTS = ("ddim", "dpmpp-2m", "dpmpp-3m", "unipc-2-bh2")  # on every grid
 BATCH = 8  # of the guided search; the others are asked and told one by one, which is best for them
 FOLLOWED = 24
 HELD = 512
+WARM = 120  # evaluations of the search that a warm one knows
 
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler with its evaluations, what ranks for it (from trajectories and a seed), and whether its trials race."""
+    """A sampler with its evaluations, what ranks for it (from trajectories and a seed), whether its trials race, and
+    whether it knows the trials of a search with one call more."""
 
     sampler: str
     evaluations: int = 400
     rank: Callable[[Trajectories, int], Rank] | None = None
     racing: bool = False
+    warm: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ METHODS = {
     "cmaes": Method("cmaes"),
     "random": Method("random"),
     "gp": Method("gp", 120),  # Optuna's needs seconds for a trial from there on
+    "s3-warm": Method("guided", 160, partial(_learned, "all"), racing=True, warm=True),
     "s3-without-predictor": Method("guided", 160, _at_random, racing=True),
     "s3-without-physics": Method("guided", 160, partial(_learned, "tableau"), racing=True),
     "s3-without-racing": Method("guided", 160, partial(_learned, "all")),
@@ -126,56 +130,55 @@ def taught(metric: str, method: str, noises: int) -> int:
     return ends + (FOLLOWED * (teacher.CALLS + 1) if METHODS[method].rank is not None else 0)
 
 
-def contest(cell: Cell, told: Callable[[int, int], None] = lambda done, total: None) -> list[dict[str, Any]]:
+def contest(cell: Cell) -> list[dict[str, Any]]:
     """The curve of one search: evaluations and their calls so far, and the best trial's own and held-out scores."""
-    method, evaluator = METHODS[cell.method], evaluator_of(cell.model)
-    pool, process = InlinePool(evaluator), evaluator.denoiser.process
-    problem = Problem(
-        cell.model, cell.nfe, cell.metric, method.evaluations, cell.seed, cell.noises, None, method.sampler
-    )
-    metric, space, pieces = spaces.judging(problem.measure), Space(process, cell.nfe), Sets.of(problem).search
-    rank: Rank = _at_random(_followed(cell.model, cell.seed), cell.seed)
-    if method.rank is not None:
-        rank = method.rank(_followed(cell.model, cell.seed), cell.seed)
-    study = Study(space, rank, BATCH, cell.seed, method.sampler)
-    race = Race(
-        pool,
-        problem,
-        pieces if method.racing else (joined(pieces),),
-        metric,
-        record=lambda trial: None,
-        recorded=(),
-        told=lambda phase, done, total: told(done, total),
-    )
-    held, curve, shown = NoiseSet(cell.seed, HELD_OUT, HELD), [], -1
+    method, evaluator, curve = METHODS[cell.method], evaluator_of(cell.model), list[dict[str, Any]]()
+    held, measure = NoiseSet(cell.seed, HELD_OUT, HELD), Measure.parse(cell.metric)
+    metric = spaces.judging(measure)
 
-    def mark() -> None:
-        nonlocal shown
-        best = best_of(study.trials, problem.noises)
-        if best is None or best.score is None or best.number == shown:
+    def mark(best: Trial | None, evaluations: int, calls: int) -> None:
+        if best is None or best.score is None:
             return
-        shown = best.number
-        rows = evaluate.observe(evaluator, held, best.schedule, [problem.measure])[0]
-        curve.append(
-            {
-                "evaluations": len(study.trials),
-                "calls": race.calls,
-                "own": best.score.value,
-                "held_out": value(metric, rows),
-            }
-        )
+        point = {"evaluations": evaluations, "calls": calls, "own": best.score.value}
+        if not curve or best.score.value < curve[-1]["own"]:
+            rows = evaluate.observe(evaluator, held, best.schedule, [measure])[0]
+            curve.append(point | {"held_out": value(metric, rows)})
+        elif evaluations == method.evaluations:
+            curve.append(point | {"held_out": curve[-1]["held_out"]})
 
-    for trial in race(hand_made(space), "start"):
-        study.add(trial)
-    mark()
-    batch = BATCH if method.sampler == "guided" else 1
-    while len(study.trials) < method.evaluations:
-        asked = study.ask(min(batch, method.evaluations - len(study.trials)))
-        if not asked:
-            break
-        study.tell(race(asked, "search", best_of(study.trials, problem.noises) if method.racing else None))
-        mark()
+    others = []
+    if method.warm:
+        others = play(replace(cell, nfe=cell.nfe + 1), WARM, [], lambda best, evaluations, calls: None)
+    play(cell, method.evaluations, others, mark)
     if not curve:
         raise InvalidInput(f"{cell.name}: not one trial could be measured")
-    last = curve[-1] | {"evaluations": len(study.trials), "calls": race.calls}
-    return [*curve, last]
+    return curve
+
+
+def play(
+    cell: Cell, evaluations: int, others: Sequence[Trial], mark: Callable[[Trial | None, int, int], None]
+) -> list[Trial]:
+    """The trials of one search, which knows the trials ``others`` of other numbers of calls.
+
+    ``mark`` is told the best trial, the evaluations and their calls after every generation.
+    """
+    method, evaluator, followed = METHODS[cell.method], evaluator_of(cell.model), _followed(cell.model, cell.seed)
+    problem = Problem(cell.model, cell.nfe, cell.metric, evaluations, cell.seed, cell.noises, sampler=method.sampler)
+    space, pieces = Space(evaluator.denoiser.process, cell.nfe), Sets.of(problem).search
+    pieces = pieces if method.racing else (joined(pieces),)
+    rank = (method.rank or _at_random)(followed, cell.seed)
+    study = Study(space, lambda known, new: rank([*others, *known], new), BATCH, cell.seed, method.sampler)
+    metric = spaces.judging(problem.measure)
+    race = Race(InlinePool(evaluator), problem, pieces, metric, lambda trial: None, (), lambda *_: None)
+    for trial in race(hand_made(space), "start"):
+        study.add(trial)
+    batch, best = BATCH if method.sampler == "guided" else 1, best_of(study.trials, problem.noises)
+    mark(best, len(study.trials), race.calls)
+    while len(study.trials) < evaluations:
+        asked = study.ask(min(batch, evaluations - len(study.trials)))
+        if not asked:
+            break
+        study.tell(race(asked, "search", best if method.racing else None))
+        best = best_of(study.trials, problem.noises)
+        mark(best, len(study.trials), race.calls)
+    return study.trials
