@@ -21,7 +21,7 @@ from search.metrics.base import Metric, value
 __all__ = ["difference_error", "difference_interval", "interval", "ratio_interval", "resample", "score"]
 
 RESAMPLES = 200  # for a standard error, which this many give to 5 %
-PAIRED = 2000  # for the ends of a 95 % interval
+ENDS, FEWER = 2000, 500  # for the ends of a 95 % interval: of the endpoint error, and of metrics that cost more
 LEVEL = 0.95
 MOST_LEFT_OUT = 2048  # noises that are left out one by one; with more the value is nearly normal
 TINY, SMALLEST = 1e-300, 0.1
@@ -48,13 +48,13 @@ def score(metric: Metric, rows: np.ndarray, calls: int, seed: int = 0, times: in
     return Score(value(metric, rows), spread, len(rows), calls)
 
 
-def interval(metric: Metric, rows: np.ndarray, seed: int, times: int = PAIRED) -> tuple[float, float]:
+def interval(metric: Metric, rows: np.ndarray, seed: int, times: int | None = None) -> tuple[float, float]:
     """95 % interval of the value of rows (n, F)."""
-    return _interval(lambda counts: metric.values(rows, counts), len(rows), seed, times)
+    return _interval(lambda counts: metric.values(rows, counts), len(rows), seed, times or _times(metric))
 
 
 def ratio_interval(
-    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int = PAIRED, least: float = 0.0
+    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int | None = None, least: float = 0.0
 ) -> tuple[float, float]:
     """Paired 95 % interval of value/baseline, both on the same noises; values below ``least`` count as that.
 
@@ -67,16 +67,19 @@ def ratio_interval(
         result: np.ndarray = top / bottom
         return result
 
-    return _interval(ratios, len(rows), seed, times)
+    return _interval(ratios, len(rows), seed, times or _times(metric))
 
 
 def difference_interval(
-    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int = PAIRED
+    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int | None = None
 ) -> tuple[float, float]:
     """Paired 95 % interval of value − baseline, both on the same noises; for any metric."""
     _want_pairs(rows, baseline)
     return _interval(
-        lambda counts: metric.values(rows, counts) - metric.values(baseline, counts), len(rows), seed, times
+        lambda counts: metric.values(rows, counts) - metric.values(baseline, counts),
+        len(rows),
+        seed,
+        times or _times(metric),
     )
 
 
@@ -88,6 +91,10 @@ def difference_error(metric: Metric, rows: np.ndarray, baseline: np.ndarray) -> 
     counts = 1 - np.eye(len(rows), dtype=int)
     left = metric.values(rows, counts) - metric.values(baseline, counts)
     return float(np.sqrt((len(left) - 1) / len(left) * np.sum((left - left.mean()) ** 2)))
+
+
+def _times(metric: Metric) -> int:
+    return ENDS if isinstance(metric, endpoint.Endpoint) else FEWER
 
 
 def _want_pairs(rows: np.ndarray, baseline: np.ndarray) -> None:
