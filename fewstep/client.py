@@ -9,24 +9,14 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from fewstep import replies
 from fewstep.arc_length import BLEND
 from fewstep.connection import Connection
 from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
 from fewstep.limits import Limits
 from fewstep.measured_grid import MeasuredGrid
 from fewstep.problem import Problem
-from fewstep.replies import (
-    Event,
-    Metrics,
-    Model,
-    Published,
-    Search,
-    to_events,
-    to_metrics,
-    to_model,
-    to_published,
-    to_search,
-)
+from fewstep.replies import Event, Metrics, Model, Published, Search
 from fewstep.schedule import Schedule
 from fewstep.uploading import Progress, Upload, ignore
 
@@ -68,11 +58,11 @@ class Client:
 
     def models(self) -> list[Model]:
         """Every model the service knows."""
-        return self._service.value(lambda data: [to_model(item) for item in data], "GET", "/v1/models")
+        return self._service.value(lambda data: [replies.to_model(item) for item in data], "GET", "/v1/models")
 
     def model(self, model: str) -> Model:
         """The model of that id, or the one added last under that name; raises `NotFound`."""
-        return self._service.value(to_model, "GET", f"/v1/models/{self._model_id(model)}")
+        return self._service.value(replies.to_model, "GET", f"/v1/models/{self._model_id(model)}")
 
     def add_model(
         self,
@@ -102,7 +92,9 @@ class Client:
             upload = Upload(Path(name), guidance)
             params = {} if title is None else {"name": title}
             with upload.files(progress) as files:
-                return self._service.value(to_model, "POST", "/v1/models/upload", slow=True, files=files, params=params)
+                return self._service.value(
+                    replies.to_model, "POST", "/v1/models/upload", slow=True, files=files, params=params
+                )
         body = {
             "zoo": {"source": "zoo", "name": str(name)},
             "folder": {"source": "folder", "name": str(name)},
@@ -112,7 +104,7 @@ class Client:
             raise UnknownName("model source", source, (*body, "upload"))
         if guidance is not None or title is not None:
             raise InvalidInput(f"guidance and title are for uploads, not for the source {source}: write fewstep.json")
-        return self._service.value(to_model, "POST", "/v1/models", slow=True, json=body[source])
+        return self._service.value(replies.to_model, "POST", "/v1/models", slow=True, json=body[source])
 
     def wait_for_model(self, model: str) -> Model:
         """The model once it was tried: its ``state`` is then ready or refused."""
@@ -126,7 +118,7 @@ class Client:
 
     def metrics(self) -> Metrics:
         """The metrics, features and references that a search may name."""
-        return self._service.value(to_metrics, "GET", "/v1/metrics")
+        return self._service.value(replies.to_metrics, "GET", "/v1/metrics")
 
     def submit(
         self,
@@ -153,11 +145,11 @@ class Client:
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
         problem = Problem(self._model_id(model), nfe, metric, budget, seed, noises, report, sampler, limits)
-        return self._service.value(to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
+        return self._service.value(replies.to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
 
     def search(self, id: str) -> Search:
         """The search of that id."""
-        return self._service.value(to_search, "GET", f"/v1/searches/{_part(id)}")
+        return self._service.value(replies.to_search, "GET", f"/v1/searches/{_part(id)}")
 
     def searches(self, state: str | None = None, model: str | None = None, limit: int = 50) -> list[Search]:
         """The newest searches, at most ``limit``, newest first; of one state or one model, if named."""
@@ -167,7 +159,7 @@ class Client:
         while len(found) < limit:
             params["limit"] = str(min(limit - len(found), PAGE))
             page = self._service.value(dict, "GET", "/v1/searches", params=params)
-            found += [to_search(item) for item in page["items"]]
+            found += [replies.to_search(item) for item in page["items"]]
             if page["next"] is None:
                 break
             params["cursor"] = page["next"]
@@ -204,29 +196,31 @@ class Client:
 
     def result(self, id: str) -> Published:
         """What a search found; raises `NotFound` until it has succeeded."""
-        return self._service.value(to_published, "GET", f"/v1/searches/{_part(id)}/result")
+        return self._service.value(replies.to_published, "GET", f"/v1/searches/{_part(id)}/result")
 
     def pause(self, id: str) -> Search:
         """Stop a search and keep its place."""
-        return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/pause")
+        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/pause")
 
     def resume(self, id: str) -> Search:
         """Queue a paused search again."""
-        return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/resume")
+        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/resume")
 
     def cancel(self, id: str) -> Search:
         """End a search for good."""
-        return self._service.value(to_search, "POST", f"/v1/searches/{_part(id)}/cancel")
+        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/cancel")
 
     def best(self, model: str, nfe: int, metric: str = "endpoint") -> Published:
         """The best schedule found for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
         path, params = f"/v1/models/{self._model_id(model)}/schedules/best", {"nfe": nfe, "metric": metric}
-        return self._service.value(to_published, "GET", path, params=params)
+        return self._service.value(replies.to_published, "GET", path, params=params)
 
     def schedules(self, model: str, metric: str | None = None) -> list[Published]:
         """The best schedule found for every number of calls, fewest first, by each metric or by the one named."""
         path, params = f"/v1/models/{self._model_id(model)}/schedules", {} if metric is None else {"metric": metric}
-        return self._service.value(lambda data: [to_published(item) for item in data], "GET", path, params=params)
+        return self._service.value(
+            lambda data: [replies.to_published(item) for item in data], "GET", path, params=params
+        )
 
     def schedule(self, digest: str) -> Schedule:
         """The published schedule of that digest."""
@@ -250,7 +244,7 @@ class Client:
 
     def _stream(self, id: str, after: int) -> Iterator[Event]:
         with self._service.lines(f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}) as lines:
-            yield from to_events(id, lines)
+            yield from replies.to_events(id, lines)
 
 
 def _part(value: str) -> str:
