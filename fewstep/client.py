@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,7 @@ __all__ = ["Client", "Event", "Metrics", "Model", "Published", "Search"]
 RECONNECTS = 8
 PAGE = 200
 PAUSE = 0.2  # seconds before a stream that ended early is opened again
+_part = partial(quote, safe="")  # of a path
 LOOK = 0.3  # seconds between two looks at a model that is being tried
 
 
@@ -245,7 +247,3 @@ class Client:
     def _stream(self, id: str, after: int) -> Iterator[Event]:
         with self._service.lines(f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}) as lines:
             yield from replies.to_events(id, lines)
-
-
-def _part(value: str) -> str:
-    return quote(value, safe="")
