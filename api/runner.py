@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -113,10 +113,9 @@ def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: 
             curve=lambda arc: jobs.measured(claim, arc),
         )
         trials = store.trials(search.id)
-        taught: str | None = None
-        with contextlib.suppress(InvalidInput):  # no trial that could teach anything
-            taught = rankers[-1].lesson(trials, search.problem.metric).to_json()
-        jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(trials)), taught)
+        jobs.succeed(
+            claim, replace(result, tau=predictor.kendall_tau(trials)), _lesson(rankers, trials, search.problem.metric)
+        )
         told.info("search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.seconds))
     except LeaseLost as error:
         told.info("search left", reason=str(error))
@@ -137,6 +136,13 @@ def lessons(store: Store, problem: Problem, until: datetime) -> list[predictor.L
         with contextlib.suppress(InvalidInput):
             found.append(predictor.Lesson.from_json(text))
     return found
+
+
+def _lesson(rankers: Sequence[predictor.Ranker], trials: Sequence[Trial], metric: str) -> str | None:
+    """What the trials teach, as JSON; None where nothing was ranked, or no trial could teach anything."""
+    with contextlib.suppress(InvalidInput):
+        return rankers[-1].lesson(trials, metric).to_json() if rankers else None
+    return None
 
 
 def seeds(store: Store, search: Search) -> list[Schedule]:

@@ -17,7 +17,7 @@ class Limits:
 
     - ``calls``: network sample-calls of all phases together, the teacher's included. Trials stop where what is left is
       wanted for fits and confirmation; these two are cut down too where they would not fit.
-    - ``seconds``: after which no trial, fit or polish is begun any more. What runs ends; the confirmation follows.
+    - ``seconds``: after which no trial and no polish is begun any more. What runs ends; fits and confirmation follow.
     - ``failures``: trials that may fail; with one more the search fails.
     - ``improvement``: a share of the best error. Trials stop when for two generations no proposal's forecast interval
       (95 %, one-sided) reaches down to an error lower than the best by that share.

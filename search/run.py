@@ -153,7 +153,7 @@ def run(
         sought = closed_loop.seek(pool, space, sets.followed, teaching.followed, problem.seed)
         purse.polish -= sought.calls
     polishes = polishing.count(problem, purse.polish) if purse.in_time() else 0
-    most = purse.fits - polishes - len(starts) - (sought.schedule is not None) if purse.in_time() else 0
+    most = purse.fits - polishes - len(starts) - (sought.schedule is not None)
     whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
     rows = refine(pool, space, sets.followed, teaching.followed, whole, most, starts) if most > 0 else []
     found = [*rows, *([] if sought.schedule is None or sought.schedule in rows else [sought.schedule])]

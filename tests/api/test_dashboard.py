@@ -160,7 +160,7 @@ def test_a_search_that_succeeded(client: TestClient, store: Store, held: Claim) 
     Jobs(store).succeed(held, result)
     elements = page(client, f"/searches/{held.search.id}")
     figures = " ".join(elements.text("dd"))
-    for wanted in (measured(0.05, result.score.standard_error), "64 noises", "0.250", "0.167 to 0.500"):
+    for wanted in (measured(0.05, result.score.standard_error), "128 noises", "0.250", "0.167 to 0.500"):
         assert wanted in figures
     assert result.baseline_name in figures
     assert "Fitted numbers" in " ".join(elements.text("details"))

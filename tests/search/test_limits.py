@@ -39,10 +39,10 @@ def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.
 
 
 def test_when_time_is_up_the_search_confirms_what_it_has(inline: InlinePool, blobs: models.GaussianMixture) -> None:
-    """No second generation, no fit, no polish: but a result."""
+    """No second generation, no closed loop, no polish; but fits, which are cheap, and a result."""
     found, trials = search(inline, blobs, Limits(seconds=1e-6))
-    assert 1 <= len(trials) <= 8
-    assert {trial.origin.split()[0] for trial in trials} == {"baseline"}
+    assert sum(trial.origin.startswith("baseline") for trial in trials) <= 8
+    assert {trial.origin.split()[0] for trial in trials} == {"baseline", "fit"}
     assert found.evaluations == len(trials)
 
 
