@@ -17,6 +17,7 @@ import torch
 import typer
 from filelock import FileLock
 from matplotlib import pyplot
+from matplotlib.ticker import NullFormatter
 from rich.console import Console
 
 from benchmarks.contest import METHODS, METRICS, Cell, contest, taught
@@ -94,6 +95,7 @@ def draw(cells: dict[Key, dict[str, dict[int, Curve]]], path: Path) -> None:
             (line,) = axis.plot(spent[there], middle, label=method)
             axis.fill_between(spent[there], low, high, alpha=0.2, color=line.get_color())
         axis.set(xscale="log", yscale="log", xlabel="network sample-calls", ylabel="best so far, held-out noises")
+        axis.xaxis.set_minor_formatter(NullFormatter())  # else they overlap
         axis.set_title(f"{model}, {nfe} calls, {metric.split(':')[0]}", fontsize=9)
         axis.legend(fontsize=7)
     figure.tight_layout()
