@@ -100,10 +100,10 @@ class Schedule:
         steps = []
         for i, step in enumerate(self.steps):
             start = i + 1 + step.start
-            if clean and i + 1 == self.nfe:
+            if clean and i + 1 == self.nfe and step.eta:
                 step = replace(step, eta=0.0)  # clean data take no noise
             steps.append(step.canonical(moved=start > 0 and self.steps[start - 1].corrector > 0))
-        return replace(self, steps=tuple(steps))
+        return self if tuple(steps) == self.steps else replace(self, steps=tuple(steps))
 
     @property
     def digest(self) -> str:

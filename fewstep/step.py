@@ -4,6 +4,7 @@ Outputs and states are named by how far they lie back from the step's target: âˆ
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from fewstep.checks import number
@@ -142,39 +143,43 @@ class Step:
         ``moved``: the state that the step starts from was corrected after its call, so that predictions differ even
         at order 1.
         """
-        step = self
-        if step.weights:
-            given = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
-            pairs = sorted(((p, w) for p, w in zip(given, step.weights, strict=True) if w), reverse=True)
-            named, weights = tuple(p for p, _ in pairs), tuple(w for _, w in pairs)
-            plain = named == (step.start,)
-            usual = plain or named == tuple(range(-1, -len(named) - 1, -1))
-            step = replace(step, order=len(named), weights=() if plain else weights, points=() if usual else (named,))
-        derived = step.order > 1 and not step.weights
-        used = derived or step.corrector > 0  # whether anything is interpolated
-        step = replace(step, points=tuple(tuple(sorted(each, reverse=True)) for each in step.points))
-        short = replace(step, points=()) if derived else step
-        nearest = (short.sets, short.corrector_sets) == (step.sets, step.corrector_sets)
-        scale, slope = _factor(step.scale, step.slope, derived)
-        corrector_scale, corrector_slope = _factor(step.corrector_scale, step.corrector_slope, step.corrector > 0)
-        return replace(
-            step,
-            prediction=step.form if step.form == "noise" and (used or step.weights or moved) else "data",
-            scale=scale,
-            slope=slope,
-            second=step.second if derived and step.order > 2 else 1.0,
-            variable=step.variable if used or (step.form == "velocity" and (step.weights or moved)) else "lambda",
-            points=short.points if nearest else step.points,
-            corrector_scale=corrector_scale,
-            corrector_slope=corrector_slope,
-            noise=step.noise if step.eta and (step.noise, step.eta) != ("langevin", 1.0) else "ancestral",
-        )
+        return _canonical(self, moved)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the entries that every step has, and the others where they are not the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         kept = {f.name for f in fields(self) if values[f.name] != f.default}
         return {k: _plain(v) for k, v in values.items() if k in BASE or k in kept}
+
+
+@lru_cache(maxsize=2**14)  # a search asks for the same steps again and again
+def _canonical(step: Step, moved: bool) -> Step:
+    if step.weights:
+        given = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
+        pairs = sorted(((p, w) for p, w in zip(given, step.weights, strict=True) if w), reverse=True)
+        named, weights = tuple(p for p, _ in pairs), tuple(w for _, w in pairs)
+        plain = named == (step.start,)
+        usual = plain or named == tuple(range(-1, -len(named) - 1, -1))
+        step = replace(step, order=len(named), weights=() if plain else weights, points=() if usual else (named,))
+    derived = step.order > 1 and not step.weights
+    used = derived or step.corrector > 0  # whether anything is interpolated
+    step = replace(step, points=tuple(tuple(sorted(each, reverse=True)) for each in step.points))
+    short = replace(step, points=()) if derived else step
+    nearest = (short.sets, short.corrector_sets) == (step.sets, step.corrector_sets)
+    scale, slope = _factor(step.scale, step.slope, derived)
+    corrector_scale, corrector_slope = _factor(step.corrector_scale, step.corrector_slope, step.corrector > 0)
+    return replace(
+        step,
+        prediction=step.form if step.form == "noise" and (used or step.weights or moved) else "data",
+        scale=scale,
+        slope=slope,
+        second=step.second if derived and step.order > 2 else 1.0,
+        variable=step.variable if used or (step.form == "velocity" and (step.weights or moved)) else "lambda",
+        points=short.points if nearest else step.points,
+        corrector_scale=corrector_scale,
+        corrector_slope=corrector_slope,
+        noise=step.noise if step.eta and (step.noise, step.eta) != ("langevin", 1.0) else "ancestral",
+    )
 
 
 def _plain(value: Any) -> Any:
