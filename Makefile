@@ -22,8 +22,8 @@ demo: .venv/service  ## the whole path: service, search, fetch, sample, compare
 serve: .venv/service  ## the service and its dashboard on http://127.0.0.1:8471
 	$(BIN)/python -m api serve
 
-test: .venv/dev  ## the whole suite
-	$(BIN)/python -m pytest
+test: .venv/dev  ## the whole suite, a file at a time on each of at most four cores
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: .venv/dev  ## style, types, import directions
 	$(BIN)/ruff check .
