@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api.metric_schemas import Metric
 from fewstep.errors import UnknownName
 from fewstep.limits import MAX_CALLS, MAX_SECONDS, Limits
-from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, SAMPLERS, Problem, Score, Trial
+from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, NOISES, SAMPLERS, Problem, Score, Trial
 from storage.store import MAX_PRIORITY
 from storage.values import Search, SearchState
 
@@ -69,7 +69,7 @@ class SearchIn(In):
     limits: LimitsIn = LimitsIn()
     budget: int = Field(400, ge=1, le=MAX_BUDGET, description="Schedules to evaluate")
     seed: int = Field(0, ge=0, le=MAX_SEED)
-    noises: int = Field(128, ge=MIN_NOISES, le=MAX_NOISES, description="Start noises that a trial is measured on")
+    noises: int = Field(NOISES, ge=MIN_NOISES, le=MAX_NOISES, description="Start noises that a trial is measured on")
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher goes first")
 
     def problem(self) -> Problem:

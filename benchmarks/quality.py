@@ -1,11 +1,12 @@
 """Every stage of a search against the hand-made solvers, on start noises that nothing was chosen on.
 
-``python -m benchmarks.quality [--model NAME]… [--nfe N]… [--quick]`` writes ``quality.json``, and from everything in it
-``quality.md`` and ``quality.png``: parts that were run before stay, so a large table can be made piece by piece. Rows:
-the best hand-made solver and grid of all and of DDIM, the best solver on the score-optimal grid and its blend, replayed
-times with one closed-form fit, the best discrete schedule of a search, its best fitted and its polished one, and the
-best hand-made solver at twice the calls. ``calls`` counts
-sample-calls forward and backward up to that row, the teacher's included; hand-made solvers cost none.
+``python -m benchmarks.quality [--model NAME]… [--nfe N]… [--calls N] [--quick]`` writes ``quality.json``, and from
+everything in it ``quality.md`` and ``quality.png``: parts that were run before stay, so a large table can be made piece
+by piece, and by several processes. Rows: the best hand-made solver and grid of all and of DDIM, the best solver on the
+score-optimal grid and its blend, the best hand-made solver at twice the calls, replayed times with one closed-form fit;
+then a search within ``--calls`` (0: without a limit): its best discrete schedule, the best with fitted rows, with times
+of the closed loop, polished, and what it published. ``calls`` counts sample-calls forward and backward up to that row,
+the teacher's included; hand-made solvers cost none.
 """
 
 import json
@@ -19,6 +20,7 @@ import matplotlib
 import numpy as np
 import torch
 import typer
+from filelock import FileLock
 from matplotlib import pyplot
 from rich.console import Console
 
@@ -26,6 +28,7 @@ import fewstep
 import predictor
 from benchmarks import patches
 from fewstep import Schedule, Step, grids, models
+from fewstep.limits import Limits
 from fewstep.models import Denoiser, features
 from fewstep.models.base import bound, passes
 from fewstep.problem import Problem, Trial
@@ -44,7 +47,11 @@ from search.teaching import FOLLOWED
 
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)
-UNSEEN, FEW, LIKELY = 1024, 64, 10  # noises; every hand-made solver meets few of them, the likely ones meet all
+EXACT = ("digits-mixture", "patches")  # whose calls cost little
+UNSEEN = {True: 4096, False: 1024}  # noises of exact models, of networks
+FEW, LIKELY = 64, 6  # every hand-made solver meets few noises, the likely ones meet all
+CALLS = 100_000  # of a search
+STAGES = {"fit": "+ fit", "fit closed-loop": "+ closed loop", "polish": "+ polish"}
 SEED = 20_000
 
 
@@ -131,7 +138,7 @@ def load(model: str) -> tuple[Denoiser, tuple[int, ...]]:
     return models.zoo.load(model), models.zoo.describe(model).shape
 
 
-def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, Any]]:
+def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -> list[dict[str, Any]]:
     """All rows of one model and number of calls."""
     process, shape = judge.evaluator.denoiser.process, judge.evaluator.shape
     by_hand = baselines(process, nfe)
@@ -146,7 +153,7 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
     rows.append(judge.row("hand-made at twice the calls", best, name=name))
 
     counted, began = Counted(load(model)[0]), time.monotonic()
-    problem = Problem(model, nfe, budget=budget)
+    problem = Problem(model, nfe, budget=budget, limits=Limits(calls=most))
     evaluator, seen = Evaluator(counted, shape), NoiseSet(0, SEARCH, FOLLOWED * problem.noises)
     followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
     grid = "quadratic" if "quadratic" in grids.suitable(process) else grids.suitable(process)[0]
@@ -159,17 +166,15 @@ def compare(model: str, nfe: int, budget: int, judge: Judge) -> list[dict[str, A
 
     def record(trial: Trial) -> None:
         trials.append(trial)
-        stage = trial.origin if trial.origin in ("fit", "polish") else "search"
-        marks[stage] = counted.seen[0], time.monotonic() - began
+        marks[STAGES.get(trial.origin, "search")] = counted.seen[0], time.monotonic() - began
 
     pool = InlinePool(Evaluator(counted, shape))
     result = run(problem, process, pool, predictor.ranker, record)
-    stages = {"search": "search", "fit": "+ fit", "polish": "+ polish"}
-    for stage, title in stages.items():
-        own = [t for t in trials if t.score and (t.origin if t.origin in ("fit", "polish") else "search") == stage]
+    for title in ("search", *STAGES.values()):
+        own = [t for t in trials if t.score and STAGES.get(t.origin, "search") == title]
         if own:
             found = min(own, key=lambda t: t.score.value if t.score else np.inf)
-            rows.append(judge.row(title, found.schedule, *marks[stage], found.origin))
+            rows.append(judge.row(title, found.schedule, *marks[title], found.origin if title == "search" else ""))
     rows.append(judge.row("published", result.schedule, counted.seen[0], time.monotonic() - began))
     return [{"model": model, "nfe": nfe, **row} for row in rows]
 
@@ -193,7 +198,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(row["model"] for row in rows))
     figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False, layout="constrained")
     for panel, name in zip(panels[0], names, strict=True):
-        for method in ("ddim", "hand-made", "search", "replay + fit", "+ fit", "published"):
+        for method in ("ddim", "hand-made", "replay + fit", "+ closed loop", "published"):
             points = sorted((r["nfe"], r["rmse"]) for r in rows if r["model"] == name and r["method"] == method)
             panel.semilogy(*np.array(points).T, marker="o", label=method) if points else None
         panel.set(title=name, xlabel="network calls", ylabel="RMSE to the teacher")
@@ -206,25 +211,27 @@ def main(
     nfe: Annotated[list[int] | None, typer.Option(help="Numbers of calls; all by default.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="512 unseen noises, 80 evaluations.")] = False,
     budget: Annotated[int, typer.Option(help="Evaluations of a search.")] = 400,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("var/benchmarks"),
+    spend: Annotated[int, typer.Option("--calls", help="Sample-calls of a search, 0 for no limit.")] = CALLS,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("docs/benchmarks"),
 ) -> None:
     """Measure the stages of a search."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     stored = out / "quality.json"
-    console = Console(width=140)
+    console = Console(width=160)
     for name in model or MODELS:
         denoiser, shape = load(name)
-        noises = NoiseSet(SEED, "unseen", 512 if quick else UNSEEN)
-        judge = Judge(Evaluator(denoiser, shape, name, out / "teachers"), noises, name.startswith("digits"))
+        noises = NoiseSet(SEED, "unseen", 512 if quick else UNSEEN[name in EXACT])
+        judge = Judge(Evaluator(denoiser, shape, name), noises, name.startswith("digits"))
         for calls in nfe or NFES:
-            made = compare(name, calls, 80 if quick else budget, judge)
-            kept = json.loads(stored.read_text()) if stored.exists() else []
-            rows = [r for r in kept if (r["model"], r["nfe"]) != (name, calls)] + made
-            rows.sort(key=lambda r: (MODELS.index(r["model"]), r["nfe"]))
-            stored.write_text(json.dumps(rows, indent=2) + "\n")
-            (out / "quality.md").write_text(table(rows))
-            plot(rows, out / "quality.png")
+            made = compare(name, calls, 80 if quick else budget, spend or None, judge)
+            with FileLock(f"{stored}.lock"):
+                kept = json.loads(stored.read_text()) if stored.exists() else []
+                rows = [r for r in kept if (r["model"], r["nfe"]) != (name, calls)] + made
+                rows.sort(key=lambda r: (MODELS.index(r["model"]), r["nfe"]))
+                stored.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+                (out / "quality.md").write_text(table(rows))
+                plot(rows, out / "quality.png")
             console.print(table(made))
 
 

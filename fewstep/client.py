@@ -16,7 +16,7 @@ from fewstep.connection import Connection
 from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
 from fewstep.limits import Limits
 from fewstep.measured_grid import MeasuredGrid
-from fewstep.problem import Problem
+from fewstep.problem import NOISES, Problem
 from fewstep.replies import Event, Metrics, Model, Published, Search
 from fewstep.schedule import Schedule
 from fewstep.uploading import Progress, Upload, ignore
@@ -133,7 +133,7 @@ class Client:
         limits: Limits = Limits(),
         budget: int = 400,
         seed: int = 0,
-        noises: int = 128,
+        noises: int = NOISES,
         key: str | None = None,
     ) -> Search:
         """Queue a search.

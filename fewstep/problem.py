@@ -17,6 +17,7 @@ __all__ = [
     "MAX_NFE",
     "MAX_NOISES",
     "MIN_NOISES",
+    "NOISES",
     "Prediction",
     "Problem",
     "Rank",
@@ -29,7 +30,7 @@ __all__ = [
 SAMPLERS = ("guided", "evolution", "tpe", "gp", "cmaes", "nsga2", "random")  # what proposes schedules
 MAX_NFE = 50  # above this a hand-made solver is as good as exact
 MAX_BUDGET = 100_000
-MIN_NOISES, MAX_NOISES = 8, 8192
+MIN_NOISES, NOISES, MAX_NOISES = 8, 64, 8192  # of a trial; the middle one by default
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class Problem:
 
     ``metric`` is the text of a `Measure`, completed; ``report`` another one, measured on what is published and no more.
     With a distribution metric and no ``report``, the endpoint error is reported. ``noises`` is on how many start noises
-    a trial is measured at most; finalists meet on twice as many others, and what is published is measured on four times
-    as many. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range and `UnknownName`.
+    a trial is measured at most; finalists meet on twice as many others, and what is published is measured on eight
+    times as many. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range, and
+    `UnknownName`.
 
     >>> Problem("a", 8, metric="frechet:digits").report
     'endpoint'
@@ -50,7 +52,7 @@ class Problem:
     metric: str = "endpoint"
     budget: int = 400
     seed: int = 0
-    noises: int = 128
+    noises: int = NOISES
     report: str | None = None
     sampler: str = "guided"
     limits: Limits = field(default_factory=Limits)

@@ -16,7 +16,7 @@ from fewstep.commands.options import Improvement, MaxCalls, MaxFailures, MaxSeco
 from fewstep.errors import FewstepError
 from fewstep.limits import Limits
 from fewstep.models.reference import ModelReference
-from fewstep.problem import Result, Trial
+from fewstep.problem import NOISES, Result, Trial
 from fewstep.wording import summary
 from search.export import save, space_of
 from search.find import find
@@ -33,7 +33,7 @@ def main(
     report: Report = None,
     budget: Annotated[int, typer.Option(help="Schedules to evaluate.")] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the noises and of the search.")] = 0,
-    noises: Annotated[int, typer.Option(help="Start noises that a schedule is measured on.")] = 128,
+    noises: Annotated[int, typer.Option(help="Start noises that a schedule is measured on.")] = NOISES,
     sampler: Sampler = "guided",
     max_calls: MaxCalls = None,
     max_seconds: MaxSeconds = None,

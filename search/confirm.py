@@ -26,9 +26,9 @@ from search.teaching import Sets
 
 __all__ = ["Confirmation", "confirm", "cost"]
 
-FINALISTS = 8  # unfitted trials
+FINALISTS = 2  # unfitted trials
 BASELINES = 3
-SECOND = 6  # finalists that meet on all validation noises; the best two baselines do in any case
+SECOND = 3  # finalists that meet on all validation noises; the best two baselines do in any case
 TELL = 2
 
 Rows = dict[Schedule, np.ndarray]

@@ -8,7 +8,7 @@ from fewstep.catalogue import Catalogue
 from fewstep.errors import InvalidInput
 from fewstep.limits import Limits
 from fewstep.models import Denoiser
-from fewstep.problem import Problem, Result, Trial
+from fewstep.problem import NOISES, Problem, Result, Trial
 from search.evaluate import Evaluator
 from search.pool.base import InlinePool
 from search.ranking import RankFactory, by_replay
@@ -24,7 +24,7 @@ def find(
     metric: str = "endpoint",
     budget: int = 400,
     seed: int = 0,
-    noises: int = 128,
+    noises: int = NOISES,
     *,
     rank: RankFactory = by_replay,
     device: str = "cpu",

@@ -26,12 +26,12 @@ from search.noises import NoiseSet
 from search.pool.base import Pool
 from search.relaxed import Free, Relaxed, walk
 
-__all__ = ["CHUNK", "Polished", "State", "Task", "advance", "begin", "polish"]
+__all__ = ["CHUNK", "FRAMED", "Polished", "State", "Task", "advance", "begin", "polish"]
 
 CHUNK = 20  # iterations between two looks at the judging noises
 PATIENCE = 4  # chunks without a better state after which it ends, in the last third
 WARM = 0.1  # share of the iterations in which the rate rises
-RATES = {"gaps": 0.3, "offsets": 0.6, "rows": 0.6}  # at the peak, in units of the error to begin with
+RATES = {"gaps": 0.075, "offsets": 0.15, "rows": 0.15}  # at the peak, in units of the error to begin with
 ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that state, at half the rates
 LARGEST = 0.2  # error, beside the data's size, that sets the rates
 BETAS = (0.9, 0.99)

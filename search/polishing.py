@@ -8,15 +8,15 @@ from fewstep import Schedule
 from fewstep.problem import Problem, Trial
 from search import gradient
 from search.noises import NoiseSet
-from search.polish import Task, polish
+from search.polish import CHUNK, FRAMED, Task, polish
 from search.pool.base import Pool, WorkerLost
 
-__all__ = ["CALLS", "Polishing", "count", "polished"]
+__all__ = ["CALLS", "MOST_CALLS", "Polishing", "count", "polished"]
 
-CALLS = 150  # sample-calls of gradient descent for each evaluation of the budget
+CALLS, MOST_CALLS = 500, 30_000  # sample-calls for each evaluation of the budget, and in all; the closed loop's too
 FEWEST = 20  # iterations that a polish wants
 MOST = 4  # schedules
-BATCH = 32
+BATCH, LATER, SHORT = 32, 16, 6  # noises of an iteration; with more than so many calls, where each costs more
 
 
 class Polishing(NamedTuple):
@@ -26,9 +26,10 @@ class Polishing(NamedTuple):
     calls: int
 
 
-def count(problem: Problem, calls: int) -> int:
-    """How many schedules can be polished for so many sample-calls; 0 where they are too few for one."""
-    return min(_iterations(problem, calls) // FEWEST, 1 + problem.budget // 1000, MOST)
+def count(problem: Problem, noises: NoiseSet, calls: int) -> int:
+    """How many schedules can be polished on ``noises`` for so many sample-calls; 0 where they are too few for one."""
+    wanted = range(min(1 + problem.budget // 1000, MOST), 0, -1)
+    return next((n for n in wanted if _iterations(problem, noises, calls // n) >= FEWEST), 0)
 
 
 def polished(
@@ -36,35 +37,40 @@ def polished(
     problem: Problem,
     fitted: Sequence[Trial],
     noises: NoiseSet,
-    judge: NoiseSet,
     most: int,
     allowed: int,
     progress: Callable[[str, int, int], None],
 ) -> Polishing:
-    """Polish the best ``most`` fitted schedules, unshifted, on ``noises``, for ``allowed`` sample-calls together.
+    """Polish the best ``most`` fitted schedules, unshifted, for ``allowed`` sample-calls together.
 
-    The error on the noises ``judge`` says whether it paid.
+    They are moved on ``noises`` and judged by all of them: so few numbers do not learn so many noises by heart, and
+    validation noises stay unseen for the choice among finalists.
     """
     best = sorted((t for t in fitted if t.score is not None), key=lambda t: t.score.value if t.score else 0.0)[:most]
     why = pool.submit(gradient.obstacle).result()
     calls = gradient.PROBE_CALLS
     if why is not None:
         return Polishing([(trial.schedule, f"not polished: {why}") for trial in best], calls)
-    iterations = _iterations(problem, allowed) // max(len(best), 1)
+    iterations = _iterations(problem, noises, allowed // max(len(best), 1))
     starts = [replace(trial.schedule, shift=None) for trial in best]
-    tasks = [Task(start, noises, judge, iterations, BATCH, seed=problem.seed) for start in starts]
+    tasks = [Task(start, noises, noises, iterations, _batch(problem), seed=problem.seed) for start in starts]
     try:
         done = polish(pool, tasks, lambda k, total: progress("polish", k, total))
     except WorkerLost as error:
         return Polishing([(trial.schedule, f"not polished: {error}") for trial in best], calls)
     outcomes: list[tuple[Schedule, str | None]] = []
     for trial, outcome in zip(best, done, strict=True):
-        told = (
-            f"the polish did not pay: on {judge.count} other noises the error went from {outcome.before:.3g} no lower"
-        )
+        told = f"the polish did not pay: on its {noises.count} noises the error went from {outcome.before:.3g} no lower"
         outcomes.append((outcome.schedule or trial.schedule, None if outcome.schedule else told))
     return Polishing(outcomes, calls + sum(outcome.calls for outcome in done))
 
 
-def _iterations(problem: Problem, calls: int) -> int:
-    return calls // (BATCH * (2 * problem.nfe - 1))
+def _iterations(problem: Problem, noises: NoiseSet, calls: int) -> int:
+    """For so many sample-calls, with the looks at all noises; what begins a polish is taken off first."""
+    begun = gradient.PROBE_CALLS + (min(FRAMED, noises.count) + noises.count) * problem.nfe
+    each = _batch(problem) * (2 * problem.nfe - 1) + noises.count * problem.nfe / CHUNK
+    return max(int((calls - begun) / each), 0)
+
+
+def _batch(problem: Problem) -> int:
+    return BATCH if problem.nfe <= SHORT else LATER

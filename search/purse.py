@@ -1,7 +1,7 @@
 """What a search may still spend: network sample-calls and seconds, and what the end of it wants kept back.
 
-With a limit of calls, the confirmation is set aside first, then fits and the polish, each cut down until they fit; what
-is left goes to trials.
+With a limit of calls, the confirmation and one generation of trials are set aside first, then fits, the closed loop and
+the polish, each cut down until they fit; what is left goes to more trials, which gain less for a call.
 """
 
 import time
@@ -12,9 +12,10 @@ from search import closed_loop, confirm, polishing, teaching
 
 __all__ = ["MOST_FITS", "Purse"]
 
-MOST_FITS = 12  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
-ENDING = 0.6  # share of what is left after the teacher that fits and confirmation may take
-POLISHING = 0.4  # share of what is left after these that the polish may take
+MOST_FITS, FEWEST_FITS = 8, 2  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
+LOOPED = 8  # calls up to which the closed loop pays: its fits on few noises learn longer rows by heart
+LEAST = 8  # trials of the first generation, which meet all noises
+ENDING = 0.5  # share of what is left after the teacher that confirmation and more than the fewest fits may take
 
 
 class Purse:
@@ -24,7 +25,7 @@ class Purse:
         self._problem, self._sets, self._nested = problem, sets, nested
         self._until = None if problem.limits.seconds is None else time.monotonic() + problem.limits.seconds - elapsed
         self.fits = min(MOST_FITS, problem.budget // 4)
-        self.polish = problem.budget * polishing.CALLS if self.fits > 2 else 0  # sample-calls, the closed loop's too
+        self.polish = min(problem.budget * polishing.CALLS, polishing.MOST_CALLS) if self.fits > 2 else 0
         most, least = problem.limits.calls, teaching.cost(sets)
         if most is not None and least + self._end(0) > most:
             raise SearchFailed(
@@ -37,9 +38,14 @@ class Purse:
         most = self._problem.limits.calls
         if most is None:
             return
-        while self.fits and self._end(self.fits) > ENDING * (most - spent):
+        left = most - spent - min(LEAST, self._problem.budget) * self._problem.noises * self._problem.nfe
+        while self.fits > FEWEST_FITS and self._end(self.fits) > ENDING * left:
             self.fits -= 1
-        self.polish = min(self.polish, int(POLISHING * max(most - spent - self._end(self.fits), 0)))
+        while self.fits and self._end(self.fits) > left:
+            self.fits -= 1
+        self.polish = min(self.polish, max(left - self._end(self.fits), 0))
+        if not (polishing.count(self._problem, self._sets.followed, self.polish) or self.affords_loop()):
+            self.polish = 0
 
     def short(self, spent: int, trials: int) -> str | None:
         """What ``trials`` more, each on all noises, would run out of: "calls" that the end wants, "seconds"; or
@@ -52,7 +58,7 @@ class Purse:
     def affords_loop(self) -> bool:
         """Whether the closed loop may be begun: it takes at most half of what is set aside for it and the polish."""
         loop = closed_loop.cost(self._sets.followed.count, self._problem.nfe)
-        return self.in_time() and self._problem.nfe > 1 and loop <= self.polish / 2
+        return self.in_time() and 1 < self._problem.nfe <= LOOPED and loop <= self.polish / 2
 
     def in_time(self) -> bool:
         """Whether something new may be begun."""

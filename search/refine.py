@@ -17,8 +17,9 @@ from search.space import Space
 
 __all__ = ["refine"]
 
-BEST = 4  # trials whose times start a refinement of their own
+BEST, OWN = 4, 2  # trials whose times start a refinement; those of them that are fitted as they are, too
 ORDER = 3
+NEAR = 0.1  # λ-gaps that differ by no more than this share came to the same place
 
 
 def refine(
@@ -30,11 +31,12 @@ def refine(
     most: int,
     nested: Sequence[Schedule] = (),
 ) -> list[Schedule]:
-    """At most ``most`` fitted schedules: from ``nested`` ones as they are, on replayed grids, and on the best trials'
-    times, replayed and as they are; time shifts are dropped, for rows are fitted to what the network says unshifted.
+    """At most ``most`` fitted schedules: from ``nested`` ones as they are, on replayed times, and on the best trials'
+    times as they are; time shifts are dropped, for rows are fitted to what the network says unshifted.
 
-    ``trajectories`` are the teacher's for ``noises``. Each of the results costs noises·nfe sample-calls; one whose path
-    diverges is among them.
+    Replay starts from named grids and the best trials, most of which it takes to the same few places: each is fitted
+    once, those of the lowest replay loss first. ``trajectories`` are the teacher's for ``noises``. Each of the results
+    costs noises·nfe sample-calls; one whose path diverges is among them.
     """
     times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
     even = [Schedule(space.process, row, (Step(),) * space.nfe) for row in times]
@@ -44,9 +46,13 @@ def refine(
     best = list(dict.fromkeys(replace(schedule, shift=None) for _, _, schedule in scored[: 2 * BEST]))[:BEST]
     steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
     logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
-    moved = [space.build(row, each) for each, row in zip(steps, logits, strict=True)]
+    places = list[int]()
+    for i in np.argsort(replay.loss(trajectories, logits), kind="stable").tolist():
+        if all(np.abs(logits[i] - logits[k]).max() > NEAR for k in places):
+            places.append(i)
+    moved = [space.build(logits[i], steps[i]) for i in places]
     unshifted = [replace(schedule, shift=None) for schedule in nested]
-    starts = list(dict.fromkeys([*unshifted, *moved, *best]))[:most]
+    starts = list(dict.fromkeys([*unshifted, *moved, *best[:OWN]]))[:most]
     futures = [pool.submit(fit, noises, trajectories, start) for start in starts]
     fitted = []
     for future in futures:

@@ -152,17 +152,17 @@ def run(
     if purse.affords_loop():
         sought = closed_loop.seek(pool, space, sets.followed, teaching.followed, problem.seed)
         purse.polish -= sought.calls
-    polishes = polishing.count(problem, purse.polish) if purse.in_time() else 0
+    polishes = polishing.count(problem, sets.followed, purse.polish) if purse.in_time() else 0
     most = purse.fits - polishes - len(starts) - (sought.schedule is not None)
     whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
     rows = refine(pool, space, sets.followed, teaching.followed, whole, most, starts) if most > 0 else []
-    found = [*rows, *([] if sought.schedule is None or sought.schedule in rows else [sought.schedule])]
-    late = [*((s, "nested") for s in starts), *((s, "fit") for s in found)]
+    late = [*((s, "nested") for s in starts), *((s, "fit") for s in rows)]
+    if sought.schedule is not None and sought.schedule not in rows:
+        late.append((sought.schedule, "fit closed-loop"))
     fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")
     spent = sought.calls + len(rows) * sets.followed.count * problem.nfe
     if polishes:
-        judge = joined(sets.validation)
-        done = polishing.polished(pool, problem, fitted, sets.followed, judge, polishes, purse.polish, progress)
+        done = polishing.polished(pool, problem, fitted, sets.followed, polishes, purse.polish, progress)
         for i, (schedule, reason) in enumerate(done.outcomes, begun + len(late)):
             if reason is None:
                 fitted += race([Proposal(i, schedule, "polish")], "fit")

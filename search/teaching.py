@@ -3,9 +3,9 @@
 | role | noises | what for |
 |---|---|---|
 | search | n, in two pieces | trials: the first piece says whether the second is worth its calls |
-| search, followed | 2 n, of which the first n are those | replay, fit, polish |
+| search, followed | 4 n, of which the first n are those | replay, fit, polish |
 | validation | 2 n | the choice among finalists, whether a polish paid |
-| held-out | 4 n | what is published |
+| held-out | 8 n | what is published |
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from search.pool.base import Pool
 __all__ = ["FEWEST", "FOLLOWED", "Sets", "Teaching", "cost", "teach"]
 
 CHUNK = 128  # noises of one task
-FOLLOWED, CHOOSING, FINAL = 2, 2, 4  # sizes of the sets, in units of the problem's noises
+FOLLOWED, CHOOSING, FINAL = 4, 2, 8  # sizes of the sets, in units of the problem's noises
 SHARE, FEWEST = 4, 8  # the first piece is a quarter, where that is enough to tell anything
 
 
@@ -47,7 +47,7 @@ class Sets:
         """Those of a problem.
 
         >>> [piece.count for piece in Sets.of(Problem("a", 8)).search]
-        [32, 96]
+        [16, 48]
         """
         n, chunk = problem.noises, max(CHUNK, problem.noises)
         few = n // SHARE if n // SHARE >= FEWEST else 0

@@ -24,7 +24,7 @@ from fewstep.errors import SearchFailed
 from fewstep.files import write
 from fewstep.limits import Limits
 from fewstep.models import zoo
-from fewstep.problem import MAX_NFE, MIN_NOISES, Score
+from fewstep.problem import MAX_NFE, MIN_NOISES, NOISES, Score
 from fewstep.wording import summary
 
 __all__ = ["fetch", "submit", "watch"]
@@ -42,7 +42,7 @@ def submit(
     report: Report = None,
     budget: Annotated[int, typer.Option(help="Schedules to evaluate.", min=1)] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the search's noises and choices.", min=0)] = 0,
-    noises: Annotated[int, typer.Option(help="Start noises that a trial is measured on.", min=MIN_NOISES)] = 128,
+    noises: Annotated[int, typer.Option(help="Start noises that a trial is measured on.", min=MIN_NOISES)] = NOISES,
     sampler: Sampler = "guided",
     max_calls: MaxCalls = None,
     max_seconds: MaxSeconds = None,

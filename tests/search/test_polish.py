@@ -179,16 +179,32 @@ def test_progress_is_told_after_every_chunk(blobs: models.GaussianMixture) -> No
 
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-BLACK: dict[str, Callable[[Call], Call]] = {
-    "no gradient": lambda f: torch.no_grad()(f),
-    "gradient in the states": lambda f: lambda x, t: f(0.5 * x + 0.5 * x.detach(), t),
-    "gradient in the time": lambda f: lambda x, t: f(x, t.detach()),
-}
+BLACK: list[tuple[str, Callable[[Call], Call]]] = [
+    ("no gradient", lambda f: torch.no_grad()(f)),
+    ("gradient in the states", lambda f: lambda x, t: f(0.5 * x + 0.5 * x.detach(), t)),
+    ("gradient in the time", lambda f: lambda x, t: f(x, t.detach())),
+    ("gradient in the time", lambda f: lambda x, t: f(x, (1e3 * t).round() / 1e3)),
+]
 
 
-@pytest.mark.parametrize("reason", BLACK)
-def test_a_model_without_a_true_gradient_is_told_apart(blobs: models.GaussianMixture, reason: str) -> None:
-    """One that runs without autograd, and ones that cut a part of the graph, are refused with the reason."""
-    model = models.from_callable(BLACK[reason](blobs), blobs.process, prediction="data")
+@pytest.mark.parametrize(("reason", "cut"), BLACK)
+def test_a_model_without_a_true_gradient_is_told_apart(
+    blobs: models.GaussianMixture, reason: str, cut: Callable[[Call], Call]
+) -> None:
+    """One without autograd, and ones that cut or round a part of their inputs, are refused with the reason."""
+    model = models.from_callable(cut(blobs), blobs.process, prediction="data")
     assert reason in (gradient.obstacle(Evaluator(model, (4,))) or "")
     assert gradient.obstacle(Evaluator(blobs, (4,))) is None
+
+
+def test_fast_waves_in_time_are_no_obstacle(blobs: models.GaussianMixture) -> None:
+    """Networks see the time through waves of about one radian for a thousandth of it: their gradient is true."""
+    wavy = models.from_callable(lambda x, t: blobs(x, t) + 0.1 * (1e3 * t).sin()[:, None], blobs.process, "data")
+    assert gradient.obstacle(Evaluator(wavy, (4,))) is None
+
+
+@pytest.mark.parametrize("name", models.zoo.names())
+def test_every_network_of_the_zoo_can_be_polished(name: str) -> None:
+    """None of the trained networks is taken for one without a gradient."""
+    evaluator = Evaluator(models.zoo.load(name), models.zoo.describe(name).shape)
+    assert gradient.obstacle(evaluator) is None
