@@ -13,9 +13,10 @@ from search.evaluate import Evaluator
 from search.noises import SEARCH, NoiseSet
 from search.pool.base import Pool, WorkerLost
 
-__all__ = ["SAMPLES", "arc_length", "measured"]
+__all__ = ["COST", "SAMPLES", "arc_length", "measured"]
 
 SAMPLES = 32
+COST = 3_600  # sample-calls, about: the probe's steps hang on the process
 
 
 def arc_length(evaluator: Evaluator, noises: NoiseSet) -> ArcLength:

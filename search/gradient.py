@@ -18,7 +18,7 @@ __all__ = ["PROBE_CALLS", "obstacle"]
 
 PROBED = 2  # noises
 NODES, SHARES = np.polynomial.legendre.leggauss(8)  # times on the stretch, and what each counts
-PROBE_CALLS = (5 + 2 * len(NODES)) * PROBED  # forward and backward
+PROBE_CALLS = (6 + 2 * len(NODES)) * PROBED  # forward and backward
 PLACE = 0.5  # of the way from t_max to t_min, in λ
 MOVE = 0.02  # of the state's size; and half the stretch, in λ
 TOLERANCE = 0.2  # of a derivative; a part that is missing makes more

@@ -66,8 +66,8 @@ def polished(
 
 
 def _iterations(problem: Problem, noises: NoiseSet, calls: int) -> int:
-    """For so many sample-calls, with the looks at all noises; what begins a polish is taken off first."""
-    begun = gradient.PROBE_CALLS + (min(FRAMED, noises.count) + noises.count) * problem.nfe
+    """For so many sample-calls, with the looks at all noises; what begins and ends a polish is taken off first."""
+    begun = gradient.PROBE_CALLS + (min(FRAMED, noises.count) + 2 * noises.count) * problem.nfe
     each = _batch(problem) * (2 * problem.nfe - 1) + noises.count * problem.nfe / CHUNK
     return max(int((calls - begun) / each), 0)
 

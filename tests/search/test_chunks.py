@@ -125,7 +125,7 @@ def test_a_conditional_model_is_searched() -> None:
     result = find(Shifted(), nfe=3, shape=(2,), budget=12, noises=16)
     assert result.passes == 2
     assert result.ratio < 1
-    held_out = NoiseSet(0, HELD_OUT, 64)
+    held_out = NoiseSet(0, HELD_OUT, 128)
     errors = evaluate.measure(Evaluator(Shifted(), (2,), batch=7), held_out, result.schedule)
     assert result.score.value == pytest.approx(np.sqrt(errors.mean()))
 

@@ -55,7 +55,7 @@ def test_a_seeded_search_is_no_worse_on_held_out_noise(blobs: models.GaussianMix
     fewer = find(blobs, 3, (4,), budget=60, noises=16)
     more = find(blobs, 4, (4,), budget=16, noises=16, seeds=[fewer.schedule])
     assert more.score.value <= fewer.score.value * (1 + 1e-5)
-    evaluator, held = Evaluator(blobs, (4,)), NoiseSet(0, HELD_OUT, 64)
+    evaluator, held = Evaluator(blobs, (4,)), NoiseSet(0, HELD_OUT, 128)
     assert np.sqrt(evaluate.measure(evaluator, held, more.schedule).mean()) == pytest.approx(more.score.value)
 
 

@@ -14,7 +14,7 @@ from search.run import run
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {
-    "calls": Limits(calls=20_500),
+    "calls": Limits(calls=56_000),
     "seconds": Limits(seconds=SECONDS),
     "improvement": Limits(improvement=1.0),
     "budget": Limits(failures=BUDGET),

@@ -25,7 +25,7 @@ def test_a_search_prints_its_result_and_writes_the_schedule(tmp_path: Path) -> N
     ran = CliRunner().invoke(APP, ["digits-mixture", "--nfe", "3", "--budget", "8", "--noises", "8", "--out", str(out)])
     assert ran.exit_code == 0, ran.output
     assert Schedule.from_json(out.read_text()).nfe == 3
-    assert "on 32 held-out noises" in ran.output
+    assert "on 64 held-out noises" in ran.output
     assert "baseline" in ran.output
 
 
@@ -54,7 +54,13 @@ def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path) -> None:
     storage.remove_session()
     storage.engine.dispose()
     assert [trial.number for trial in trials] == list(range(12))
-    assert {trial.user_attrs["origin"].split()[0] for trial in trials} == {"baseline", "seed", "random", "fit"}
+    assert {trial.user_attrs["origin"].split()[0] for trial in trials} == {
+        "baseline",
+        "seed",
+        "random",
+        "fit",
+        "polish",
+    }
 
 
 def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +81,7 @@ def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypat
     assert [plan.nfe for plan in plans] == [2, 3, 5]
     assert [options["seeds"] for options in given] == [[], plans[:1], []]
     assert [len(options["others"]) for options in given] == [0, 12, 24]
-    for words in ("2 calls by frechet:digits:teacher on 64", "endpoint: found", "12 trials, its budget was spent"):
+    for words in ("2 calls by frechet:digits:teacher on 128", "endpoint: found", "12 trials, its budget was spent"):
         assert words in ran.output
 
 

@@ -42,7 +42,7 @@ def test_the_frechet_distance_is_that_of_both_sets(count: int) -> None:
     """With more noises than features and with fewer, it is what the two sets have without any coupling."""
     rows = pairs(0.3, 0.2, count)
     plain = between(*(torch.from_numpy(part) for part in np.hsplit(rows, 2)))
-    assert value(Coupled("frechet"), rows) == pytest.approx(plain, abs=1e-9)
+    assert value(Coupled("frechet"), rows) == pytest.approx(plain, abs=1e-7)  # roots of what rounds to 1e-16
 
 
 @pytest.mark.parametrize("name", NAMES)
