@@ -29,11 +29,12 @@ from rich.table import Table
 from fewstep import Schedule, Step, grids, models, sample, solvers
 from fewstep.client import Client, Published
 from fewstep.errors import ServiceError
+from fewstep.limits import Limits
 from fewstep.models import Denoiser
 
 MODEL = "digits-mixture"
 NFES = (5, 8, 10)
-BUDGET = 128  # evaluations of each search: enough for the table, short enough for a demo
+LIMITS = Limits(calls=100_000)  # of each search, teacher and confirmation included
 NOISES, NOISE_SEED = 512, 20_000
 TEACHER_CALLS = 200
 FEW, LIKELY = 64, 12  # every hand-made solver meets so many noises; the best so many of them meet all
@@ -100,7 +101,7 @@ def search_all(url: str, console: Console) -> dict[int, Published]:
     )
     with connect(url) as client, Progress(*columns, console=console) as bars:
         client.add_model(MODEL)
-        searches = {nfe: client.submit(MODEL, nfe, budget=BUDGET).id for nfe in NFES}
+        searches = {nfe: client.submit(MODEL, nfe, limits=LIMITS).id for nfe in NFES}
         threads = []
         for nfe, search in searches.items():
             bar = bars.add_task(f"{nfe:2} calls", total=BUDGET, phase="queued", note="")

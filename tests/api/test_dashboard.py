@@ -160,7 +160,7 @@ def test_a_search_that_succeeded(client: TestClient, store: Store, held: Claim) 
     Jobs(store).succeed(held, result)
     elements = page(client, f"/searches/{held.search.id}")
     figures = " ".join(elements.text("dd"))
-    for wanted in (measured(0.05, result.score.standard_error), "128 noises", "0.250", "0.167 to 0.500"):
+    for wanted in (measured(0.05, result.score.standard_error), "64 noises", "0.250", "0.167 to 0.500"):
         assert wanted in figures
     assert result.baseline_name in figures
     assert "Fitted numbers" in " ".join(elements.text("details"))
@@ -176,7 +176,7 @@ def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, st
     problem = Problem(model.id, 4, "frechet:digits", budget=20, report="kid:digits", limits=limits)
     held = claim(store, store.submit(problem))
     told = page(client, f"/searches/{held.search.id}").text("section", id="standing")[0]
-    wanted = ["lowers frechet:digits:teacher, reports kid:digits:teacher · guided search on 128 noises, seed 0"]
+    wanted = ["lowers frechet:digits:teacher, reports kid:digits:teacher · guided search on 64 noises, seed 0"]
     wanted += ["at most 100,000 calls", "at most 60 s", "at most 3 failed trials", "by 5 % is unlikely"]
     for words in wanted:
         assert words in told
@@ -201,7 +201,7 @@ def test_trials_that_lost_their_race_are_told_apart(client: TestClient, store: S
     (lost,) = elements.text("tr", **{"class": "lost"})
     assert lost.split()[0] == "1"
     assert " 32 " in lost
-    assert elements.text("main", **{"data-noises": "128"})
+    assert elements.text("main", **{"data-noises": "64"})
 
 
 def test_a_failed_search_says_why_and_cannot_inject(client: TestClient, store: Store, held: Claim) -> None:

@@ -199,7 +199,7 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
     def work() -> None:
         jobs.phase(held, "teacher", 2, 2)
         for number, (value, origin) in enumerate(((0.2, "baseline ddim time"), (None, "mutation"), (0.05, "tpe"))):
-            score = None if value is None else Score(value, 0.01, 128, 512)
+            score = None if value is None else Score(value, 0.01, 64, 512)
             jobs.record(held, Trial(number, samples.schedule(), score, origin))
             jobs.phase(held, "search", number + 1, 3)
         jobs.succeed(held, samples.result(search.problem))
@@ -218,7 +218,7 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
     assert re.search(r"search .*3/3 +best 0.0500, by hand 0.200", watched.stdout)
     assert f"fewstep fetch {model.id} --nfe 4 -o" in watched.stderr
     assert "4 calls by endpoint" in watched.stdout
-    assert "endpoint on 128 held-out noises" in watched.stdout
+    assert "endpoint on 64 held-out noises" in watched.stdout
     assert "baseline  0.200 ± 0.029  dpmpp-2m logsnr" in watched.stdout
     assert "12,345 network calls" in watched.stdout
 

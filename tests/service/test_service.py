@@ -12,6 +12,7 @@ from fewstep import models
 from fewstep.client import Published
 from fewstep.errors import NotFound
 from fewstep.limits import Limits
+from search.purse import MOST_FITS
 from storage.store import Store
 from tests.service.support import Running, finish, started, wait_until
 
@@ -59,6 +60,12 @@ def trials_of(database_url: str, search: str) -> list[int]:
         return [trial.number for trial in store.trials(search)]
 
 
+def assert_whole(numbers: list[int]) -> None:
+    """Every trial once; fits may be fewer than their room, where replay found fewer places."""
+    assert numbers == list(range(len(numbers)))
+    assert BUDGET - MOST_FITS < len(numbers) <= BUDGET
+
+
 def test_two_workers_find_what_one_finds_and_it_can_be_used(
     undisturbed: Published, database_url: str, data_dir: Path
 ) -> None:
@@ -69,7 +76,7 @@ def test_two_workers_find_what_one_finds_and_it_can_be_used(
         assert gist(first) == gist(undisturbed)
         again = finish(running, running.client.submit(MODEL, NFE, budget=BUDGET))
         assert gist(running.client.best(MODEL, NFE)) == gist(undisturbed)
-        assert again.evaluations == BUDGET
+        assert_whole(trials_of(database_url, again.id))
         grid = running.client.grid(MODEL, nfe=8)
         assert grid.times == grid.curve.times(8)
         assert grid.curve.source == "flow"
@@ -87,7 +94,7 @@ def test_a_killed_worker_changes_nothing(undisturbed: Published, database_url: s
         assert len(victims) == 2
         victims[0].kill()
         assert gist(published(running, search)) == gist(undisturbed)
-        assert trials_of(database_url, search) == list(range(BUDGET))
+        assert_whole(trials_of(database_url, search))
 
 
 def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, database_url: str, data_dir: Path) -> None:
@@ -104,7 +111,7 @@ def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, databa
     with started(database_url, data_dir, lease=2.0) as running:
         assert gist(published(running, search)) == gist(undisturbed)
         assert running.client.search(search).attempt == 3
-    assert trials_of(database_url, search) == list(range(BUDGET))
+    assert_whole(trials_of(database_url, search))
 
 
 def test_a_model_whose_weights_changed_fails_its_search_and_nothing_else(
@@ -155,7 +162,7 @@ def test_another_metric_is_lowered_within_limits(database_url: str, data_dir: Pa
             assert result.calls <= limits.calls
             assert result.low < result.score.value < result.high
             assert 0 < result.second.value < 10
-            assert result.second.noises == result.second_baseline.noises == 64
+            assert result.second.noises == result.second_baseline.noises == 128
         assert found[1].score.value <= found[0].score.value
         assert client.best(model, 4, "frechet:digits").result == found[1]
         assert [each.result for each in client.schedules(model)] == found

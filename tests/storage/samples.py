@@ -65,7 +65,7 @@ def arc(bend: float = 0.3) -> ArcLength:
 
 def score(value: float = 0.1) -> Score:
     """A score."""
-    return Score(value, value / 7, noises=128, calls=256)
+    return Score(value, value / 7, noises=64, calls=256)
 
 
 def trial(number: int, value: float | None = 0.1, plan: Schedule | None = None) -> Trial:

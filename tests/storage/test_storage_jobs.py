@@ -48,7 +48,7 @@ def test_record(store: Store, jobs: Jobs, claim: Claim) -> None:
         "origin": "mutation",
         "value": 0.5,
         "standard_error": 0.5 / 7,
-        "noises": 128,
+        "noises": 64,
         "predicted": -1 / 3,
         "best": 0.5,
     }
