@@ -104,7 +104,7 @@ def search_all(url: str, console: Console) -> dict[int, Published]:
         searches = {nfe: client.submit(MODEL, nfe, limits=LIMITS).id for nfe in NFES}
         threads = []
         for nfe, search in searches.items():
-            bar = bars.add_task(f"{nfe:2} calls", total=BUDGET, phase="queued", note="")
+            bar = bars.add_task(f"{nfe:2} calls", total=None, phase="queued", note="")
             threads.append(threading.Thread(target=follow, args=(client, search, bars, bar), daemon=True))
             threads[-1].start()
         for thread in threads:

@@ -29,7 +29,7 @@ from search.space import Space
 from search.study import Proposal, Study
 from search.teaching import Sets, teach
 
-__all__ = ["BATCH", "Progress", "Record", "run"]
+__all__ = ["BATCH", "LATE", "Progress", "Record", "run"]
 
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 RANKED = 24  # followed noises on which the ranker replays candidates
