@@ -10,6 +10,7 @@ from fewstep.errors import SearchFailed
 from fewstep.limits import Limits
 from fewstep.problem import Problem, Trial
 from search import evaluate, proposals
+from search.baselines import BY_HAND
 from search.evaluate import Evaluator
 from search.metrics import endpoint, named
 from search.metrics.reference import from_rows
@@ -112,13 +113,14 @@ def test_too_many_failures_end_the_search(blobs: models.GaussianMixture) -> None
     assert len(kept) == 3
 
 
-def test_racing_spares_calls_and_finds_as_much(inline: InlinePool, blobs: models.GaussianMixture) -> None:
-    """The same search without races spends more on its trials, and the best of them before the fits is no better."""
-    spent, found = {}, {}
-    for racing in (True, False):
+def test_racing_spares_calls_and_finds_better_ones(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """The same search without races spends more on its trials; with them the best is still ahead of all hand-made."""
+    spent: dict[bool, int] = {}
+    for racing in (False, True):
         trials: list[Trial] = []
         run(PROBLEM, blobs.process, inline, by_replay, record=trials.append, racing=racing)
         spent[racing] = sum(trial.score.calls for trial in trials if trial.score)
-        found[racing] = best_of([t for t in trials if t.origin.split()[0] not in LATE], PROBLEM.noises)
     assert spent[True] < 0.75 * spent[False]
-    assert found[True].score.value < 1.1 * found[False].score.value
+    by_hand = best_of([t for t in trials if t.origin.startswith(BY_HAND)], PROBLEM.noises)
+    found = best_of([t for t in trials if t.origin.split()[0] not in LATE], PROBLEM.noises)
+    assert found.score.value < 0.95 * by_hand.score.value
