@@ -16,17 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import matplotlib
 import numpy as np
 import torch
 import typer
 from filelock import FileLock
-from matplotlib import pyplot
 from rich.console import Console
 
 import fewstep
 import predictor
-from benchmarks import patches
+from benchmarks import patches, quality_report
 from fewstep import Schedule, Step, grids, models
 from fewstep.limits import Limits
 from fewstep.models import Denoiser, features
@@ -187,33 +185,6 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
     return [{"model": model, "nfe": nfe, **row} for row in rows]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in Markdown."""
-    lines = ["| model | calls | method | RMSE | × hand-made | median | 95 % | Fréchet | spent | s |", "|---" * 10 + "|"]
-    hand_made = {(row["model"], row["nfe"]): row["rmse"] for row in rows if row["method"] == "hand-made"}
-    for row in rows:
-        ratio = row["rmse"] / hand_made[row["model"], row["nfe"]]
-        cells = [row["model"], row["nfe"], row["method"] + (f": {row['name']}" if row["name"] else "")]
-        cells += [f"{row['rmse']:.4f} ± {row['standard_error']:.4f}", f"{ratio:.2f}"]
-        cells += [f"{row['median']:.4f}", f"{row['p95']:.4f}", f"{row['frechet']:.3g}", row["calls"], row["seconds"]]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """RMSE against calls, one panel for each model."""
-    matplotlib.use("Agg")
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False, layout="constrained")
-    for panel, name in zip(panels[0], names, strict=True):
-        for method in ("ddim", "hand-made", "replay + fit", "+ closed loop", "published"):
-            points = sorted((r["nfe"], r["rmse"]) for r in rows if r["model"] == name and r["method"] == method)
-            panel.semilogy(*np.array(points).T, marker="o", label=method) if points else None
-        panel.set(title=name, xlabel="network calls", ylabel="RMSE to the teacher")
-    panels[0][0].legend()
-    figure.savefig(path, dpi=120)
-
-
 def main(
     model: Annotated[list[str] | None, typer.Option(help="Models; all by default.")] = None,
     nfe: Annotated[list[int] | None, typer.Option(help="Numbers of calls; all by default.")] = None,
@@ -238,9 +209,9 @@ def main(
                 rows = [r for r in kept if (r["model"], r["nfe"]) != (name, calls)] + made
                 rows.sort(key=lambda r: (MODELS.index(r["model"]), r["nfe"]))
                 stored.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
-                (out / "quality.md").write_text(table(rows))
-                plot(rows, out / "quality.png")
-            console.print(table(made))
+                (out / "quality.md").write_text(f"{quality_report.summary(rows)}\n{quality_report.table(rows)}")
+                quality_report.plot(rows, out / "quality.png")
+            console.print(quality_report.table(made))
 
 
 if __name__ == "__main__":
