@@ -29,7 +29,7 @@ from predictor.train import log_score
 from search.evaluate import Evaluator
 from search.pool.base import InlinePool
 from search.ranking import RankFactory, by_replay
-from search.run import run
+from search.run import LATE, run
 from search.space import Space
 
 NFES = (6, 8)  # of the searches and of the speed
@@ -77,7 +77,8 @@ def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, An
     pool = InlinePool(Evaluator(denoiser, models.zoo.describe(SEARCHED).shape))
     found: list[Trial] = []
     run(Problem(SEARCHED, nfe, budget=GUIDED_BUDGET, seed=seed), denoiser.process, pool, factory, found.append)
-    scored = [trial for trial in found if trial.score is not None and trial.origin != "fit"]  # what the rank chose
+    # what the rank chose
+    scored = [trial for trial in found if trial.score is not None and trial.origin.split()[0] not in LATE]
     made = [trial for trial in scored if trial.predicted is not None]
     means, stds = np.array([[t.predicted, t.predicted_std] for t in made], dtype=float).T
     return {

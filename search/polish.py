@@ -3,9 +3,9 @@
 The loss is the endpoint error on batches of the search's noises, whose ends the teacher knows. Adam, its rate rising
 and falling once, moves the free numbers of `search.relaxed`. The work comes in chunks of iterations, each a function of
 the task and of the state before it, so that a polish can be followed, cancelled, and taken up where it was broken off.
-After every chunk the schedule is measured on judging noises, which move nothing; one that went astray goes back. The
-result is the state with the lowest error there, kept only where that is lower than the error that the polish began
-with.
+After every chunk the schedule is measured on judging noises, in a search those that move it; one that went astray goes
+back. The result is the state with the lowest error there, kept only where that is lower than the error that the polish
+began with.
 """
 
 import hashlib

@@ -10,12 +10,12 @@ from fewstep.errors import SearchFailed
 from fewstep.problem import Problem
 from search import arc, closed_loop, confirm, polishing, teaching
 
-__all__ = ["MOST_FITS", "Purse"]
+__all__ = ["BATCH", "MOST_FITS", "Purse"]
 
 MOST_FITS = 8  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
 FEW_FITS = 4  # of them with a limit of calls: two places that replay found, the closed loop's, the polished one
 LOOPED = 8  # calls up to which the closed loop pays: its fits on few noises learn longer rows by heart
-LEAST = 8  # trials of the first generation, which meet all noises
+BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 
 
 class Purse:
@@ -26,7 +26,7 @@ class Purse:
         self._until = None if problem.limits.seconds is None else time.monotonic() + problem.limits.seconds - elapsed
         self.fits = min(MOST_FITS, problem.budget // 4)
         self.polish = min(problem.budget * polishing.CALLS, polishing.MOST_CALLS) if self.fits > 2 else 0
-        most, self._first = problem.limits.calls, min(LEAST, problem.budget) * problem.noises * problem.nfe
+        most, self._first = problem.limits.calls, min(BATCH, problem.budget) * problem.noises * problem.nfe
         self._least = teaching.cost(sets) + self._first
         if most is not None and self._least + self._end(0) > most:
             raise SearchFailed(

@@ -21,7 +21,7 @@ from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
 from search.noises import joined
 from search.pool.base import Pool
-from search.purse import Purse
+from search.purse import BATCH, Purse
 from search.race import Race, best_of
 from search.ranking import RankFactory
 from search.refine import refine
@@ -29,9 +29,8 @@ from search.space import Space
 from search.study import Proposal, Study
 from search.teaching import Sets, teach
 
-__all__ = ["BATCH", "LATE", "Progress", "Record", "run"]
+__all__ = ["LATE", "Progress", "Record", "run"]
 
-BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 RANKED = 24  # followed noises on which the ranker replays candidates
 MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
 SURE = 1.645  # standard deviations below a forecast: lower is 5 % likely

@@ -4,7 +4,7 @@
 |---|---|---|
 | search | n, in two pieces | trials: the first piece says whether the second is worth its calls |
 | search, followed | 4 n, of which the first n are those | replay, fit, polish |
-| validation | 2 n | the choice among finalists, whether a polish paid |
+| validation | 2 n | the choice among finalists |
 | held-out | 8 n | what is published |
 """
 

@@ -34,7 +34,8 @@ def test_no_more_calls_are_spent_than_allowed(inline: InlinePool, blobs: models.
 
 def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """Before anything is spent, the search says what teacher and confirmation cost."""
-    with pytest.raises(SearchFailed, match=r"confirmation on 32 noises cost .* and 1,000 are allowed"):
+    told = r"teacher, first trials and confirmation on 32 noises cost .* and 1,000 are allowed"
+    with pytest.raises(SearchFailed, match=told):
         search(inline, blobs, Limits(calls=1000))
 
 
