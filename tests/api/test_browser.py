@@ -24,9 +24,12 @@ def held(service: Service) -> Claim:
     return claim(service.store, service.store.submit(Problem(service.store.models()[0].id, 4, budget=20)))
 
 
-def record(service: Service, held: Claim, number: int, value: float, origin: str = "mutation") -> None:
+def record(
+    service: Service, held: Claim, number: int, value: float, origin: str = "mutation", noises: int = 128
+) -> None:
     plan = samples.schedule(4, ("logsnr", "quadratic", "time", "edm")[number % 4])
-    Jobs(service.store).record(held, Trial(number, plan, Score(value, value / 10, 128, 512), origin, -2.0, 0.1))
+    score = Score(value, value / 10, noises, 4 * noises)
+    Jobs(service.store).record(held, Trial(number, plan, score, origin, -2.0, 0.1))
 
 
 def drawn(page: Any, count: int) -> None:
@@ -70,6 +73,26 @@ def test_a_search_is_followed_live(service: Service, held: Claim, open_page: Any
     shown(page, "#figures", "noises the search never saw")
     assert page.locator("details").get_attribute("open") is not None
     assert page.evaluate("window.sameDocument")
+
+
+def test_the_legend_names_every_origin(service: Service, held: Claim, open_page: Any) -> None:
+    """Also what comes after the guided trials, samplers of other searches, and trials that a race gave up."""
+    page = open_page(f"/searches/{held.search.id}")
+    origins = ("baseline ddim time", "seed unipc-2 arc", "evolution", "cmaes", "nested fill", "fit row", "polish")
+    for number, origin in enumerate(origins):
+        record(service, held, number, 0.2 / (number + 1), origin, 128 if number != 3 else 20)
+    drawn(page, len(origins))
+    assert page.locator("#curve .legendtext").all_text_contents() == [
+        "by hand",
+        "on measured grids",
+        "from fewer calls",
+        "fitted",
+        "polished",
+        "evolution, cmaes",
+        "given up early",
+        "best by hand",
+        "best so far",
+    ]
 
 
 def test_the_list_is_kept_current(service: Service, held: Claim, open_page: Any) -> None:

@@ -70,14 +70,18 @@ document.addEventListener("click", async ({ target }) => {
 
 const ORIGINS = {
   baseline: ["by hand", "diamond-open"],
+  seed: ["on measured grids", "diamond"],
+  nested: ["from fewer calls", "triangle-right"],
   fit: ["fitted", "hexagon"],
+  polish: ["polished", "hexagram"],
   uniform: ["uniform", "x-thin-open"],
   tpe: ["tpe", "triangle-up"],
   crossover: ["crossover", "square"],
   mutation: ["mutation", "circle"],
   guided: ["guided", "star"],
-  other: ["other", "cross"],
+  other: ["", "cross"], // named after its trials
 };
+const FAINT = 0.25;
 const trials = new Map();
 let waiting = false;
 
@@ -86,8 +90,12 @@ function color(name) {
 }
 
 function groupOf(origin) {
-  const word = origin.split(" ")[0];
+  const word = wordOf({ origin });
   return word in ORIGINS ? word : "other";
+}
+
+function wordOf({ origin }) {
+  return origin.split(" ")[0];
 }
 
 function traces(points) {
@@ -95,7 +103,7 @@ function traces(points) {
     const own = points.filter(({ origin }) => groupOf(origin) === group);
     if (!own.length) return [];
     return {
-      name,
+      name: name || [...new Set(own.map(wordOf))].join(", "),
       mode: "markers",
       x: own.map(({ number }) => number),
       y: own.map(({ value }) => value),
@@ -104,6 +112,10 @@ function traces(points) {
       marker: { color: color(group), symbol, size: 7, opacity: own.map(opacity), line: { color: color(group), width: 1.5 } },
     };
   });
+  if (points.some(lost)) {
+    const marker = { color: color("soft"), size: 7, opacity: FAINT };
+    made.push({ name: "given up early", mode: "markers", x: [null], y: [null], marker, hoverinfo: "skip" });
+  }
   const running = [];
   for (const { value } of points) running.push(Math.min(value, running.at(-1) ?? Infinity));
   const byHand = points.filter(({ origin }) => groupOf(origin) === "baseline").map(({ value }) => value);
@@ -124,7 +136,7 @@ function lost({ noises }) {
 }
 
 function opacity(trial) {
-  return lost(trial) ? 0.25 : 0.75;
+  return lost(trial) ? FAINT : 0.75;
 }
 
 function hover(trial) {
