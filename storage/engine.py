@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -27,6 +28,7 @@ from fewstep.errors import FewstepError, InvalidInput, ServiceError
 __all__ = ["READ_ONLY", "answering", "connect", "insert_once", "lock", "moment"]
 
 BUSY_MILLISECONDS = 30_000
+PAUSE = 0.02  # seconds, before the journal is asked for again
 READ_ONLY = "fewstep_read_only"
 LOCK_KEY = 0x6665_7773_7465_70  # "fewstep": the advisory lock of the schema
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -52,7 +54,7 @@ def connect(url: str, *, foreign_keys: bool = True) -> Engine:
     def _set_up(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # so that the driver leaves BEGIN to us
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _keep_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
 
@@ -62,6 +64,20 @@ def connect(url: str, *, foreign_keys: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _keep_wal(connection: sqlite3.Connection) -> None:
+    """Journal ahead of writing. On a new file processes that come at once refuse each other without any waiting, which
+    SQLite's own timeout does not cover."""
+    deadline = monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(PAUSE)
 
 
 def _parse(url: str) -> URL:

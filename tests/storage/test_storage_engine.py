@@ -1,10 +1,11 @@
 """Connections: which databases are taken, how they are set up, and what is said when they do not answer."""
 
 import socket
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 
 import pytest
 from sqlalchemy import text
@@ -60,6 +61,21 @@ def test_sqlite_settings(tmp_path: Path) -> None:
             assert found == ["wal", int(foreign_keys)]
             assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
         engine.dispose()
+
+
+def test_a_new_file_that_another_process_begins_to_fill(tmp_path: Path) -> None:
+    """Its journal cannot be changed meanwhile, and SQLite says so at once: we wait for the other."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE begun (x)")
+    other.execute("BEGIN IMMEDIATE")
+    done = Timer(0.3, other.commit)
+    done.start()
+    with connect(f"sqlite:///{path}").connect() as connection:
+        assert done.finished.is_set()
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    done.join()
+    other.close()
 
 
 def test_unreachable_server() -> None:
