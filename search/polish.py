@@ -26,7 +26,7 @@ from search.noises import NoiseSet
 from search.pool.base import Pool
 from search.relaxed import Free, Relaxed, walk
 
-__all__ = ["CHUNK", "FRAMED", "Polished", "State", "Task", "advance", "begin", "polish"]
+__all__ = ["CHUNK", "FRAMED", "Polished", "State", "Task", "advance", "begin", "iteration", "polish"]
 
 CHUNK = 20  # iterations between two looks at the judging noises
 PATIENCE = 4  # chunks without a better state after which it ends, in the last third
@@ -121,18 +121,30 @@ def begin(evaluator: Evaluator, task: Task) -> State:
 def advance(evaluator: Evaluator, task: Task, state: State) -> State:
     """The state one chunk of iterations later.
 
-    An iteration costs N forward and N − 1 backward calls for each noise of its batch: the first call has nothing to
-    move. Where a batch is wide, N − 1 forward calls are made a second time, so that memory does not grow with N.
-    Raises `InvalidInput` for the loss "features" where the evaluator has none.
+    Costs an `iteration` each, and a look at the judging noises. Where a batch is wide, N − 1 forward calls are made a
+    second time, so that memory does not grow with N. Raises `InvalidInput` for the loss "features" where the evaluator
+    has none.
     """
     return evaluator.kept("polish", f"{task.key}/{int(state['done'])}+", lambda: _advance(evaluator, task, state))
 
 
-def _wide(task: Task, shape: Sequence[int]) -> bool:
-    return task.batch * task.schedule.nfe * math.prod(shape) > KEPT
+def iteration(batch: int, nfe: int, size: int) -> int:
+    """Sample-calls of an iteration on samples of ``size`` numbers: N forward and N − 1 backward for each noise, since
+    the first call has nothing to move; N − 1 forward more where the batch is wide.
+
+    >>> iteration(32, 5, 64), iteration(32, 5, 3 * 256 * 256)
+    (288, 416)
+    """
+    return batch * (2 * nfe - 1 + (nfe - 1) * _wide(batch, nfe, size))
+
+
+def _wide(batch: int, nfe: int, size: int) -> bool:
+    return batch * nfe * size > KEPT
 
 
 def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
+    batch, nfe, size = min(task.batch, task.noises.count), task.schedule.nfe, math.prod(evaluator.shape)
+    wide = _wide(batch, nfe, size)
     noise, ends = evaluator.taught(task.noises, teacher.CALLS)
     relaxed = Relaxed.at(task.schedule, state["frames"])
     free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
@@ -154,7 +166,7 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
             return made
 
         start = denoiser.process.prior_std * noise[picks]
-        samples = walk(call if _wide(task, evaluator.shape) else denoiser, relaxed.told(free), start)[0]
+        samples = walk(call if wide else denoiser, relaxed.told(free), start)[0]
         loss = LOSSES[task.loss](*_seen(evaluator, task, samples, ends[picks]), k / task.iterations)
         for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
             values.grad = slope.nan_to_num(0.0, 0.0, 0.0)
@@ -162,8 +174,7 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
         for group in adam.param_groups:
             group["lr"] = float(state["unit"]) * RATES[group["name"]] * _rate(k / task.iterations)
         adam.step()
-    n, batch = task.schedule.nfe, min(task.batch, task.noises.count)
-    spent = (until - done) * batch * (2 * n - 1 + (n - 1) * _wide(task, evaluator.shape)) + task.judge.count * n
+    spent = (until - done) * iteration(batch, nfe, size) + task.judge.count * nfe
     made = state | {"done": torch.tensor(until), "stale": state["stale"] + 1, "calls": state["calls"] + spent}
     for name, values in named.items():
         moments = adam.state[values]

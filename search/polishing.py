@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from fewstep import Schedule
 from fewstep.problem import Problem, Trial
-from search import gradient
 from search.noises import NoiseSet
-from search.polish import CHUNK, FRAMED, Task, polish
+from search.polish import CHUNK, FRAMED, Task, iteration, polish
 from search.pool.base import Pool, WorkerLost
 
 __all__ = ["CALLS", "MOST_CALLS", "Polishing", "count", "polished"]
@@ -26,10 +25,11 @@ class Polishing(NamedTuple):
     calls: int
 
 
-def count(problem: Problem, noises: NoiseSet, calls: int) -> int:
-    """How many schedules can be polished on ``noises`` for so many sample-calls; 0 where they are too few for one."""
+def count(problem: Problem, noises: NoiseSet, size: int, calls: int) -> int:
+    """How many schedules can be polished on ``noises`` of ``size`` numbers for so many sample-calls; 0 where they are
+    too few for one."""
     wanted = range(min(1 + problem.budget // 1000, MOST), 0, -1)
-    return next((n for n in wanted if _iterations(problem, noises, calls // n) >= FEWEST), 0)
+    return next((n for n in wanted if _iterations(problem, noises, size, calls // n) >= FEWEST), 0)
 
 
 def polished(
@@ -37,6 +37,7 @@ def polished(
     problem: Problem,
     fitted: Sequence[Trial],
     noises: NoiseSet,
+    size: int,
     most: int,
     allowed: int,
     progress: Callable[[str, int, int], None],
@@ -47,28 +48,24 @@ def polished(
     validation noises stay unseen for the choice among finalists.
     """
     best = sorted((t for t in fitted if t.score is not None), key=lambda t: t.score.value if t.score else 0.0)[:most]
-    why = pool.submit(gradient.obstacle).result()
-    calls = gradient.PROBE_CALLS
-    if why is not None:
-        return Polishing([(trial.schedule, f"not polished: {why}") for trial in best], calls)
-    iterations = _iterations(problem, noises, allowed // max(len(best), 1))
+    iterations = _iterations(problem, noises, size, allowed // max(len(best), 1))
     starts = [replace(trial.schedule, shift=None) for trial in best]
     tasks = [Task(start, noises, noises, iterations, _batch(problem), seed=problem.seed) for start in starts]
     try:
         done = polish(pool, tasks, lambda k, total: progress("polish", k, total))
     except WorkerLost as error:
-        return Polishing([(trial.schedule, f"not polished: {error}") for trial in best], calls)
+        return Polishing([(trial.schedule, f"not polished: {error}") for trial in best], 0)
     outcomes: list[tuple[Schedule, str | None]] = []
     for trial, outcome in zip(best, done, strict=True):
         told = f"the polish did not pay: on its {noises.count} noises the error went from {outcome.before:.3g} no lower"
         outcomes.append((outcome.schedule or trial.schedule, None if outcome.schedule else told))
-    return Polishing(outcomes, calls + sum(outcome.calls for outcome in done))
+    return Polishing(outcomes, sum(outcome.calls for outcome in done))
 
 
-def _iterations(problem: Problem, noises: NoiseSet, calls: int) -> int:
+def _iterations(problem: Problem, noises: NoiseSet, size: int, calls: int) -> int:
     """For so many sample-calls, with the looks at all noises; what begins and ends a polish is taken off first."""
-    begun = gradient.PROBE_CALLS + (min(FRAMED, noises.count) + 2 * noises.count) * problem.nfe
-    each = _batch(problem) * (2 * problem.nfe - 1) + noises.count * problem.nfe / CHUNK
+    begun = (min(FRAMED, noises.count) + 2 * noises.count) * problem.nfe
+    each = iteration(_batch(problem), problem.nfe, size) + noises.count * problem.nfe / CHUNK
     return max(int((calls - begun) / each), 0)
 
 

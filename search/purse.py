@@ -8,7 +8,7 @@ import time
 
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem
-from search import arc, closed_loop, confirm, polishing, teaching
+from search import arc, closed_loop, confirm, gradient, polishing, teaching
 
 __all__ = ["BATCH", "MOST_FITS", "Purse"]
 
@@ -26,6 +26,7 @@ class Purse:
         self._until = None if problem.limits.seconds is None else time.monotonic() + problem.limits.seconds - elapsed
         self.fits = min(MOST_FITS, problem.budget // 4)
         self.polish = min(problem.budget * polishing.CALLS, polishing.MOST_CALLS) if self.fits > 2 else 0
+        self._size, self._blind = 1, False
         most, self._first = problem.limits.calls, min(BATCH, problem.budget) * problem.noises * problem.nfe
         self._least = teaching.cost(sets) + self._first
         if most is not None and self._least + self._end(0) > most:
@@ -34,8 +35,9 @@ class Purse:
                 f" sample-calls, and {most:,} are allowed: allow more, or take fewer noises"
             )
 
-    def plan(self, spent: int) -> None:
-        """Set fits and polish by what is left after the first ``spent`` sample-calls."""
+    def plan(self, spent: int, size: int) -> None:
+        """Set fits and polish by what is left after the first ``spent`` sample-calls; a sample has ``size`` numbers."""
+        self._size = size
         most = self._problem.limits.calls
         if most is None:
             return
@@ -44,8 +46,21 @@ class Purse:
         while self.fits and self._end(self.fits) > left:
             self.fits -= 1
         self.polish = min(self.polish, max(left - self._end(self.fits), 0))
-        if not polishing.count(self._problem, self._sets.followed, self.polish):
+        if not self._polishes(self.polish - gradient.PROBE_CALLS):
             self.polish = 0
+
+    def probed(self, obstacle: str | None) -> None:
+        """The model's gradient was probed; where an ``obstacle`` was found, the polish leaves its calls to trials, but
+        for the closed loop's."""
+        self.polish -= gradient.PROBE_CALLS
+        self._blind = obstacle is not None
+        if self._blind:
+            loop = self._loop() if 1 < self._problem.nfe <= LOOPED else 0
+            self.polish = loop if loop <= self.polish else 0
+
+    def polishes(self) -> int:
+        """How many schedules are to be polished."""
+        return self._polishes(self.polish) if self.in_time() and not self._blind else 0
 
     def short(self, spent: int, trials: int) -> str | None:
         """What ``trials`` more, each on all noises, would run out of: "calls" that the end wants, "seconds"; or
@@ -62,13 +77,19 @@ class Purse:
 
     def affords_loop(self) -> bool:
         """Whether the closed loop may be begun: what is set aside for it and the polish leaves a polish beside it."""
-        rest = self.polish - closed_loop.cost(self._sets.followed.count, self._problem.nfe)
-        polishes = rest >= 0 and polishing.count(self._problem, self._sets.followed, rest) > 0
-        return self.in_time() and 1 < self._problem.nfe <= LOOPED and polishes
+        rest = self.polish - self._loop()
+        fits = rest >= 0 and (self._blind or self._polishes(rest) > 0)
+        return self.in_time() and 1 < self._problem.nfe <= LOOPED and fits
 
     def in_time(self) -> bool:
         """Whether something new may be begun."""
         return self._until is None or time.monotonic() < self._until
+
+    def _polishes(self, calls: int) -> int:
+        return polishing.count(self._problem, self._sets.followed, self._size, calls)
+
+    def _loop(self) -> int:
+        return closed_loop.cost(self._sets.followed.count, self._problem.nfe)
 
     def _end(self, fits: int) -> int:
         """Sample-calls of so many fits, their trials and the confirmation."""

@@ -15,7 +15,7 @@ from fewstep.arc_length import ArcLength
 from fewstep.errors import SearchFailed
 from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
-from search import closed_loop, nest, polishing
+from search import closed_loop, gradient, nest, polishing
 from search.arc import measured
 from search.baselines import BY_HAND, baselines, on_arc
 from search.confirm import confirm
@@ -72,7 +72,12 @@ def run(
     teaching = teach(pool, problem, sets, progress)
     arc = measured(pool, problem.seed) if purse.affords_arc() else None
     before = teaching.calls + (0 if arc is None else arc.calls)
-    purse.plan(before)
+    purse.plan(before, teaching.size)
+    obstacle = None
+    if purse.polish:
+        obstacle = pool.submit(gradient.obstacle).result()
+        before += gradient.PROBE_CALLS
+        purse.probed(obstacle)
     if arc is not None:
         curve(arc)
     space = Space(process, problem.nfe, arc, teaching.variance or None)
@@ -151,8 +156,8 @@ def run(
     if purse.affords_loop():
         sought = closed_loop.seek(pool, space, sets.followed, teaching.followed, problem.seed)
         purse.polish -= sought.calls
-    polishes = polishing.count(problem, sets.followed, purse.polish) if purse.in_time() else 0
-    most = purse.fits - polishes - len(starts) - (sought.schedule is not None)
+    polishes = purse.polishes()
+    most = purse.fits - max(polishes, obstacle is not None) - len(starts) - (sought.schedule is not None)
     whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
     rows = refine(pool, space, sets.followed, teaching.followed, whole, most, starts) if most > 0 else []
     late = [*((s, "nested") for s in starts), *((s, "fit") for s in rows)]
@@ -161,13 +166,17 @@ def run(
     fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")
     spent = sought.calls + len(rows) * sets.followed.count * problem.nfe
     if polishes:
-        done = polishing.polished(pool, problem, fitted, sets.followed, polishes, purse.polish, progress)
+        wanted = (sets.followed, teaching.size, polishes, purse.polish)
+        done = polishing.polished(pool, problem, fitted, *wanted, progress)
         for i, (schedule, reason) in enumerate(done.outcomes, begun + len(late)):
             if reason is None:
                 fitted += race([Proposal(i, schedule, "polish")], "fit")
             else:
                 race.add_failed(Trial(i, schedule, None, "polish", reason=reason))
         spent += done.calls
+    elif obstacle is not None and fitted:
+        told = f"not polished: {obstacle}"
+        race.add_failed(Trial(begun + len(late), fitted[0].schedule, None, "polish", reason=told))
     progress("fit", problem.budget, problem.budget)
     progress("confirm", 0, 1)
     word = confirm(problem, trials, fitted, hand_made, pool, sets, teaching.metrics, nested)

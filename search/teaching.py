@@ -59,13 +59,14 @@ class Sets:
 
 class Teaching(NamedTuple):
     """What the teacher gave: trajectories for replay, its own distance to convergence, the calls it cost, how often a
-    call passes the network; the mean variance over the numbers of a clean sample, 0 for samples of one number; the
-    metrics of the problem, what it lowers first."""
+    call passes the network; how many numbers a sample has, and the mean variance over those of a clean one, 0 for
+    samples of one number; the metrics of the problem, what it lowers first."""
 
     followed: Trajectories
     error: float
     calls: int
     passes: int
+    size: int
     variance: float
     metrics: list[Metric]
 
@@ -96,6 +97,7 @@ def teach(pool: Pool, problem: Problem, sets: Sets, progress: Callable[[str, int
         endpoint.score(endpoint.squared_errors(ends, twice.result()), 0).value,
         cost(sets),
         pool.submit(evaluate.count_passes).result(),
+        clean[0].size,
         pixel_variance(torch.from_numpy(clean)) if clean[0].size > 1 else 0.0,
         [spaces.judging(measure, pool.metrics) for measure in problem.measures],
     )

@@ -3,14 +3,17 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from fewstep import models
 from fewstep.errors import SearchFailed
 from fewstep.limits import Limits
 from fewstep.problem import Problem, Result, Trial
+from search import polish
+from search.evaluate import Evaluator
 from search.pool.base import InlinePool
 from search.ranking import by_replay
-from search.run import run
+from search.run import LATE, run
 
 PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
 
@@ -30,6 +33,37 @@ def test_no_more_calls_are_spent_than_allowed(inline: InlinePool, blobs: models.
     assert found.calls <= allowed
     assert len(trials) <= PROBLEM.budget
     assert found.ratio <= 1.0 or found.schedule == found.baseline_schedule
+
+
+def test_calls_that_save_memory_are_within_the_limit(
+    inline: InlinePool, blobs: models.GaussianMixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A polish whose batches are wide calls the network again on its way back: it does fewer iterations for that."""
+    monkeypatch.setattr(polish, "KEPT", 1)
+    free, _ = search(inline, blobs, Limits())
+    allowed = int(0.8 * free.calls)
+    found, trials = search(inline, blobs, Limits(calls=allowed))
+    assert found.calls <= allowed
+    assert "polish" in {trial.origin for trial in trials}
+
+
+def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.GaussianMixture) -> None:
+    """It is found out before the trials, which get those calls within the limit; the closed loop, which wants no
+    gradient, runs; the search says why there is no polish."""
+    opaque = models.from_callable(torch.no_grad()(blobs), blobs.process, prediction="data")
+    free, _ = search(InlinePool(Evaluator(blobs, (4,))), blobs, Limits())
+    limits = Limits(calls=int(0.75 * free.calls))
+    seen, guided = [], []
+    for model in (blobs, opaque):
+        found, trials = search(InlinePool(Evaluator(model, (4,))), blobs, limits)
+        assert found.calls <= limits.calls
+        assert len(trials) <= PROBLEM.budget
+        seen.append({trial.origin for trial in trials if trial.score is not None})
+        guided.append(sum(trial.origin.split()[0] not in LATE for trial in trials))
+    assert guided[1] > guided[0]
+    assert "fit closed-loop" in seen[1]
+    assert "polish" in seen[0] - seen[1]
+    assert (trials[-1].reason or "").startswith("not polished: it has no gradient")
 
 
 def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.GaussianMixture) -> None:
