@@ -14,9 +14,10 @@ from fewstep.arc_length import BLEND, ArcLength
 from fewstep.problem import Trial
 from fewstep.processes import Process
 
-__all__ = ["BY_HAND", "along", "baselines", "on_arc"]
+__all__ = ["BY_HAND", "GRID", "SOLVER", "along", "baselines", "on_arc", "varied"]
 
 BY_HAND = "baseline"  # first word of the origin of every trial of these
+SOLVER, GRID = 0, 1  # words of their names
 BLENDS = {"score-optimal": 1.0, "score-blend": BLEND}
 
 
@@ -46,6 +47,16 @@ def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
                     seen.add(same)
                     found[f"{name} {grid}{suffix}"] = schedule
     return found
+
+
+def varied(names: Sequence[str], word: int, count: int) -> list[str]:
+    """``count`` of the names, the first ones of every solver or of every grid (``word``) before others of the same.
+
+    >>> varied(["ddim time", "ddim edm", "deis-2 time", "deis-2 edm"], SOLVER, 3)
+    ['ddim time', 'deis-2 time', 'ddim edm']
+    """
+    firsts = list({name.split()[word]: name for name in reversed(names)}.values())[::-1]
+    return sorted(names, key=lambda name: (name not in firsts, names.index(name)))[:count]
 
 
 def on_arc(arc: ArcLength, nfe: int, trials: Sequence[Trial], most: int) -> dict[str, Schedule]:

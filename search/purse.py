@@ -1,7 +1,7 @@
 """What a search may still spend: network sample-calls and seconds, and what the end of it wants kept back.
 
-With a limit of calls, the confirmation and one generation of trials are set aside first, then fits, the closed loop and
-the polish, each cut down until they fit; what is left goes to more trials, which gain less for a call.
+With a limit of calls, the confirmation and a few generations of hand-made solvers are set aside first, then fits, the
+closed loop and the polish, each cut down until they fit; what is left goes to more trials, which gain less for a call.
 """
 
 import time
@@ -15,6 +15,7 @@ __all__ = ["BATCH", "MOST_FITS", "Purse"]
 MOST_FITS = 8  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
 FEW_FITS = 4  # of them with a limit of calls: two places that replay found, the closed loop's, the polished one
 LOOPED = 8  # calls up to which the closed loop pays: its fits on few noises learn longer rows by heart
+SWEEP = 18  # trials' calls that hand-made solvers may take of a limit: three generations, of which most lose
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 
 
@@ -36,12 +37,12 @@ class Purse:
             )
 
     def plan(self, spent: int, size: int) -> None:
-        """Set fits and polish by what is left after the first ``spent`` sample-calls; a sample has ``size`` numbers."""
+        """Set fits and polish by what ``spent`` sample-calls leave; a sample has ``size`` numbers."""
         self._size = size
         most = self._problem.limits.calls
         if most is None:
             return
-        left = most - spent - self._first
+        left = most - spent
         self.fits = min(self.fits, FEW_FITS)
         while self.fits and self._end(self.fits) > left:
             self.fits -= 1
@@ -62,11 +63,16 @@ class Purse:
         """How many schedules are to be polished."""
         return self._polishes(self.polish) if self.in_time() and not self._blind else 0
 
-    def short(self, spent: int, trials: int) -> str | None:
-        """What ``trials`` more, each on all noises, would run out of: "calls" that the end wants, "seconds"; or
-        None."""
+    def short(self, spent: int, trials: int, swept: int | None = None) -> str | None:
+        """What ``trials`` more, each on all noises, would run out of: "calls" that the end wants, "seconds"; or None.
+
+        ``swept`` sample-calls of the ``spent`` were hand-made solvers', and so are these trials: until these have had
+        what is set aside for them, the confirmation alone is kept back.
+        """
         most, each = self._problem.limits.calls, self._problem.noises * self._problem.nfe
-        if most is not None and spent + trials * each + self._end(self.fits) + self.polish > most:
+        early = swept is not None and swept + trials * each <= SWEEP * each
+        kept = self._end(0) if early else self._end(self.fits) + self.polish
+        if most is not None and spent + trials * each + kept > most:
             return "calls"
         return None if self.in_time() else "seconds"
 

@@ -6,6 +6,7 @@ was tried, as a factor and as a difference: a good trial's error is that of its 
 among the first, so the correction adds more error than it takes away.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
@@ -67,15 +68,22 @@ class Race:
         self.made = self.calls = self.failures = 0
         self._firsts: dict[int, np.ndarray] = {}  # rows on the first piece, by number
 
-    def __call__(self, wanted: Sequence[Proposal], phase: str, rival: Trial | None = None) -> list[Trial]:
+    def __call__(
+        self, wanted: Sequence[Proposal], phase: str, rival: Trial | None = None, among: bool = False
+    ) -> list[Trial]:
         """The trials of the proposals, in order: from the record where they are there, else measured now.
 
-        With ``rival`` they race against that trial. Raises `SearchFailed` where more fail than the problem allows.
+        With ``rival`` they race against that trial; without, if ``among`` is true, against the best of them on the
+        first piece. Raises `SearchFailed` where more fail than the problem allows.
         """
         missing = [p for p in wanted if p.number not in self.known]
-        against = self._rival(rival) if missing and len(self._pieces) > 1 else None
+        races = missing and len(self._pieces) > 1
+        against = self._rival(rival) if races else None
         running = {self._submit(p, 0): (p, list[np.ndarray]()) for p in missing}
         try:
+            if races and among and rival is None:
+                again = [self._submit(p, 0) for p in wanted if p.number in self.known]  # after a restart
+                against = self._leader([*running, *again])
             for proposal in wanted:
                 if proposal.number in self.known:
                     self._count(self.known[proposal.number])
@@ -115,6 +123,14 @@ class Race:
             made = self._submit(Proposal(trial.number, trial.schedule, trial.origin), 0).result()
             self._firsts[trial.number] = made[0]
         return self._firsts[trial.number]
+
+    def _leader(self, futures: Sequence[Future[list[np.ndarray]]]) -> np.ndarray | None:
+        """The best rows on the first piece, of those that came back finite."""
+        found = list[np.ndarray]()
+        for future in futures:
+            with contextlib.suppress(WorkerLost):
+                found.extend(rows for rows in future.result() if np.isfinite(rows).all())
+        return min(found, key=lambda rows: value(self._metric, rows), default=None)
 
     def _finished(
         self, proposal: Proposal, rows: list[np.ndarray], future: Future[list[np.ndarray]], against: np.ndarray | None

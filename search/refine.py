@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -31,8 +32,8 @@ def refine(
     most: int,
     nested: Sequence[Schedule] = (),
 ) -> list[Schedule]:
-    """At most ``most`` fitted schedules: from ``nested`` ones as they are, on replayed times, and on the best trials'
-    times as they are; time shifts are dropped, for rows are fitted to what the network says unshifted.
+    """At most ``most`` fitted schedules: from ``nested`` ones as they are, then on replayed times and on the best
+    trials' times as they are, in turn; time shifts are dropped, for rows are fitted to what the network says unshifted.
 
     Replay starts from named grids and the best trials, most of which it takes to the same few places: each is fitted
     once, those of the lowest replay loss first. ``trajectories`` are the teacher's for ``noises``. Each of the results
@@ -52,7 +53,8 @@ def refine(
             places.append(i)
     moved = [space.build(logits[i], steps[i]) for i in places]
     unshifted = [replace(schedule, shift=None) for schedule in nested]
-    starts = list(dict.fromkeys([*unshifted, *moved, *best[:OWN]]))[:most]
+    turns = [start for pair in zip_longest(moved, best[:OWN]) for start in pair if start is not None]
+    starts = list(dict.fromkeys([*unshifted, *turns]))[:most]
     futures = [pool.submit(fit, noises, trajectories, start) for start in starts]
     fitted = []
     for future in futures:

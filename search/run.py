@@ -17,7 +17,7 @@ from fewstep.problem import Problem, Result, Trial
 from fewstep.processes import Process
 from search import closed_loop, gradient, nest, polishing
 from search.arc import measured
-from search.baselines import BY_HAND, baselines, on_arc
+from search.baselines import BY_HAND, GRID, SOLVER, baselines, on_arc, varied
 from search.confirm import confirm
 from search.noises import joined
 from search.pool.base import Pool
@@ -32,7 +32,7 @@ from search.teaching import Sets, teach
 __all__ = ["LATE", "Progress", "Record", "run"]
 
 RANKED = 24  # followed noises on which the ranker replays candidates
-MOST_ON_ARC = 8  # seeds on the grids that are measured on the model
+LEARNT = 32  # hand-made solvers whose order the ranker decides anew for every generation
 SURE = 1.645  # standard deviations below a forecast: lower is 5 % likely
 HOPELESS = 2  # generations without hope of the improvement that is asked for, after which trials stop
 LATE = ("nested", "fit", "polish")  # first words of the origins of what comes after the guided trials
@@ -72,12 +72,6 @@ def run(
     teaching = teach(pool, problem, sets, progress)
     arc = measured(pool, problem.seed) if purse.affords_arc() else None
     before = teaching.calls + (0 if arc is None else arc.calls)
-    purse.plan(before, teaching.size)
-    obstacle = None
-    if purse.polish:
-        obstacle = pool.submit(gradient.obstacle).result()
-        before += gradient.PROBE_CALLS
-        purse.probed(obstacle)
     if arc is not None:
         curve(arc)
     space = Space(process, problem.nfe, arc, teaching.variance or None)
@@ -89,52 +83,61 @@ def run(
     def best() -> Trial | None:
         return best_of(study.trials, problem.noises)
 
-    ended: list[str] = []  # what cut trials off, the first one first
-
-    def cut(count: int, same: Callable[[str], bool]) -> bool:
-        """Whether trials end before the next ``count``. What an earlier run began is always taken up again, whatever
-        the clock says by now, and what it cut off stays so; ``same`` tells them by the first word of their origin."""
+    def cut(count: int, same: Callable[[str], bool], swept: int | None = None) -> str | None:
+        """What ends trials before the next ``count``, if anything. What an earlier run began is always taken up again,
+        whatever the clock says by now, and what it cut off stays so; ``same`` tells them by the first word of their
+        origin."""
         known = race.known.get(len(study.trials))
         if known is not None and same(known.origin.split()[0]):
-            return False
-        short = purse.short(before + race.calls, count)
+            return None
+        short = purse.short(before + race.calls, count, swept)
         if known is not None and short is None:
             short = "space" if problem.limits.seconds is None else "seconds"
-        ended.extend([short] if short else [])
-        return short is not None
+        return short
 
-    def offer(origin: str, schedules: Mapping[str, Schedule]) -> None:
-        """Have these evaluated as the next trials, batch by batch, whatever the study would ask for."""
-        named = list(schedules.items())
-        for i in range(0, len(named), BATCH):
-            batch = named[i : i + BATCH]
-            if study.trials and cut(len(batch), lambda word: word == origin):
-                return
-            made = [Proposal(len(study.trials) + k, s, f"{origin} {name}") for k, (name, s) in enumerate(batch)]
-            for trial in race(made, "search", best()):
-                study.add(trial)
+    def offer(origin: str, schedules: Mapping[str, Schedule]) -> bool:
+        """Have these evaluated as the next trials, whatever the study would ask for; false where they are cut off."""
+        swept = race.calls if origin == BY_HAND else None
+        if study.trials and cut(len(schedules), lambda word: word == origin, swept):
+            return False
+        made = [Proposal(len(study.trials) + k, s, f"{origin} {name}") for k, (name, s) in enumerate(schedules.items())]
+        for trial in race(made, "search", best(), among=True):
+            study.add(trial)
+        return True
 
     guided = problem.budget - purse.fits
     hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
-    order = np.argsort(ranker([], list(hand_made.values())).mean, kind="stable")  # what physics alone forecasts
-    if len(hand_made) > guided // 2:  # at most half of the trials
-        order = order[: max(guided // 2, 1)]
-    hand_made = {name: hand_made[name] for name in np.array(list(hand_made))[order].tolist()}
-    offer(BY_HAND, hand_made)
+    untried, swept = list(hand_made), max(guided // 2, 1)  # at most half of the trials
+    while untried and len(study.trials) < swept:
+        tried = len(study.trials)
+        if tried < LEARNT:  # the ranker learns from each generation which ones to try next
+            forecast = ranker(study.trials, [hand_made[name] for name in untried]).mean
+            untried = [untried[i] for i in np.argsort(forecast, kind="stable")]
+        chosen = varied(untried, SOLVER if tried else GRID, min(BATCH, swept - tried))
+        if not offer(BY_HAND, {name: hand_made[name] for name in chosen}):
+            break
+        untried = [name for name in untried if name not in chosen]
     tried = len(study.trials)
     if not any(trial.score for trial in study.trials):
         last = study.trials[-1]
         raise SearchFailed(f"none of {tried} baselines could be evaluated; the last: {last.reason}")
+    purse.plan(before + race.calls, teaching.size)
+    obstacle = None
+    if purse.polish:
+        obstacle = pool.submit(gradient.obstacle).result()
+        before += gradient.PROBE_CALLS
+        purse.probed(obstacle)
     if arc is not None:
-        offer("seed", on_arc(arc, problem.nfe, study.trials, min(MOST_ON_ARC, (guided - tried) // 4)))
-    hopeless = 0
+        offer("seed", on_arc(arc, problem.nfe, study.trials, min(BATCH, (guided - tried) // 4)))
+    ended, hopeless = "budget", 0
     while len(study.trials) < guided:
         first = len(study.trials)
         generation = range(first, min(first + BATCH, guided))
         if hopeless == HOPELESS:
-            ended.append("improvement")
+            ended = "improvement"
             break
-        if cut(len(generation), lambda word: word not in LATE):
+        if short := cut(len(generation), lambda word: word not in LATE):
+            ended = short
             break
         if all(number in race.known for number in generation):  # no need to rank again what was chosen before
             trials = [race.known[number] for number in generation]
@@ -143,7 +146,7 @@ def run(
         else:
             asked = study.ask(len(generation))
             if not asked:
-                ended.append("space")
+                ended = "space"
                 break
             trials = race(asked, "search", best())
             study.tell(trials)
@@ -189,7 +192,7 @@ def run(
         evaluations=len(trials) + len(fitted),
         seconds=elapsed + time.monotonic() - began,
         passes=teaching.passes,
-        ended=next(iter(ended), "budget"),
+        ended=ended,
     )
 
 

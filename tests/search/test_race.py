@@ -99,6 +99,23 @@ def test_a_race_taken_up_again_gives_the_same_trials(inline: InlinePool, blobs: 
     assert again.calls == racing.calls - 64 * 4
 
 
+def test_without_a_rival_they_race_against_the_best_of_them(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """The one of lowest error on the first piece meets all noises, those that lose to it do not; the same when taken up
+    again; without ``among`` all meet all."""
+    first, wanted = Sets.of(PROBLEM).search[0], drawn(blobs, 12)
+    straight = race(inline)(wanted, "search", among=True)
+    scores = [trial.score for trial in straight if trial.score]
+    assert {score.noises for score in scores} == {16, 64}
+    errors = {p.number: evaluate.measure(Evaluator(blobs, (4,)), first, p.schedule).mean() for p in wanted}
+    leader = straight[min(errors, key=lambda k: np.nan_to_num(errors[k], nan=np.inf))].score
+    assert leader is not None
+    assert leader.noises == 64
+    for known in (straight[:5], straight[5:]):
+        again = race(inline, recorded=known)
+        assert again(wanted, "search", among=True) == straight
+    assert all(trial.score.noises == 64 for trial in race(inline)(wanted, "fit") if trial.score)
+
+
 def test_too_many_failures_end_the_search(blobs: models.GaussianMixture) -> None:
     """One failure more than allowed, and the search says how many, how many may, and why the last one failed."""
     bad = models.from_callable(lambda x, t: x * np.nan, blobs.process, prediction="data")

@@ -14,7 +14,7 @@ from search.run import run
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {
-    "calls": Limits(calls=56_000),
+    "calls": Limits(calls=51_500),
     "seconds": Limits(seconds=SECONDS),
     "improvement": Limits(improvement=1.0),
     "budget": Limits(failures=BUDGET),

@@ -1,14 +1,16 @@
 """Whole searches on a small model: the same with any history, honest about failures and costs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from fewstep import models
+from fewstep import Schedule, grids, models
 from fewstep.errors import FewstepError, SearchFailed
-from fewstep.problem import Problem, Result, Trial
+from fewstep.problem import Prediction, Problem, Rank, Result, Trial
+from fewstep.trajectory import Trajectories
 from search import evaluate, teacher
 from search.baselines import baselines
 from search.evaluate import Evaluator
@@ -185,11 +187,32 @@ def test_progress_names_every_phase_and_never_falls(inline: InlinePool, blobs: m
     assert counts == sorted(counts)
 
 
+def test_hand_made_solvers_teach_which_ones_to_try_next(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+    """A ranker that only knows the grid that did best so far has its solvers tried in the second generation."""
+    known: list[int] = []
+
+    def by_grid(trajectories: Trajectories) -> Rank:
+        def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+            known.append(len(trials))
+            best = min((t for t in trials if t.score), key=lambda t: t.score.value, default=None)
+            near = [best is not None and c.times == best.schedule.times for c in candidates]
+            return Prediction(-np.array(near, dtype=float), np.ones(len(candidates)))
+
+        return rank
+
+    trials: list[Trial] = []
+    run(replace(PROBLEM, budget=44), blobs.process, inline, by_grid, record=trials.append)
+    assert known[:3] == [0, 8, 16]
+    best = min((t for t in trials[:8] if t.score), key=lambda t: t.score.value if t.score else 0.0)
+    others = {t.schedule.times for t in trials[8:16]}
+    assert others == {best.schedule.times}
+
+
 @pytest.mark.parametrize(("budget", "seeds"), [(2000, None), (50, 21), (20, 7), (1, 1)])
 def test_hand_made_schedules_take_at_most_half_of_the_trials(
     inline: InlinePool, blobs: models.GaussianMixture, budget: int, seeds: int | None
 ) -> None:
-    """A small budget tries those with the best forecasts only; a large one tries all."""
+    """A small budget begins with the likeliest on every grid; a large one tries all, and none twice."""
     trials: list[Trial] = []
 
     def record(trial: Trial) -> None:
@@ -197,12 +220,16 @@ def test_hand_made_schedules_take_at_most_half_of_the_trials(
             raise Interrupted
         trials.append(trial)
 
-    everything = list(dict.fromkeys(schedule.canonical() for schedule in baselines(blobs.process, 4).values()))
+    everything = {name: schedule.canonical() for name, schedule in baselines(blobs.process, 4).items()}
     assert len(everything) > 21
     try:
         run(replace(PROBLEM, budget=budget), blobs.process, inline, by_replay, record=record)
     except Interrupted:
         assert budget > 1
+    assert len({trial.origin for trial in trials}) == len(trials) == (seeds or len(everything))
     rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 24).draw((4,))))
-    likely = sorted(everything, key=lambda schedule: rank([], [schedule]).mean[0])
-    assert {trial.schedule for trial in trials} == set(likely[:seeds])
+    likely = sorted(everything, key=lambda name: rank([], [everything[name]]).mean[0])
+    leaders = [next(name for name in likely if name.split()[1] == grid) for grid in grids.names()]
+    begun = {trial.origin.removeprefix("baseline ") for trial in trials[:8]}
+    assert begun >= set(leaders) or budget == 1
+    assert likely[0] in begun
