@@ -1,4 +1,4 @@
-"""The command line as a user runs it, and a service for it."""
+"""The command line as a user runs it, a service for it, and a client of that."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from api.settings import Settings
 from fewstep.cli import app
+from fewstep.client import Client, Model
 from tests.api.support import Service, serving
 from tests.fewstep.invoked import Fewstep
 
@@ -30,8 +31,26 @@ def fewstep(monkeypatch: pytest.MonkeyPatch) -> Fewstep:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def settings(tmp_path: Path) -> Settings:
+    """Those of a service that asks for work without delay."""
+    return Settings(data_dir=tmp_path / "data", poll_seconds=0.02)
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[Service]:
     """A service in a thread; its log is kept off the stdout that it shares with the command."""
-    settings = Settings(data_dir=tmp_path / "data", poll_seconds=0.02)
     with structlog.testing.capture_logs(), serving(settings) as service:
         yield service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    """A client of that service."""
+    with Client(service.url) as client:
+        yield client
+
+
+@pytest.fixture
+def model(client: Client) -> Model:
+    """A model that the service knows."""
+    return client.add_model("digits-mixture")

@@ -1,56 +1,21 @@
 """The HTTP client against a real service."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from api.settings import Settings
 from fewstep import client as client_module
-from fewstep.client import Client, Event, Model
+from fewstep.client import Client, Model
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.limits import Limits
 from fewstep.models import zoo
 from fewstep.problem import Problem
 from fewstep.replies import to_model
 from storage.jobs import Jobs
-from storage.store import Store
-from tests.api.support import Service, claim, publish, serving
-from tests.storage.samples import arc, result, trial
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, poll_seconds=0.02)
-
-
-@pytest.fixture
-def service(settings: Settings) -> Iterator[Service]:
-    with serving(settings) as service:
-        yield service
-
-
-@pytest.fixture
-def client(service: Service) -> Iterator[Client]:
-    with Client(service.url) as client:
-        yield client
-
-
-@pytest.fixture
-def model(client: Client) -> Model:
-    return client.add_model("digits-mixture")
-
-
-def until(ready: Callable[[], object]) -> None:
-    """Wait for another thread."""
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.api.support import Service, claim, publish
+from tests.storage.samples import arc, result
 
 
 def test_a_search_is_submitted_awaited_and_its_schedule_fetched(client: Client, service: Service) -> None:
@@ -188,54 +153,6 @@ def test_a_search_is_steered(client: Client, model: Model) -> None:
         "cancelled",
     ]
     assert client.wait(search.id).state == "cancelled"
-
-
-def test_watch_gives_every_event_to_the_end(client: Client, service: Service, model: Model) -> None:
-    """Events are those of the store; from any id onwards too; after the last one there is nothing."""
-    search = publish(service.store, Problem(model.id, 4))
-    stored = [Event(e.id, search.id, e.kind, e.data) for e in service.store.events(search.id)]
-    assert list(client.watch(search.id)) == stored
-    assert stored[-1].final
-    assert not any(event.final for event in stored[:-1])
-    assert list(client.watch(search.id, after=stored[2].id)) == stored[3:]
-    assert list(client.watch(search.id, after=stored[-1].id)) == []
-
-
-def test_progress_is_seen_through_the_client(client: Client, service: Service, model: Model) -> None:
-    """A running search shows its evaluations and the best score so far."""
-    search = client.submit(model.id, 5)
-    held = claim(service.store, service.store.search(search.id))
-    Jobs(service.store).record(held, trial(0, 0.25))
-    shown = client.search(search.id)
-    assert (shown.state, shown.evaluations, shown.best) == ("running", 1, trial(0, 0.25).score)
-    assert shown.started is not None
-
-
-def test_watch_survives_a_restart_of_the_service(settings: Settings) -> None:
-    """The service goes away and comes back: no event is lost or repeated, those written meanwhile included."""
-    seen: list[Event] = []
-    with Store(settings.database_url) as store:
-        with serving(settings) as service, Client(service.url) as client:
-            search = client.submit(client.add_model("digits-mixture").id, 5)
-            port = int(service.url.rpartition(":")[2])
-            url = service.url
-
-            def follow() -> None:
-                with Client(url) as watching:
-                    for event in watching.watch(search.id):
-                        seen.append(event)
-
-            watcher = threading.Thread(target=follow)
-            watcher.start()
-            until(lambda: seen)
-        held = claim(store, store.search(search.id))
-        Jobs(store).record(held, trial(0))
-        with serving(settings, port):
-            Jobs(store).succeed(held, result(search.problem))
-            watcher.join(timeout=60)
-        assert not watcher.is_alive()
-        assert [event.id for event in seen] == [event.id for event in store.events(search.id)]
-    assert seen[-1].data == {"state": "succeeded"}
 
 
 def test_fields_of_a_newer_service_are_passed_over(model: Model) -> None:
