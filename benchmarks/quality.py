@@ -50,6 +50,7 @@ ROUNDS = ((16, 40), (64, 10))  # hand-made solvers meet so many noises, and so m
 CALLS = 100_000  # of a search
 STAGES = {"fit": "+ fit", "fit closed-loop": "+ closed loop", "polish": "+ polish"}
 SEED = 20_000
+REPORT = Path("docs/benchmarks")  # what is written there, other pages quote
 
 
 @dataclass
@@ -191,7 +192,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="512 unseen noises, 80 evaluations.")] = False,
     budget: Annotated[int, typer.Option(help="Evaluations of a search.")] = 400,
     spend: Annotated[int, typer.Option("--calls", help="Sample-calls of a search, 0 for no limit.")] = CALLS,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("docs/benchmarks"),
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = REPORT,
 ) -> None:
     """Measure the stages of a search."""
     torch.set_num_threads(1)
@@ -211,6 +212,8 @@ def main(
                 stored.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
                 (out / "quality.md").write_text(f"{quality_report.summary(rows)}\n{quality_report.table(rows)}")
                 quality_report.plot(rows, out / "quality.png")
+                for page in quality_report.PAGES if out == REPORT else ():
+                    quality_report.quote(rows, page)
             console.print(quality_report.table(made))
 
 
