@@ -31,7 +31,7 @@ from fewstep.models import Denoiser, features
 from fewstep.models.base import bound, passes
 from fewstep.problem import Problem, Trial
 from fewstep.processes import Process
-from search import evaluate, replay, teacher
+from search import evaluate, replay
 from search.arc import SAMPLES, arc_length
 from search.baselines import along, baselines
 from search.evaluate import Evaluator
@@ -48,6 +48,7 @@ NFES = (4, 5, 6, 8, 10)
 UNSEEN = 1024  # noises; four times as many for the mixture, whose calls cost little
 ROUNDS = ((16, 40), (64, 10))  # hand-made solvers meet so many noises, and so many of them stay; these meet all
 CALLS = 100_000  # of a search
+TRUTH = 120  # calls that the judge's ends take, beside the teacher's in a search
 STAGES = {"fit": "+ fit", "fit closed-loop": "+ closed loop", "polish": "+ polish"}
 SEED = 20_000
 REPORT = Path("docs/benchmarks")  # what is written there, other pages quote
@@ -88,7 +89,7 @@ class Counted:
 
 @dataclass
 class Judge:
-    """Unseen noises, where the teacher takes them, and what is measured there."""
+    """Unseen noises, where a more converged teacher takes them, and what is measured there."""
 
     evaluator: Evaluator
     noises: NoiseSet
@@ -99,7 +100,7 @@ class Judge:
         self, method: str, schedule: Schedule, calls: int = 0, seconds: float = 0.0, name: str = ""
     ) -> dict[str, Any]:
         """Errors of a schedule: RMSE ± its standard error, median and 95th percentile over noises, Fréchet distance."""
-        noise, ends = self.evaluator.taught(self.noises, teacher.CALLS)
+        noise, ends = self.evaluator.taught(self.noises, TRUTH)
         samples = fewstep.sample(self.evaluator.under(self.noises), schedule, noise)
         errors = (samples - ends).double().square().flatten(1).mean(1).numpy()
         rmse = float(np.sqrt(errors.mean()))

@@ -142,8 +142,7 @@ def sort(made: list[dict[str, Any]]) -> dict[Key, dict[str, dict[int, Curve]]]:
     """The searches by model, calls and metric, then method, then seed; the teacher's calls are added."""
     found: dict[Key, dict[str, dict[int, Curve]]] = defaultdict(lambda: defaultdict(dict))
     for part in sorted(made, key=lambda part: list(METHODS).index(part["method"])):
-        before = taught(part["metric"], part["method"], part["noises"])
-        curve = [point | {"calls": point["calls"] + before} for point in part["curve"]]
+        curve = [point | {"calls": point["calls"] + part["taught"]} for point in part["curve"]]
         found[part["model"], part["nfe"], part["metric"]][part["method"]][part["seed"]] = curve
     return found
 
@@ -179,7 +178,8 @@ def main(
             continue
         with console.status(f"{cell.name} ({i + 1} of {len(cells)})"):
             curve = contest(cell)
-        add(path, {"name": cell.name, **vars(cell), "curve": curve})
+        before = taught(cell.metric, cell.method, cell.noises)
+        add(path, {"name": cell.name, **vars(cell), "taught": before, "curve": curve})
         console.print(f"{cell.name}: {curve[-1]['held_out']:.4g} for {curve[-1]['calls']:,} calls", highlight=False)
     found = sort(read(path))
     (out / "search.md").write_text(table(found))

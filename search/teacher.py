@@ -1,9 +1,9 @@
 """The converged teacher: where each noise ends under the exact flow, and what happened on the way.
 
 Fourth-order exponential multistep in data prediction with a UniC corrector; from pure noise and to clean data, where λ
-is infinite, in a step of first order each. Times are even in half λ, half the share of noise σ/(α + σ) = 1/(1 + e^λ):
-where noise and data are of one size, and modes part, they lie three times as dense as at the ends. `docs/search.md`
-says how near this comes to 1000 calls.
+is infinite, in a step of first order each. Times are even in six parts of λ and four of the share of noise
+σ/(α + σ) = 1/(1 + e^λ): where noise and data are of one size, and modes part, they lie two and a half times as dense as
+at the ends. `docs/search.md` says how near this comes to convergence.
 """
 
 from math import prod
@@ -22,9 +22,9 @@ from search.space import Space
 
 __all__ = ["CALLS", "ends", "follow", "projection", "schedule", "trace"]
 
-CALLS = 60
+CALLS = 48
 ORDER = 4
-SHARE = 0.5  # of the times that go by the share of noise
+SHARE = 0.4  # of the times that go by the share of noise
 FINE = 4001  # log-SNRs at which the two are tabulated
 PROJECTED = 64  # replay residuals are linear, so wide states are stored as this many random projections
 
