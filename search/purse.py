@@ -13,7 +13,7 @@ from search import arc, closed_loop, confirm, gradient, polishing, teaching
 __all__ = ["BATCH", "MOST_FITS", "Purse"]
 
 MOST_FITS = 8  # the last trials of a budget, at most a quarter of it, are fitted and polished schedules
-FEW_FITS = 4  # of them with a limit of calls: two places that replay found, the closed loop's, the polished one
+FEW_FITS = 4  # of them with a limit of calls: on replayed times, on a trial's own, the closed loop's, the polished one
 LOOPED = 8  # calls up to which the closed loop pays: its fits on few noises learn longer rows by heart
 SWEEP = 18  # trials' calls that hand-made solvers may take of a limit: three generations, of which most lose
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
@@ -28,8 +28,8 @@ class Purse:
         self.fits = min(MOST_FITS, problem.budget // 4)
         self.polish = min(problem.budget * polishing.CALLS, polishing.MOST_CALLS) if self.fits > 2 else 0
         self._size, self._blind = 1, False
-        most, self._first = problem.limits.calls, min(BATCH, problem.budget) * problem.noises * problem.nfe
-        self._least = teaching.cost(sets) + self._first
+        most, first = problem.limits.calls, min(BATCH, problem.budget) * problem.noises * problem.nfe
+        self._least = teaching.cost(sets) + first
         if most is not None and self._least + self._end(0) > most:
             raise SearchFailed(
                 f"teacher, first trials and confirmation on {problem.noises} noises cost {self._least + self._end(0):,}"

@@ -77,7 +77,7 @@ class Race:
         first piece. Raises `SearchFailed` where more fail than the problem allows.
         """
         missing = [p for p in wanted if p.number not in self.known]
-        races = missing and len(self._pieces) > 1
+        races = len(missing) > 0 and len(self._pieces) > 1
         against = self._rival(rival) if races else None
         running = {self._submit(p, 0): (p, list[np.ndarray]()) for p in missing}
         try:

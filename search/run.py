@@ -169,8 +169,8 @@ def run(
     fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")
     spent = sought.calls + len(rows) * sets.followed.count * problem.nfe
     if polishes:
-        wanted = (sets.followed, teaching.size, polishes, purse.polish)
-        done = polishing.polished(pool, problem, fitted, *wanted, progress)
+        noises, size, calls = sets.followed, teaching.size, purse.polish
+        done = polishing.polished(pool, problem, fitted, noises, size, polishes, calls, progress)
         for i, (schedule, reason) in enumerate(done.outcomes, begun + len(late)):
             if reason is None:
                 fitted += race([Proposal(i, schedule, "polish")], "fit")

@@ -1,6 +1,5 @@
 """Models through the client, against a real service: every source, progress, and what is refused."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,16 +24,8 @@ def roots(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def service(tmp_path: Path, roots: Path) -> Iterator[Service]:
-    settings = Settings(data_dir=tmp_path / "data", model_roots=str(roots), allow_hub=True)
-    with structlog.testing.capture_logs(), serving(settings) as service:
-        yield service
-
-
-@pytest.fixture
-def client(service: Service) -> Iterator[Client]:
-    with Client(service.url) as client:
-        yield client
+def settings(tmp_path: Path, roots: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", model_roots=str(roots), allow_hub=True)
 
 
 @pytest.fixture

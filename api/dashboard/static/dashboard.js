@@ -89,18 +89,18 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function groupOf(origin) {
-  const word = wordOf({ origin });
-  return word in ORIGINS ? word : "other";
-}
-
 function wordOf({ origin }) {
   return origin.split(" ")[0];
 }
 
+function groupOf(trial) {
+  const word = wordOf(trial);
+  return word in ORIGINS ? word : "other";
+}
+
 function traces(points) {
   const made = Object.entries(ORIGINS).flatMap(([group, [name, symbol]]) => {
-    const own = points.filter(({ origin }) => groupOf(origin) === group);
+    const own = points.filter((trial) => groupOf(trial) === group);
     if (!own.length) return [];
     return {
       name: name || [...new Set(own.map(wordOf))].join(", "),
@@ -118,7 +118,7 @@ function traces(points) {
   }
   const running = [];
   for (const { value } of points) running.push(Math.min(value, running.at(-1) ?? Infinity));
-  const byHand = points.filter(({ origin }) => groupOf(origin) === "baseline").map(({ value }) => value);
+  const byHand = points.filter((trial) => groupOf(trial) === "baseline").map(({ value }) => value);
   const numbers = points.map(({ number }) => number);
   if (byHand.length) {
     const level = Math.min(...byHand);
