@@ -4,7 +4,7 @@
 kind of knowledge after 0 to 200 trials; ``repeatability``, τ between two measurements of the same schedules on
 different noises, which no forecast can pass; ``warm``, what trials at other numbers of calls and lessons of another
 model add (`benchmarks.warm`); ``speed``, seconds of one question of a search; ``guided``, whole searches with replay
-alone and with the predictor.
+alone and with the predictor. README.md quotes the first, docs/predictor.md the third.
 """
 
 import json
@@ -18,6 +18,7 @@ import typer
 from scipy.stats import kendalltau
 
 import predictor
+from benchmarks import pages, predictor_report
 from benchmarks.judge import MOST_KNOWN, judge
 from benchmarks.trials import NOISES, draw, measure, trajectories, trials
 from benchmarks.warm import warm
@@ -39,6 +40,7 @@ REPEATED = 100  # schedules
 BESIDE = 5  # calls of the searches that others learn from
 SEARCHED = "digits-mixture"
 GUIDED_BUDGET = 200
+REPORT = Path("docs/benchmarks/predictor.json")  # what is written there, pages quote
 
 
 def unseen(model: str, nfe: int, unknown: int, splits: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -94,7 +96,7 @@ def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, An
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="One NFE, one split, no searches: half a minute.")] = False,
-    out: Annotated[Path, typer.Option(help="Where to write.")] = Path("var/benchmarks/predictor.json"),
+    out: Annotated[Path, typer.Option(help="Where to write.")] = REPORT,
 ) -> None:
     """Measure the predictor."""
     torch.set_num_threads(1)
@@ -121,7 +123,10 @@ def main(
             )
             typer.echo(f"{name}: {', '.join(cells)}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=2) + "\n")
+    out.write_text(json.dumps(report, indent=1) + "\n")
+    if out == REPORT and not quick:
+        for name, (table, page) in predictor_report.QUOTED.items():
+            pages.quote(name, table(report), page)
     typer.echo(f"wrote {out}")
 
 

@@ -24,7 +24,7 @@ from rich.console import Console
 
 import fewstep
 import predictor
-from benchmarks import patches, quality_report
+from benchmarks import pages, patches, quality_report
 from fewstep import Schedule, Step, grids, models
 from fewstep.limits import Limits
 from fewstep.models import Denoiser, features
@@ -213,8 +213,8 @@ def main(
                 stored.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
                 (out / "quality.md").write_text(f"{quality_report.summary(rows)}\n{quality_report.table(rows)}")
                 quality_report.plot(rows, out / "quality.png")
-                for page in quality_report.PAGES if out == REPORT else ():
-                    quality_report.quote(rows, page)
+                if out == REPORT:
+                    pages.quote("quality", quality_report.summary(rows), *quality_report.PAGES)
             console.print(quality_report.table(made))
 
 

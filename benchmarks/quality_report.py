@@ -1,6 +1,5 @@
 """The quality benchmark's rows as a table, a summary and a plot."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,9 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot
 
-__all__ = ["PAGES", "plot", "quote", "summary", "table"]
+__all__ = ["PAGES", "plot", "summary", "table"]
 
 PAGES = (Path("README.md"), Path("docs/quality.md"))  # that quote the summary
-QUOTED = re.compile(r"(?<=<!-- quality -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -40,11 +38,6 @@ def summary(rows: list[dict[str, Any]]) -> str:
             cells.append(f"{found / alike:.2f} ({found / twice:.2f})" if found else "")
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def quote(rows: list[dict[str, Any]], page: Path) -> None:
-    """Put the summary where a page quotes it: between the comments "quality" and "end"."""
-    page.write_text(QUOTED.sub(lambda _: summary(rows), page.read_text("utf-8"), count=1), "utf-8")
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:

@@ -47,6 +47,10 @@ class Table(NamedTuple):
         features, whole = (np.column_stack([part, self.shifts]) for part in (self.features, self.whole))
         return self._replace(features=features, whole=whole)
 
+    def taught(self) -> "Table":
+        """With the lessons' correction among the features."""
+        return self._replace(features=np.column_stack([self.features, self.correction]))
+
     def of(self, rows: np.ndarray) -> "Table":
         """Some of its rows."""
         return Table(*(part[rows] for part in self))

@@ -21,8 +21,6 @@ Seen = tuple[tuple[Schedule, float], ...]
 Lessons = tuple[Lesson, ...]
 Known = tuple[Seen, Lessons]
 
-FULL = 100  # trials in lessons of the model's own, from which on its corrected prior is kept in full
-
 
 class Ranker:
     """``rank(trials, candidates)``, a `fewstep.problem.Rank`; one for all numbers of calls of a model.
@@ -100,12 +98,11 @@ class Ranker:
 
     def _train(self, seen: Seen, own: Lessons, nfe: int) -> Model:
         """The model for ``nfe`` calls, that of the last question where nothing has changed."""
-        kept = min(sum(len(lesson.deviations) for lesson in own) / FULL, 1.0)
         first = seen[: milestone(len(seen), ENOUGH)]
         if nfe not in self._scales or self._scales[nfe][0] != (first, own):
-            self._scales[nfe] = (first, own), calibrate(*self._known(first), self._seed, kept)
+            self._scales[nfe] = (first, own), calibrate(*self._known(first), self._seed)
         if nfe not in self._fitted or self._fitted[nfe][0] != (seen, own):
-            self._fitted[nfe] = (seen, own), train(*self._known(seen), self._seed, self._scales[nfe][1], kept)
+            self._fitted[nfe] = (seen, own), train(*self._known(seen), self._seed, self._scales[nfe][1])
         return self._fitted[nfe][1]
 
     def _known(self, seen: Seen) -> tuple[Table, np.ndarray]:

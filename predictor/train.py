@@ -5,8 +5,8 @@ From a few trials it takes their mean deviation from the prior; from `ENOUGH` on
 certainty, of the regressors of `predictor.rankers`, each fitted to log(score) itself and to its deviation from the
 prior: the first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A part of
 the forecast is that of `predictor.sequence`, whose errors are of another kind; and the standard deviations are scaled
-by `predictor.calibrate`. The trials say how far they bear out the lessons' correction; where lessons are the model's
-own, the corrected prior keeps a share of the forecast that fades as trials come.
+by `predictor.calibrate`. The lessons' correction is then one more number that is known of a schedule, no part of the
+prior: the trials say what it is worth.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,6 @@ FLOOR = 1e-12
 
 ORDERED = 0.15  # share of the sequence ranker; 0.1 and 0.2 rank alike
 
-FADE = 30.0  # own trials after which a prior that the model's own lessons corrected counts for half
-BORNE_OUT = 25.0  # own trials that a correction is worth before they are looked at
-FAR = 1.0  # of log(score) from the median deviation; beyond it a trial says no more of a correction
-
 Model = Callable[[Table], Prediction]
 
 
@@ -44,15 +40,14 @@ def log_score(trial: Trial) -> float:
     return -np.inf if trial.score is None else float(np.log(max(trial.score.value, trial.score.standard_error, FLOOR)))
 
 
-def train(table: Table, targets: np.ndarray, seed: int = 0, scale: float = 1.0, kept: float = 0.0) -> Model:
+def train(table: Table, targets: np.ndarray, seed: int = 0, scale: float = 1.0) -> Model:
     """A model of the schedules of a table and their log scores (n,), none or many.
 
-    From `ENOUGH` on its standard deviations are multiplied by ``scale``. ``kept`` says how long the prior keeps a share
-    of the forecast, in units of `FADE`.
+    From `ENOUGH` on its standard deviations are multiplied by ``scale``.
     """
     if len(targets) < ENOUGH:
         return _deviation(table, targets)
-    raw = _blend(table, targets, seed, kept)
+    raw = _regress(table, targets, seed)
 
     def model(new: Table) -> Prediction:
         mean, std = raw(new)
@@ -61,61 +56,34 @@ def train(table: Table, targets: np.ndarray, seed: int = 0, scale: float = 1.0, 
     return model
 
 
-def calibrate(table: Table, targets: np.ndarray, seed: int = 0, kept: float = 0.0) -> float:
+def calibrate(table: Table, targets: np.ndarray, seed: int = 0) -> float:
     """The scale of the standard deviations that holds on the targets (n,); 1 where nothing has been seen."""
     if not len(targets):
         return 1.0
-    return conformal(
-        lambda known, new: _blend(table.of(known), targets[known], seed, kept)(table.of(new)), targets, seed
-    )
-
-
-def _blend(table: Table, targets: np.ndarray, seed: int, kept: float) -> Model:
-    """The regressors, and what is left of the prior moved by the mean deviation."""
-    fitted = _regress(table, targets, seed)
-    share = kept * FADE / (kept * FADE + len(targets))
-    if not share:
-        return fitted
-    moved = _deviation(table, targets)
-
-    def model(new: Table) -> Prediction:
-        pair, shares = (fitted(new), moved(new)), (1 - share, share)
-        mean = sum(part * each.mean for part, each in zip(shares, pair, strict=True))
-        squares = (part * (each.std**2 + (each.mean - mean) ** 2) for part, each in zip(shares, pair, strict=True))
-        return Prediction(np.asarray(mean), np.sqrt(sum(squares)))
-
-    return model
-
-
-def _prior(table: Table, targets: np.ndarray) -> Callable[[Table], np.ndarray]:
-    """Physics, and as much of the lessons' correction as the targets (n,) bear out."""
-    moved = table.correction - table.correction.mean() if len(targets) else np.zeros(0)
-    variance, count = float(moved @ moved), len(targets)
-    if not variance:
-        return lambda new: new.prior + new.correction
-    deviations = targets - table.prior
-    held = np.clip(deviations - np.median(deviations), -FAR, FAR)
-    slope = float(moved @ held) / variance
-    trust = float(np.clip((BORNE_OUT + count * slope) / (BORNE_OUT + count), 0.0, 1.0))
-    return lambda new: new.prior + trust * new.correction
+    return conformal(lambda known, new: _regress(table.of(known), targets[known], seed)(table.of(new)), targets, seed)
 
 
 def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
     """All regressors together, fitted to the targets (n,) and to their deviations from the prior.
 
-    Time shifts are features only where some of the schedules have one: constant columns say nothing, but would change
-    what the trees draw and how far apart the Gaussian process finds two schedules.
+    Time shifts are features only where some of the schedules have one, and the correction where there are lessons:
+    constant columns say nothing, but would change what the trees draw and how far apart the Gaussian process finds two
+    schedules.
     """
-    seen = table.shifts.any()
-    table = table.shifted() if seen else table
-    prior = _prior(table, targets)
-    both = np.column_stack([targets, targets - prior(table)])
+    shifted, taught = table.shifts.any(), table.correction.any()
+
+    def known(part: Table) -> Table:
+        part = part.shifted() if shifted else part
+        return part.taught() if taught else part
+
+    table = known(table)
+    both = np.column_stack([targets, targets - table.prior])
     forecasts = [regressor(table.features, both, seed) for regressor in REGRESSORS.values()]
     ordered = sequence(table, targets, seed)
 
     def model(new: Table) -> Prediction:
-        new = new.shifted() if seen else new
-        base = np.column_stack([np.zeros_like(new.prior), prior(new)])  # (M, 2)
+        new = known(new)
+        base = np.column_stack([np.zeros_like(new.prior), new.prior])  # (M, 2)
         parts = [forecast(new.features) for forecast in forecasts]
         means = np.concatenate([base + mean for mean, _ in parts], axis=1)  # (M, 2R)
         variances = np.concatenate([std**2 for _, std in parts], axis=1) + FLOOR
@@ -129,10 +97,10 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
 
 
 def _deviation(table: Table, targets: np.ndarray) -> Model:
-    """The prior moved by the mean deviation of the targets (n,) from it, as far as so few can be trusted."""
-    prior = _prior(table, targets)
-    deviations = targets - prior(table) if len(targets) else targets
+    """The prior, as lessons correct it, moved by the mean deviation of the targets (n,), as far as so few can be
+    trusted."""
+    deviations = targets - table.prior - table.correction if len(targets) else targets
     weight = PRIOR_WEIGHT + len(deviations)
     shift = deviations.sum() / weight
     std = np.sqrt((PRIOR_WEIGHT * PRIOR_STD**2 + np.sum((deviations - shift) ** 2)) / weight)
-    return lambda new: Prediction(prior(new) + shift, np.full(len(new.prior), std))
+    return lambda new: Prediction(new.prior + new.correction + shift, np.full(len(new.prior), std))

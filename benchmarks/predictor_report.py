@@ -1,0 +1,47 @@
+"""How well the predictor ranks, as tables: what it is worth by knowledge, and what other searches add to it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["QUOTED", "besides", "ranking"]
+
+KNOWN = {"tableau": "tableau and λ-gaps", "replay": "replay residuals", "all": "all"}
+Report = dict[str, list[dict[str, Any]]]
+
+
+def ranking(report: Report) -> str:
+    """Kendall's τ for each model, number of calls and knowledge, by number of trials."""
+    return _table(report["unseen"], "knowledge", KNOWN, "τ")
+
+
+def besides(report: Report) -> str:
+    """The same for what is known besides, nothing first."""
+    nothing = [{**row, "besides": ""} for row in report["unseen"] if row["knowledge"] == "all"]
+    rows = report["warm"]
+    most = max(row["trials"] for row in rows)
+    cases = {(row["model"], row["nfe"]) for row in rows}
+    names = {"": "nothing"} | {row["besides"]: row["besides"] for row in rows}
+    kept = [row for row in nothing if (row["model"], row["nfe"]) in cases and row["trials"] <= most]
+    return _table(kept + rows, "besides", names, "known besides")
+
+
+def _table(rows: list[dict[str, Any]], key: str, names: dict[str, str], title: str) -> str:
+    counts = sorted({row["trials"] for row in rows})
+    lines = [
+        f"| model, calls | {title} | " + " | ".join(f"{count} trials" for count in counts) + " |",
+        "|---" * (2 + len(counts)) + "|",
+    ]
+    for model, nfe in dict.fromkeys((row["model"], row["nfe"]) for row in rows):
+        for name, shown in names.items():
+            found = {r["trials"]: r["tau"] for r in rows if (r["model"], r["nfe"], r[key]) == (model, nfe, name)}
+            if found:
+                cells = [f"{found[count]:.3f}" if count in found else "–" for count in counts]
+                lines.append("| " + " | ".join([f"{model}, {nfe}", shown, *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+QUOTED: dict[str, tuple[Callable[[Report], str], Path]] = {
+    "ranking": (ranking, Path("README.md")),
+    "besides": (besides, Path("docs/predictor.md")),
+}
