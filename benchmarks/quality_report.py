@@ -50,5 +50,5 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             points = sorted((r["nfe"], r["rmse"]) for r in rows if r["model"] == name and r["method"] == method)
             panel.semilogy(*np.array(points).T, marker="o", label=method) if points else None
         panel.set(title=name, xlabel="network calls", ylabel="RMSE to the teacher")
-    panels[0][0].legend()
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=120)

@@ -17,11 +17,10 @@ from rich.console import Console
 
 from benchmarks import pages
 from benchmarks.contest import METHODS, METRICS, Cell, contest, taught
-from benchmarks.search_report import ABLATED, SEEDS, draw, sort, summary, table
+from benchmarks.search_report import ABLATED, PAGE, SEEDS, ablation, draw, sort, summary, table
 
 NOISES = {"digits-mixture": 128, "digits-unet": 48}  # of a trial
 NFES = (5, 8)
-PAGE = Path("docs/predictor.md")  # that quotes the summary
 REPORT = Path("docs/benchmarks")
 
 
@@ -79,6 +78,7 @@ def main(
     draw(found, out / "search.png")
     if out == REPORT:
         pages.quote("search", summary(found), PAGE)
+        pages.quote("ablation", ablation(found), PAGE)
     console.print(f"wrote search.json, search.md and search.png to {out}")
 
 

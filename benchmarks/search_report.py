@@ -11,9 +11,10 @@ from matplotlib.ticker import NullFormatter
 
 from benchmarks.contest import METHODS
 
-__all__ = ["ABLATED", "SEEDS", "Curve", "Key", "draw", "rows", "sort", "summary", "table"]
+__all__ = ["ABLATED", "PAGE", "SEEDS", "Curve", "Key", "ablation", "draw", "rows", "sort", "summary", "table"]
 
 SEEDS = tuple(range(8))
+PAGE = Path("docs/predictor.md")  # that quotes the summary and the ablation
 ABLATED = tuple(name for name in METHODS if name.startswith("s3-"))
 LEVEL = (25, 50, 75)  # percentiles: a band and its middle
 POINTS = 200  # of a curve
@@ -139,5 +140,19 @@ def summary(cells: Cells) -> str:
 
 
 def _end(row: dict[str, Any]) -> str:
-    few = f" ({row['seeds']} seeds)" if row["seeds"] < len(SEEDS) else ""
+    few = f" (seeds: {row['seeds']})" if row["seeds"] < len(SEEDS) else ""
     return f"{row['held_out'][1]:.3g}{few}"
+
+
+def ablation(cells: Cells) -> str:
+    """The guided search beside itself without one of its parts, where that was run."""
+    lines = ["| model, calls, metric | method | seeds | network calls | ends at (middle half) |", "|---" * 5 + "|"]
+    for (model, nfe, metric), curves in sorted(cells.items()):
+        made = [row for row in rows(curves) if row["method"] in ("s3", *ABLATED)]
+        for row in made if len(made) > 1 else ():
+            low, middle, high = (f"{value:.3g}" for value in row["held_out"])
+            cell = f"{model}, {nfe}, {metric.split(':')[0]}"
+            lines.append(
+                f"| {cell} | {row['method']} | {row['seeds']} | {row['calls']:,.0f} | {middle} ({low} – {high}) |"
+            )
+    return "\n".join(lines) + "\n"

@@ -1,10 +1,6 @@
-"""The quality benchmark: every stage has its row, and costs what it says; pages quote what was measured."""
+"""The quality benchmark: every stage has its row, and costs what it says."""
 
-import json
-from pathlib import Path
-
-from benchmarks import quality_report
-from benchmarks.quality import REPORT, Judge, compare, load
+from benchmarks.quality import Judge, compare, load
 from search import teacher
 from search.evaluate import Evaluator
 from search.noises import NoiseSet
@@ -22,18 +18,3 @@ def test_every_stage_has_a_row_and_its_cost() -> None:
     assert 100_000 > rows["published"]["calls"] > rows["search"]["calls"] > rows["replay + fit"]["calls"]
     assert rows["hand-made"]["rmse"] <= rows["ddim"]["rmse"]
     assert rows["replay + fit"]["rmse"] < rows["ddim"]["rmse"]
-
-
-def test_pages_quote_what_was_measured(tmp_path: Path) -> None:
-    """The summary in README and docs is that of the stored rows; another one takes its place, and nothing else's."""
-    root = Path(__file__).parents[2]
-    rows = json.loads((root / REPORT / "quality.json").read_text())
-    for page in quality_report.PAGES:
-        text = (root / page).read_text("utf-8")
-        copy = tmp_path / page.name
-        copy.write_text(text, "utf-8")
-        quality_report.quote(rows, copy)
-        assert copy.read_text("utf-8") == text
-        few = [row for row in rows if row["nfe"] < 6]
-        quality_report.quote(few, copy)
-        assert copy.read_text("utf-8") == text.replace(quality_report.summary(rows), quality_report.summary(few))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import contest, search
+from benchmarks import contest, search, search_report
 from benchmarks.contest import METRICS, Cell
 from fewstep import processes
 from search.space import Space
@@ -46,10 +46,11 @@ def test_the_table_says_what_was_spent_to_reach_the_others() -> None:
         "tpe": {0: curve((400, 9000, 0.15)), 1: curve((400, 9000, 0.15))},
         "evolution": {0: curve((400, 10_000, 0.05)), 1: curve((400, 10_000, 0.1))},
     }
-    first, tpe, _ = search.rows(curves)
+    first, tpe, _ = search_report.rows(curves)
     assert first["evaluations_to_tpe"] == 60
     assert first["share_of_evolution"] is None
     assert first["after_100"] == 0.1
+    assert search_report.summary({("m", 5, "endpoint"): curves}).splitlines()[2].endswith("| 60 | never |")
     assert tpe["share_of_evolution"] is None
 
 
@@ -61,9 +62,10 @@ def test_searches_are_kept_and_drawn(tmp_path: Path) -> None:
         points = curve((16, 1000, 0.2), (40, 2000, 0.1))
         search.add(path, {"name": cell.name, **vars(cell), "taught": 500, "curve": points})
     assert [part["method"] for part in json.loads(path.read_text())] == ["s3", "tpe"]
-    found = search.sort(search.read(path))
+    found = search_report.sort(search.read(path))
     ((_, curves),) = found.items()
     assert curves["tpe"][0][0]["calls"] == 1500
-    assert "| digits-mixture | 5 | endpoint | s3 | 1 | 40 |" in search.table(found)
-    search.draw(found, tmp_path / "search.png")
+    assert "| digits-mixture | 5 | endpoint | s3 | 1 | 40 |" in search_report.table(found)
+    assert "| digits-mixture | 5 | endpoint | 0.1 (seeds: 1) | 0.1 (seeds: 1) |" in search_report.summary(found)
+    search_report.draw(found, tmp_path / "search.png")
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
