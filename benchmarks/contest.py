@@ -90,7 +90,7 @@ METHODS = {
     "evolution": Method("evolution"),
     "cmaes": Method("cmaes"),
     "random": Method("random"),
-    "gp": Method("gp", 120),  # Optuna's needs seconds for a trial from there on
+    "gp": Method("gp", 64),  # Optuna's needs a second for a trial there, and seconds later
     "s3-warm": Method("guided", 160, partial(_learned, "all"), racing=True, warm=True),
     "s3-without-predictor": Method("guided", 160, _at_random, racing=True),
     "s3-without-physics": Method("guided", 160, partial(_learned, "tableau"), racing=True),
