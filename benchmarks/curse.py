@@ -22,7 +22,7 @@ from search.noises import NoiseSet
 from search.pool.base import InlinePool
 from search.run import run
 
-FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # so many that their own chance is small beside that of 512 held-out ones
+FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # noises: their own chance is small beside that of 512
 NFES = (5, 8)
 BUDGET = 64
 CHUNK = 1024  # noises at a time

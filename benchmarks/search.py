@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.search [--model NAME]… [--nfe N]… [--metric TEXT]… [--method NAME]… [--seed N]… [--quick]`` runs
 the searches that are missing from ``search.json`` (`benchmarks.contest`), adds each as soon as it is done, and draws
-``search.md``, ``search.png`` and the summary in docs/predictor.md from all that are there: so the whole can
-be made piece by piece, and by several processes.
+``search.md``, ``search.png`` and the summary in docs/predictor.md from all that are there: so the whole can be
+made piece by piece, and by several processes.
 """
 
 import json
@@ -73,12 +73,13 @@ def main(
         before = taught(cell.metric, cell.method, cell.noises)
         add(path, {"name": cell.name, **vars(cell), "taught": before, "curve": curve})
         console.print(f"{cell.name}: {curve[-1]['held_out']:.4g} for {curve[-1]['calls']:,} calls", highlight=False)
-    found = sort(read(path))
-    (out / "search.md").write_text(table(found))
-    draw(found, out / "search.png")
-    if out == REPORT:
-        pages.quote("search", summary(found), PAGE)
-        pages.quote("ablation", ablation(found), PAGE)
+    with FileLock(f"{path}.lock"):
+        found = sort(read(path))
+        (out / "search.md").write_text(table(found))
+        draw(found, out / "search.png")
+        if out == REPORT:
+            pages.quote("search", summary(found), PAGE)
+            pages.quote("ablation", ablation(found), PAGE)
     console.print(f"wrote search.json, search.md and search.png to {out}")
 
 
