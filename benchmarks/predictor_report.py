@@ -17,13 +17,11 @@ def ranking(report: Report) -> str:
 
 def besides(report: Report) -> str:
     """The same for what is known besides, nothing first."""
-    nothing = [{**row, "besides": ""} for row in report["unseen"] if row["knowledge"] == "all"]
-    rows = report["warm"]
-    most = max(row["trials"] for row in rows)
-    cases = {(row["model"], row["nfe"]) for row in rows}
-    names = {"": "nothing"} | {row["besides"]: row["besides"] for row in rows}
-    kept = [row for row in nothing if (row["model"], row["nfe"]) in cases and row["trials"] <= most]
-    return _table(kept + rows, "besides", names, "known besides")
+    warm = report["warm"]
+    most = max(row["trials"] for row in warm)
+    alone = [row for row in report["unseen"] if row["knowledge"] == "all" and row["trials"] <= most]
+    rows = [{**row, "besides": "nothing"} for row in alone] + warm
+    return _table(rows, "besides", {row["besides"]: row["besides"] for row in rows}, "known besides")
 
 
 def _table(rows: list[dict[str, Any]], key: str, names: dict[str, str], title: str) -> str:
