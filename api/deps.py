@@ -6,7 +6,7 @@ from fastapi import Depends, Path, Request
 
 from api.inspection import Inspector
 from api.settings import Settings
-from fewstep.catalogue import Catalogue
+from fewstep.values.catalogue import Catalogue
 from storage.folders import ModelFolders
 from storage.jobs import Jobs
 from storage.store import Store

@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from fewstep.catalogue import Catalogue
-from fewstep.measure import METRICS, PATTERN, Measure
+from fewstep.values.catalogue import Catalogue
+from fewstep.values.objective import METRICS, PATTERN, Measure
 
 __all__ = ["Metric", "MetricsOut"]
 

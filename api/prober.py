@@ -15,8 +15,8 @@ from api.heartbeat import Heartbeat, Stopped
 from api.inspection import inspect
 from api.settings import Settings
 from fewstep.errors import FewstepError, ServiceError
-from search.pool.local import LocalPool
-from search.probe import probe
+from fewstep.search.evaluation.local_pool import LocalPool
+from fewstep.search.evaluation.probe import probe
 from storage.folders import ModelFolders
 from storage.lease import LeaseLost
 from storage.probes import Probes

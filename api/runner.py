@@ -18,17 +18,16 @@ from pathlib import Path
 import structlog
 import torch
 
-import predictor
 from api.heartbeat import Heartbeat, Stopped
 from api.prober import Prober
 from api.settings import Settings
 from api.submission import reference
-from fewstep import Schedule, processes
+from fewstep import Schedule, predictor, processes
 from fewstep.errors import FewstepError, InvalidInput, ServiceError
-from fewstep.problem import Problem, Trial
+from fewstep.search.engine import run
+from fewstep.search.evaluation.local_pool import LocalPool
 from fewstep.trajectory import Trajectories
-from search.pool.local import LocalPool
-from search.run import run
+from fewstep.values.problem import Problem, Trial
 from storage.jobs import Jobs
 from storage.lease import LeaseLost
 from storage.store import Store

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.metric_schemas import Metric
 from fewstep.errors import UnknownName
-from fewstep.limits import MAX_CALLS, MAX_SECONDS, Limits
-from fewstep.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, NOISES, SAMPLERS, Problem, Score, Trial
+from fewstep.values.limits import MAX_CALLS, MAX_SECONDS, Limits
+from fewstep.values.problem import MAX_BUDGET, MAX_NFE, MAX_NOISES, MIN_NOISES, NOISES, SAMPLERS, Problem, Score, Trial
 from storage.store import MAX_PRIORITY
 from storage.values import Search, SearchState
 

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
     the workers. Looking through a model may take ``inspect_seconds``. ``metrics_dir`` is a folder with features and
-    references that metrics may name (`fewstep.catalogue`).
+    references that metrics may name (`fewstep.values.catalogue`).
     """
 
     model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True, extra="forbid")

@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 
-import predictor
-from fewstep import models, solvers
+from fewstep import models, predictor, solvers
 from fewstep.errors import InvalidInput
 from fewstep.grids import suitable
-from fewstep.measure import Measure
-from fewstep.problem import Prediction, Problem, Rank, Trial
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet, joined
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.evaluation.racing import Race, best_of
+from fewstep.search.metrics import spaces
+from fewstep.search.metrics.base import value
+from fewstep.search.samplers.study import Proposal, Study
+from fewstep.search.space import Space
+from fewstep.search.stages.teacher import Sets
 from fewstep.trajectory import Trajectories
-from search import evaluate, teacher
-from search.evaluate import Evaluator
-from search.metrics import spaces
-from search.metrics.base import value
-from search.noises import HELD_OUT, SEARCH, NoiseSet, joined
-from search.pool.base import InlinePool
-from search.race import Race, best_of
-from search.space import Space
-from search.study import Proposal, Study
-from search.teaching import Sets
+from fewstep.values.objective import Measure
+from fewstep.values.problem import Prediction, Problem, Rank, Trial
 
 __all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "play", "taught"]
 

@@ -14,13 +14,13 @@ import torch
 import typer
 from rich.console import Console
 
-import predictor
 from benchmarks.contest import evaluator_of
-from fewstep.problem import Problem, Trial
-from search import evaluate
-from search.noises import NoiseSet
-from search.pool.base import InlinePool
-from search.run import run
+from fewstep import predictor
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.values.problem import Problem, Trial
 
 FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # noises: their own chance is small beside that of 512
 NFES = (5, 8)

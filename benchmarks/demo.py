@@ -29,8 +29,8 @@ from rich.table import Table
 from fewstep import Schedule, Step, grids, models, sample, solvers
 from fewstep.client import Client, Published
 from fewstep.errors import ServiceError
-from fewstep.limits import Limits
 from fewstep.models import Denoiser
+from fewstep.values.limits import Limits
 
 MODEL = "digits-mixture"
 NFES = (5, 8, 10)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import kendalltau
 
-from fewstep.problem import Rank, Trial
-from predictor.report import coverage
-from predictor.train import log_score
+from fewstep.predictor.report import coverage
+from fewstep.predictor.train import log_score
+from fewstep.values.problem import Rank, Trial
 
 __all__ = ["MOST_KNOWN", "judge"]
 

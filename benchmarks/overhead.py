@@ -2,10 +2,11 @@
 
 ``python -m benchmarks.overhead [--quick] [--threads N] [--out FILE]`` writes JSON: for each method and number of calls
 the microseconds of a step (the network replaced by tensors made before) and their ratio to diffusers' class, which runs
-the very same schedule (`fewstep.importer.from_diffusers`), with the largest difference of the two ends. Rounds are
-interleaved. There are two ratios: of the medians, and of the fastest rounds, where no other program was in the way and
-the allocator had every tensor's room at hand (it hits diffusers more, which makes more of them). For the way a step is
-summed, three ways side by side: the plan's short sums, rows as they stand, one matrix product over all history.
+the very same schedule (`fewstep.diffusers.importer.from_diffusers`), with the largest difference of the two ends.
+Rounds are interleaved. There are two ratios: of the medians, and of the fastest rounds, where no other program was in
+the way and the allocator had every tensor's room at hand (it hits diffusers more, which makes more of them). For the
+way a step is summed, three ways side by side: the plan's short sums, rows as they stand, one matrix product over all
+history.
 """
 
 import json
@@ -22,10 +23,11 @@ import typer
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 import fewstep
-from fewstep import compile, models, plan
-from fewstep.history import History
-from fewstep.importer import from_diffusers
-from fewstep.scheduler import FewstepScheduler
+from fewstep import compile, models
+from fewstep.diffusers.importer import from_diffusers
+from fewstep.diffusers.scheduler import FewstepScheduler
+from fewstep.sampling import plan
+from fewstep.sampling.history import History
 
 SHAPE = (16, 4, 64, 64)
 CALLS = (8, 20)

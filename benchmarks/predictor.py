@@ -17,21 +17,20 @@ import torch
 import typer
 from scipy.stats import kendalltau
 
-import predictor
 from benchmarks import pages, predictor_report
 from benchmarks.judge import MOST_KNOWN, judge
 from benchmarks.trials import NOISES, draw, measure, trajectories, trials
 from benchmarks.warm import warm
-from fewstep import models
-from fewstep.problem import Problem, Score, Trial
-from predictor.dataset import KNOWLEDGE
-from predictor.report import coverage
-from predictor.train import log_score
-from search.evaluate import Evaluator
-from search.pool.base import InlinePool
-from search.ranking import RankFactory, by_replay
-from search.run import LATE, run
-from search.space import Space
+from fewstep import models, predictor
+from fewstep.predictor.dataset import KNOWLEDGE
+from fewstep.predictor.report import coverage
+from fewstep.predictor.train import log_score
+from fewstep.search.engine import LATE, run
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers.ranking import RankFactory, by_replay
+from fewstep.search.space import Space
+from fewstep.values.problem import Problem, Score, Trial
 
 NFES = (6, 8)  # of the searches and of the speed
 TRIALS = (0, 25, 50, 100, 200)

@@ -23,25 +23,25 @@ from filelock import FileLock
 from rich.console import Console
 
 import fewstep
-import predictor
 from benchmarks import pages, patches, quality_report
-from fewstep import Schedule, Step, grids, models
-from fewstep.limits import Limits
+from fewstep import Schedule, Step, grids, models, predictor
 from fewstep.models import Denoiser, features
 from fewstep.models.base import bound, passes
-from fewstep.problem import Problem, Trial
 from fewstep.processes import Process
-from search import evaluate, replay
-from search.arc import SAMPLES, arc_length
-from search.baselines import along, baselines
-from search.evaluate import Evaluator
-from search.fit import fit
-from search.metrics.frechet import between
-from search.noises import SEARCH, NoiseSet
-from search.pool.base import InlinePool
-from search.run import run
-from search.space import Space
-from search.teaching import FOLLOWED
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.metrics.frechet import between
+from fewstep.search.optimize import replay
+from fewstep.search.optimize.fit import fit
+from fewstep.search.space import Space
+from fewstep.search.stages.arc_length import SAMPLES, arc_length
+from fewstep.search.stages.baselines import along, baselines
+from fewstep.search.stages.teacher import FOLLOWED
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Trial
 
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)

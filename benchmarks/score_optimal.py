@@ -6,7 +6,8 @@ the digits mixture. Root mean square distance to the converged end from the same
 
 import torch
 
-from fewstep import grids, models, processes, sample, score_optimal, solvers
+from fewstep import grids, models, processes, sample, solvers
+from fewstep.grids import score_optimal
 from fewstep.models import Denoiser, GaussianMixture
 
 __all__ = ["main"]

@@ -16,8 +16,8 @@ from fewstep import models, processes, sample, solvers
 from fewstep.models import Denoiser, from_callable
 from fewstep.models.base import per_sample
 from fewstep.processes import Process
+from fewstep.search.metrics.frechet import between
 from fewstep.timeshift import TimeShift, pixel_variance
-from search.metrics.frechet import between
 
 __all__ = ["main"]
 

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from fewstep import Schedule, grids, models, sample, solvers
-from fewstep.problem import Score, Trial
+from fewstep.search.evaluation import teacher
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from search import proposals, teacher
-from search.space import Space
+from fewstep.values.problem import Score, Trial
 
 __all__ = ["NOISES", "draw", "measure", "trajectories", "trials"]
 

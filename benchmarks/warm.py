@@ -6,9 +6,9 @@ Each case is judged with no, a few and some trials of its own, on the schedules 
 from collections.abc import Sequence
 from typing import Any
 
-import predictor
 from benchmarks.judge import MOST_KNOWN, judge
 from benchmarks.trials import trajectories, trials
+from fewstep import predictor
 
 __all__ = ["warm"]
 

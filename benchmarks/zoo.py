@@ -17,10 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fewstep import grids, picture
+from fewstep import grids
+from fewstep.cli import picture
 from fewstep.models import Denoiser, features, zoo
 from fewstep.models.base import bound
-from search.metrics.frechet import between
+from fewstep.search.metrics.frechet import between
 from training.classifier import accuracy
 from training.data import split
 from training.report import draw

@@ -16,13 +16,12 @@ import numpy as np
 from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import FewstepError, InvalidSchedule
-from fewstep.grids import MAX_CALLS
 from fewstep.processes import Process
-from fewstep.rules import MIN_GAP, check
-from fewstep.step import Step
-from fewstep.steps.move import Law
 from fewstep.steps.rows import rows
-from fewstep.tableau import Tableau
+from fewstep.steps.rules import MIN_GAP, check
+from fewstep.steps.step import Step
+from fewstep.steps.weights import Law
+from fewstep.tableau import MAX_CALLS, Tableau
 from fewstep.timeshift import TimeShift
 
 __all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile"]
@@ -40,7 +39,7 @@ class Schedule:
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
     range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
-    outputs that exist, lie apart and are finite in the step's variable (`fewstep.rules`).
+    outputs that exist, lie apart and are finite in the step's variable (`fewstep.steps.rules`).
 
     >>> from fewstep import processes
     >>> schedule = Schedule(processes.VPLinear(), (1.0, 0.5, 0.001), (Step(), Step("data", order=2)))

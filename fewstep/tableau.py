@@ -20,7 +20,9 @@ import numpy as np
 
 from fewstep.errors import InvalidSchedule
 
-__all__ = ["Tableau"]
+__all__ = ["MAX_CALLS", "Tableau"]
+
+MAX_CALLS = 1000  # a schedule longer than any teacher's is a mistake
 
 FIELDS = ("times", "network_times", "start", "outputs", "noise")
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictor.lesson import COLUMNS, Lesson
+from fewstep.predictor.lesson import COLUMNS, Lesson
 
 __all__ = ["Correction", "learn"]
 

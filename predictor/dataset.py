@@ -2,7 +2,7 @@
 
 | knowledge | features | prior: forecast with nothing evaluated |
 |---|---|---|
-| ``tableau`` | λ-gaps, choices and tableau entries (`predictor.encode`) | none: all schedules alike |
+| ``tableau`` | λ-gaps, choices and tableau entries (`fewstep.predictor.encode`) | none: all schedules alike |
 | ``replay`` | open-loop residuals: each row, their maximum and mean | the worst row's residual |
 | ``all`` | every forecast of `predictor.physics`, their maxima, the open loop's mean | closed loop's end, some modes |
 """
@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.predictor.encode import encode, encode_shifts, encode_steps
+from fewstep.predictor.physics import Physics
 from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
-from predictor.encode import encode, encode_shifts, encode_steps
-from predictor.physics import Physics
 
 __all__ = ["KNOWLEDGE", "NOTHING", "Dataset", "Table"]
 
@@ -30,8 +30,8 @@ class Table(NamedTuple):
 
     For the ranker that reads steps: ``steps`` (M, N, C) what is known of each, ``whole`` (M, W) of all together.
     ``shifts`` (M, 4) are the time shifts, which nothing else here knows of. ``pooled`` (M, P) is what lessons are made
-    of, `predictor.lesson.COLUMNS` where all is known, else nothing (P = 0); ``correction`` (M,) what lessons add to the
-    prior.
+    of, `fewstep.predictor.lesson.COLUMNS` where all is known, else nothing (P = 0); ``correction`` (M,) what lessons
+    add to the prior.
     """
 
     features: np.ndarray

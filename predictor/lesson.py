@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput
-from fewstep.measure import Measure
-from fewstep.problem import MAX_NFE
+from fewstep.values.objective import Measure
+from fewstep.values.problem import MAX_NFE
 
 __all__ = ["COLUMNS", "FORMAT", "LIMIT", "MOST", "VERSION", "Lesson"]
 

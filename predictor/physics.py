@@ -7,7 +7,7 @@ Three forecasts for each row of the tableau, and one for its end, all logarithms
   denoiser, D_j ≈ D*(t_j) + g J_j (y_j − y*(t_j)), for several gains g;
 - Gaussian: the tableau's exact error on a centred Gaussian with the data's eigenvalues v, over all start noises, by a
   scalar recursion for each v, against the exact flow y ∝ √(α² v + σ²);
-- modes: the error at the end on one-dimensional mixtures of two modes (`predictor.modes`).
+- modes: the error at the end on one-dimensional mixtures of two modes (`fewstep.predictor.modes`).
 
 | symbol | meaning | shape |
 |---|---|---|
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fewstep.predictor import modes
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
-from predictor import modes
 
 __all__ = ["GAINS", "Physics"]
 

@@ -6,14 +6,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fewstep.errors import InvalidInput
-from fewstep.problem import Prediction, Trial
+from fewstep.predictor.calibrate import milestone
+from fewstep.predictor.correction import Correction, learn
+from fewstep.predictor.dataset import NOTHING, Dataset, Table
+from fewstep.predictor.lesson import Lesson
+from fewstep.predictor.train import ENOUGH, Model, calibrate, log_score, train
 from fewstep.schedule import Schedule
 from fewstep.trajectory import Trajectories
-from predictor.calibrate import milestone
-from predictor.correction import Correction, learn
-from predictor.dataset import NOTHING, Dataset, Table
-from predictor.lesson import Lesson
-from predictor.train import ENOUGH, Model, calibrate, log_score, train
+from fewstep.values.problem import Prediction, Trial
 
 __all__ = ["Ranker", "ranker"]
 
@@ -23,7 +23,7 @@ Known = tuple[Seen, Lessons]
 
 
 class Ranker:
-    """``rank(trials, candidates)``, a `fewstep.problem.Rank`; one for all numbers of calls of a model.
+    """``rank(trials, candidates)``, a `fewstep.values.problem.Rank`; one for all numbers of calls of a model.
 
     Candidates are compared with the trials of their own number of calls; trials at other numbers of calls and the
     lessons correct what physics forecasts of them. Trials without a score are left out.
@@ -129,8 +129,8 @@ def ranker(
 ) -> Ranker:
     """A rank from teacher trajectories: deterministic in its arguments and ``seed``, for any number of trials.
 
-    ``knowledge`` names the features it may use (`predictor.dataset`): "all", or less for comparison. ``lessons`` are
-    what other searches taught, of one metric; those whose ``model`` is this one's are trusted more than others, for
-    which "" stands where nobody knows. Raises `InvalidInput` for lessons that do not go together.
+    ``knowledge`` names the features it may use (`fewstep.predictor.dataset`): "all", or less for comparison.
+    ``lessons`` are what other searches taught, of one metric; those whose ``model`` is this one's are trusted more than
+    others, for which "" stands where nobody knows. Raises `InvalidInput` for lessons that do not go together.
     """
     return Ranker(trajectories, seed, knowledge, lessons, model)

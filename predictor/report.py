@@ -8,8 +8,8 @@ import numpy as np
 from scipy.stats import kendalltau, norm
 
 from fewstep.errors import InvalidInput
-from fewstep.problem import Rank, Trial
-from predictor.train import log_score
+from fewstep.predictor.train import log_score
+from fewstep.values.problem import Rank, Trial
 
 __all__ = ["LEVEL", "Report", "coverage", "cross_validate", "kendall_tau"]
 

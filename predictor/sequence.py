@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from predictor.dataset import Table
+from fewstep.predictor.dataset import Table
 
 __all__ = ["sequence"]
 

@@ -1,23 +1,23 @@
 """A forecast of log(score) for schedules of one number of calls, fitted to everything evaluated so far.
 
-With nothing evaluated it is the prior: physics, and the correction that lessons teach (`predictor.correction`), if any.
-From a few trials it takes their mean deviation from the prior; from `ENOUGH` on it is the average, weighted by
-certainty, of the regressors of `predictor.rankers`, each fitted to log(score) itself and to its deviation from the
-prior: the first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A part of
-the forecast is that of `predictor.sequence`, whose errors are of another kind; and the standard deviations are scaled
-by `predictor.calibrate`. The lessons' correction is then one more number that is known of a schedule, no part of the
-prior: the trials say what it is worth.
+With nothing evaluated it is the prior: physics, and the correction that lessons teach (`fewstep.predictor.correction`),
+if any. From a few trials it takes their mean deviation from the prior; from `ENOUGH` on it is the average, weighted by
+certainty, of the regressors of `fewstep.predictor.rankers`, each fitted to log(score) itself and to its deviation from
+the prior: the first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A part
+of the forecast is that of `fewstep.predictor.sequence`, whose errors are of another kind; and the standard deviations
+are scaled by `fewstep.predictor.calibrate`. The lessons' correction is then one more number that is known of a
+schedule, no part of the prior: the trials say what it is worth.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from fewstep.problem import Prediction, Trial
-from predictor.calibrate import scale as conformal
-from predictor.dataset import Table
-from predictor.rankers import REGRESSORS
-from predictor.sequence import sequence
+from fewstep.predictor.calibrate import scale as conformal
+from fewstep.predictor.dataset import Table
+from fewstep.predictor.rankers import REGRESSORS
+from fewstep.predictor.sequence import sequence
+from fewstep.values.problem import Prediction, Trial
 
 __all__ = ["ENOUGH", "Model", "calibrate", "log_score", "train"]
 

@@ -1,5 +1,10 @@
-"""Finds schedules: teacher, baselines, guided search, confirmation."""
+"""Finds schedules: stages of a search over one state and one budget. Installed as `fewstep.search`."""
 
-from search.find import find
+if __name__ == "search":
+    from fewstep.folders import same
+
+    same(__name__)
+else:
+    from fewstep.search.find import find
 
 __all__ = ["find"]

@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fewstep.commands.options import Improvement, MaxCalls, MaxFailures, MaxSeconds, Metric, Report, Sampler
+from fewstep.cli.options import Improvement, MaxCalls, MaxFailures, MaxSeconds, Metric, Report, Sampler
+from fewstep.cli.wording import summary
 from fewstep.errors import FewstepError
-from fewstep.limits import Limits
 from fewstep.models.reference import ModelReference
-from fewstep.problem import NOISES, Result, Trial
-from fewstep.wording import summary
-from search.export import save, space_of
-from search.find import find
+from fewstep.search.export import save, space_of
+from fewstep.search.find import find
+from fewstep.values.limits import Limits
+from fewstep.values.problem import NOISES, Result, Trial
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 

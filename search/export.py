@@ -19,9 +19,9 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fewstep.errors import Conflict, InvalidInput
-from fewstep.problem import Trial
-from search.samplers import distributions
-from search.space import Space
+from fewstep.search.samplers.optuna import distributions
+from fewstep.search.space import Space
+from fewstep.values.problem import Trial
 
 __all__ = ["optuna_study", "save", "space_of"]
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewstep import Schedule
-from fewstep.catalogue import Catalogue
 from fewstep.errors import InvalidInput
-from fewstep.limits import Limits
 from fewstep.models import Denoiser
-from fewstep.problem import NOISES, Problem, Result, Trial
-from search.evaluate import Evaluator
-from search.pool.base import InlinePool
-from search.ranking import RankFactory, by_replay
-from search.run import Progress, Record, run
+from fewstep.search.engine import Progress, Record, run
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers.ranking import RankFactory, by_replay
+from fewstep.values.catalogue import Catalogue
+from fewstep.values.limits import Limits
+from fewstep.values.problem import NOISES, Problem, Result, Trial
 
 __all__ = ["find"]
 
@@ -40,15 +40,16 @@ def find(
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
 
     The noises of a conditional denoiser run under its conditions in turn. ``metric`` says what is lowered, and
-    ``report`` what else is measured on the result, both as `fewstep.measure.Measure` has it ("endpoint",
-    "frechet:digits"); ``features`` is a folder with more feature spaces and references (`fewstep.catalogue`).
+    ``report`` what else is measured on the result, both as `fewstep.values.objective.Measure` has it ("endpoint",
+    "frechet:digits"); ``features`` is a folder with more feature spaces and references (`fewstep.values.catalogue`).
     ``budget`` is how many schedules are evaluated, ``noises`` on how many start noises each at most; ``limits`` may end
     it earlier. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
     ``predictor.ranker`` learns from the trials as well. ``sampler`` is what proposes, one of
-    `fewstep.problem.SAMPLERS`. ``record`` is called with every trial, for instance to export them (`search.export`).
-    ``seeds`` are schedules found with one call less: the result is no worse than they are. ``others`` are trials of the
-    same model with other numbers of calls, from which the ranker learns. Scores in the `Result` are measured on
-    held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
+    `fewstep.values.problem.SAMPLERS`. ``record`` is called with every trial, for instance to export them
+    (`fewstep.search.export`). ``seeds`` are schedules found with one call less: the result is no worse than they are.
+    ``others`` are trials of the same model with other numbers of calls, from which the ranker learns. Scores in the
+    `Result` are measured on held-out noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing
+    could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)

@@ -2,7 +2,7 @@
 
 The times are fixed at both ends; between them the gaps in λ are a softmax of one free number per step, so that every
 point of the space is a valid schedule. Multistep schedules in λ are points of it; singlestep solvers, other variables
-and fixed weights are not (`Space.holds`). The time shift is one for the whole schedule (`search.shifts`).
+and fixed weights are not (`Space.holds`). The time shift is one for the whole schedule (`fewstep.search.shifts`).
 """
 
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from fewstep import Schedule, Step
-from fewstep.arc_length import ArcLength
+from fewstep.grids.arc_length import ArcLength
 from fewstep.processes import Process
-from fewstep.rules import reach
-from fewstep.steps.move import Law
+from fewstep.search.ends import ends, log_snrs
+from fewstep.search.shifts import ShiftGenes
+from fewstep.steps.rules import reach
+from fewstep.steps.weights import Law
 from fewstep.timeshift import TimeShift
-from search.ends import ends, log_snrs
-from search.shifts import ShiftGenes
 
 __all__ = ["FACTORS", "GAP_RANGE", "GENES", "Space", "with_genes"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Result, Score
 from fewstep.schedule import Schedule
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Result, Score
 
 __all__ = [
     "dump",

@@ -12,9 +12,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fewstep.arc_length import ArcLength
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.problem import Result, Trial
+from fewstep.grids.arc_length import ArcLength
+from fewstep.values.problem import Result, Trial
 from storage.codec import dump, dump_result, dump_schedule, dump_score, load_score, readable
 from storage.database import Database
 from storage.engine import insert_once, moment

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from fewstep.problem import Problem, Trial
+from fewstep.values.problem import Problem, Trial
 from storage.codec import dump, load_limits, load_result, load_schedule, load_score
 from storage.tables import EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
 from storage.values import Event, Facts, Model, Published, Search

@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from fewstep.errors import InvalidInput, NotFound
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.tables import LessonRow, ModelRow, PublishedRow, SearchRow
 from storage.values import SearchState
 

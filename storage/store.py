@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import delete, or_, select
 
-from fewstep.arc_length import ArcLength
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.problem import Problem, Trial
+from fewstep.grids.arc_length import ArcLength
+from fewstep.values.problem import Problem, Trial
 from storage.codec import dump_limits
 from storage.database import Database
 from storage.engine import insert_once, moment

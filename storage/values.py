@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.problem import Problem, Result, Score
+from fewstep.values.problem import Problem, Result, Score
 
 __all__ = [
     "Claim",

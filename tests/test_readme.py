@@ -9,7 +9,7 @@ from diffusers import StableDiffusionPipeline
 from typer.testing import CliRunner
 
 from fewstep import models, processes, solvers
-from fewstep.cli import app
+from fewstep.cli.app import app
 from tests.fewstep import tiny
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
+from fewstep.grids.monotone import reached
+from fewstep.grids.score_cost import corrector_cost
 from fewstep.models import Denoiser
-from fewstep.monotone import reached
-from fewstep.score_cost import corrector_cost
 
 __all__ = ["estimate", "update"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fewstep.display import measured, short
-from fewstep.problem import Score
+from fewstep.cli.display import measured, short
+from fewstep.values.problem import Score
 from storage.values import Published
 
 __all__ = ["front"]

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from api.dashboard.assets import address, plotly_style_ids
 from api.dashboard.front import front
 from api.dashboard.strip import strip
-from fewstep.display import measured, rows, short
-from fewstep.wording import ENDINGS, limits_in_words
+from fewstep.cli.display import measured, rows, short
+from fewstep.cli.wording import ENDINGS, limits_in_words
 
 __all__ = ["render"]
 

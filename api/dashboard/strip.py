@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
-from fewstep.display import rows
+from fewstep.cli.display import rows
 from fewstep.schedule import Schedule
 
 __all__ = ["strip"]

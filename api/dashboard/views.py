@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from fewstep.errors import NotFound
-from fewstep.problem import Result, Score
 from fewstep.schedule import Schedule
+from fewstep.values.problem import Result, Score
 from storage.store import MAX_PAGE, Store
 from storage.values import TERMINAL, Event, Model, Search, SearchState
 

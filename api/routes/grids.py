@@ -9,9 +9,9 @@ from api.deps import Identity, TheStore
 from api.errors import problems
 from api.model_schemas import GridOut
 from api.tagged import UNCHANGED, IfNoneMatch, tagged
-from fewstep.arc_length import BLEND
-from fewstep.measured_grid import MeasuredGrid
-from fewstep.problem import MAX_NFE
+from fewstep.grids.arc_length import BLEND
+from fewstep.grids.measured import MeasuredGrid
+from fewstep.values.problem import MAX_NFE
 
 __all__ = ["router"]
 

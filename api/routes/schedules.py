@@ -10,7 +10,7 @@ from api.errors import problems
 from api.metric_schemas import Metric
 from api.published_schemas import PublishedOut
 from api.tagged import UNCHANGED, IfNoneMatch, tagged
-from fewstep.problem import MAX_NFE
+from fewstep.values.problem import MAX_NFE
 
 __all__ = ["router"]
 

@@ -6,11 +6,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from fewstep import plan
 from fewstep.errors import InvalidInput
 from fewstep.export.shift import refuse_shift
 from fewstep.export.sigmas import levels, state_scale
-from fewstep.history import History
+from fewstep.sampling import plan
+from fewstep.sampling.history import History
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["Sampler", "sampler"]

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.export.shift import refuse_shift
 from fewstep.export.sigmas import levels, state_scale, strides
-from fewstep.importer import from_diffusers
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["diffusers_sigmas"]

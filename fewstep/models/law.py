@@ -1,7 +1,7 @@
 """What a diffusers scheduler's saved settings say about the network: its noise law, what it predicts, its time units.
 
 Only the JSON is read. Which solver a scheduler is, and how it spaces its steps, is of no concern here
-(`fewstep.importer` reads that).
+(`fewstep.diffusers.importer` reads that).
 
 | family | process | the network is told |
 |---|---|---|

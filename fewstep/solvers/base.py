@@ -15,10 +15,10 @@ import numpy as np
 from fewstep import grids
 from fewstep.errors import InvalidInput
 from fewstep.processes import Process
-from fewstep.rules import places, reach
 from fewstep.schedule import Schedule
-from fewstep.step import Step
-from fewstep.steps.move import Law
+from fewstep.steps.rules import places, reach
+from fewstep.steps.step import Step
+from fewstep.steps.weights import Law
 
 __all__ = ["Solver", "Stage"]
 

@@ -1,7 +1,7 @@
 """The samplers of decoupled diffusion models, for their own noise law."""
 
 from fewstep.solvers.base import Solver
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["DDM"]
 

@@ -4,7 +4,7 @@ The number in a name is the count of outputs: deis-3 is the paper's tAB2, whose 
 """
 
 from fewstep.solvers.base import Solver
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["ADAMS", "DEIS"]
 

@@ -5,7 +5,7 @@ The third-order multistep is as published, with half of the second derivative, w
 """
 
 from fewstep.solvers.base import Solver, Stage
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["DPM"]
 

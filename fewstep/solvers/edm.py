@@ -1,7 +1,7 @@
 """Solvers of dx/dσ, as k-diffusion and EDM have them: the noise prediction in ρ = σ/α, on x/α."""
 
 from fewstep.solvers.base import Solver, Stage
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["EDM"]
 

@@ -1,7 +1,7 @@
 """Euler and Heun on the velocity, for flow matching: the plain solvers of dx/dt in the shifted time σ."""
 
 from fewstep.solvers.base import Solver, Stage
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["FLOW"]
 

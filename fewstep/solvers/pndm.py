@@ -5,7 +5,7 @@ With fewer calls than the published start needs, as many strides are made as fit
 
 from fewstep.solvers.base import Solver, Stage
 from fewstep.solvers.deis import ADAMS
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["PNDM"]
 

@@ -1,7 +1,7 @@
 """Solvers that add fresh noise: DDPM's own sampler and SA-Solver."""
 
 from fewstep.solvers.base import Solver
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["STOCHASTIC"]
 

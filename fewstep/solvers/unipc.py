@@ -1,7 +1,7 @@
 """UniPC: Taylor predictor in data prediction and, for nothing, a corrector once the target has been evaluated."""
 
 from fewstep.solvers.base import Solver
-from fewstep.step import Step
+from fewstep.steps.step import Step
 
 __all__ = ["UNIPC"]
 

@@ -24,8 +24,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fewstep.phi import phi
 from fewstep.steps.difference import combine
+from fewstep.steps.phi import phi
 
 __all__ = ["SCALES", "first_factor", "moments", "output_weights"]
 

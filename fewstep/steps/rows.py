@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fewstep.step import Step
-from fewstep.steps.move import Law, Move, correct, move
+from fewstep.steps.step import Step
+from fewstep.steps.weights import Law, Move, correct, move
 from fewstep.tableau import Tableau
 
 __all__ = ["rows"]

@@ -10,14 +10,14 @@
 """
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.measure import METRICS
-from search.metrics.base import Cost, Metric, cost
-from search.metrics.endpoint import Endpoint
-from search.metrics.features import Features, pixels
-from search.metrics.frechet import Frechet
-from search.metrics.kernel import KernelDistance, polynomial
-from search.metrics.reference import Reference
-from search.metrics.wasserstein import SlicedWasserstein
+from fewstep.search.metrics.base import Cost, Metric, cost
+from fewstep.search.metrics.endpoint import Endpoint
+from fewstep.search.metrics.features import Features, pixels
+from fewstep.search.metrics.frechet import Frechet
+from fewstep.search.metrics.kernel import KernelDistance, polynomial
+from fewstep.search.metrics.reference import Reference
+from fewstep.search.metrics.wasserstein import SlicedWasserstein
+from fewstep.values.objective import METRICS
 
 __all__ = ["Cost", "Metric", "cost", "named"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from search import teacher
+from fewstep.search.evaluation import teacher
 
 __all__ = ["Cost", "Metric", "checked", "cost", "value"]
 

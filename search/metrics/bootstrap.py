@@ -14,9 +14,9 @@ import numpy as np
 from scipy.stats import norm
 
 from fewstep.errors import InvalidInput
-from fewstep.problem import Score
-from search.metrics import endpoint
-from search.metrics.base import Metric, value
+from fewstep.search.metrics import endpoint
+from fewstep.search.metrics.base import Metric, value
+from fewstep.values.problem import Score
 
 __all__ = ["difference_error", "difference_interval", "interval", "ratio_interval", "resample", "score"]
 

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput, UnknownName
-from search.metrics.base import checked
-from search.metrics.features import Features, pixels, rows_of
-from search.metrics.kernel import Kernel, gaussian, median_distance, polynomial
-from search.metrics.wasserstein import directions, sorted_distance
+from fewstep.search.metrics.base import checked
+from fewstep.search.metrics.features import Features, pixels, rows_of
+from fewstep.search.metrics.kernel import Kernel, gaussian, median_distance, polynomial
+from fewstep.search.metrics.wasserstein import directions, sorted_distance
 
 __all__ = ["Coupled"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from fewstep.problem import Score
-from search.metrics.base import checked
+from fewstep.search.metrics.base import checked
+from fewstep.values.problem import Score
 
 __all__ = ["Endpoint", "score", "squared_errors"]
 

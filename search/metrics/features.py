@@ -1,7 +1,7 @@
 """What a distribution metric sees of an image: any function from images (n, ...) to features (n, F).
 
 Images are as the denoiser makes them, in [−1, 1] where its data are. Pixels need nothing; a classifier's method, an
-exported program and Inception (`search.metrics.inception`) are functions of the same kind.
+exported program and Inception (`fewstep.search.metrics.inception`) are functions of the same kind.
 """
 
 from collections.abc import Callable

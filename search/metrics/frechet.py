@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from search.metrics.base import checked
-from search.metrics.features import Features, pixels, rows_of
-from search.metrics.moments import Moments
-from search.metrics.reference import Reference, from_rows
+from fewstep.search.metrics.base import checked
+from fewstep.search.metrics.features import Features, pixels, rows_of
+from fewstep.search.metrics.moments import Moments
+from fewstep.search.metrics.reference import Reference, from_rows
 
 __all__ = ["Frechet", "between", "distance"]
 

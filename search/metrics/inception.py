@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from fewstep.errors import InvalidInput, InvalidModel
-from search.metrics.features import Features
+from fewstep.search.metrics.features import Features
 
 __all__ = ["Inception", "load"]
 

@@ -19,9 +19,9 @@ import torch
 from scipy.spatial.distance import cdist, pdist
 
 from fewstep.errors import InvalidInput
-from search.metrics.base import checked
-from search.metrics.features import Features, rows_of
-from search.metrics.reference import Reference
+from fewstep.search.metrics.base import checked
+from fewstep.search.metrics.features import Features, rows_of
+from fewstep.search.metrics.reference import Reference
 
 __all__ = ["Kernel", "KernelDistance", "gaussian", "median_distance", "polynomial"]
 

@@ -16,7 +16,7 @@ from functools import reduce
 import numpy as np
 
 from fewstep.errors import InvalidInput
-from search.metrics.base import checked
+from fewstep.search.metrics.base import checked
 
 __all__ = ["Moments"]
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from search.metrics.base import checked
-from search.metrics.features import Features, rows_of
-from search.metrics.moments import Moments
+from fewstep.search.metrics.base import checked
+from fewstep.search.metrics.features import Features, rows_of
+from fewstep.search.metrics.moments import Moments
 
 __all__ = ["Reference", "from_images", "from_rows", "read"]
 

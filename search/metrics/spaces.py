@@ -1,4 +1,4 @@
-"""Feature spaces and references by name, ready to use: those of a `fewstep.catalogue.Catalogue`."""
+"""Feature spaces and references by name, ready to use: those of a `fewstep.values.catalogue.Catalogue`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fewstep.catalogue import PROGRAM, WEIGHTS, Catalogue
-from fewstep.measure import Measure
 from fewstep.models import features as digits
-from search.metrics import inception, named
-from search.metrics.base import Metric
-from search.metrics.coupled import Coupled
-from search.metrics.endpoint import Endpoint
-from search.metrics.features import Features, pixels, program
-from search.metrics.reference import Reference, from_images, read
+from fewstep.search.metrics import inception, named
+from fewstep.search.metrics.base import Metric
+from fewstep.search.metrics.coupled import Coupled
+from fewstep.search.metrics.endpoint import Endpoint
+from fewstep.search.metrics.features import Features, pixels, program
+from fewstep.search.metrics.reference import Reference, from_images, read
+from fewstep.values.catalogue import PROGRAM, WEIGHTS, Catalogue
+from fewstep.values.objective import Measure
 
 __all__ = ["features", "judging", "reference"]
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from search.metrics.base import checked
-from search.metrics.features import Features, rows_of
-from search.metrics.reference import Reference
+from fewstep.search.metrics.base import checked
+from fewstep.search.metrics.features import Features, rows_of
+from fewstep.search.metrics.reference import Reference
 
 __all__ = ["SlicedWasserstein", "directions", "sorted_distance"]
 

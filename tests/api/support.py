@@ -13,7 +13,7 @@ import uvicorn
 from api.app import create_app
 from api.settings import Settings
 from api.submission import of_zoo
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Claim, Model, Search

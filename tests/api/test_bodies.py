@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings, strategies
 
-from fewstep.problem import MAX_NFE
+from fewstep.values.problem import MAX_NFE
 from storage.values import Model
 from tests.api.support import JSON, PROBLEM_JSON, check
 

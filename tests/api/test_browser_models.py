@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fewstep import Schedule
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.probes import Probes
 from storage.values import Facts
 from tests.api.support import Service, publish

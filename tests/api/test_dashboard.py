@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 
 from api.dashboard import views
 from fewstep import Schedule
-from fewstep.display import measured
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Score, Trial
+from fewstep.cli.display import measured
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Score, Trial
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Claim, Model

@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from api.dashboard.front import front
 from fewstep import Schedule
-from fewstep.display import measured
-from fewstep.problem import Problem
+from fewstep.cli.display import measured
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.probes import Probes
 from storage.store import Store

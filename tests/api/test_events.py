@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.settings import Settings
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim, publish, serving
 from tests.storage.samples import result, trial

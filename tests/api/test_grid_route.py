@@ -3,8 +3,8 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from fewstep.measured_grid import MeasuredGrid
-from fewstep.problem import Problem
+from fewstep.grids.measured import MeasuredGrid
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Model

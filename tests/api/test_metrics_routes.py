@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from api.settings import Settings, load
 from fewstep.errors import InvalidInput
-from fewstep.limits import Limits
-from fewstep.problem import Problem
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem
 from storage.store import Store
 from storage.values import Model
 from tests.api.support import add_model, check, publish

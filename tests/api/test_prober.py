@@ -14,7 +14,7 @@ from api.inspection import inspect
 from api.prober import Prober
 from api.settings import Settings
 from fewstep.errors import InvalidModel
-from search.pool.local import LocalPool
+from fewstep.search.evaluation.local_pool import LocalPool
 from storage.folders import ModelFolders
 from storage.probes import Probes
 from storage.store import Store

@@ -9,8 +9,8 @@ import pytest
 from api import runner
 from api.heartbeat import Stopped
 from api.settings import Settings
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Result
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Result
 from storage import Jobs, Store
 from tests.api.support import add_model, claim, publish
 from tests.storage import samples

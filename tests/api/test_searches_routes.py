@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fewstep import Schedule
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Model

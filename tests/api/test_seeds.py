@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from api.runner import lessons, seeds
-from fewstep.problem import Problem
-from predictor import Lesson
-from predictor.lesson import COLUMNS
+from fewstep.predictor import Lesson
+from fewstep.predictor.lesson import COLUMNS
+from fewstep.values.problem import Problem
 from storage import Store
 from storage.jobs import Jobs
 from tests.api.support import add_model, claim, publish

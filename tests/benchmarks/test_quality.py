@@ -1,9 +1,9 @@
 """The quality benchmark: every stage has its row, and costs what it says."""
 
 from benchmarks.quality import Judge, compare, load
-from search import teacher
-from search.evaluate import Evaluator
-from search.noises import NoiseSet
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import NoiseSet
 
 
 def test_every_stage_has_a_row_and_its_cost() -> None:

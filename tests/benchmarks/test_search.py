@@ -8,7 +8,7 @@ import pytest
 from benchmarks import contest, search, search_report
 from benchmarks.contest import METRICS, Cell
 from fewstep import processes
-from search.space import Space
+from fewstep.search.space import Space
 
 
 def curve(*points: tuple[int, int, float]) -> list[dict]:

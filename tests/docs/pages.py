@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from fewstep.cli import app
+from fewstep.cli.app import app
 
 __all__ = ["DOCS", "ROOT", "blocks", "run"]
 

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 from scipy.integrate import quad
 
 from fewstep import Step
-from fewstep.phi import phi
 from fewstep.processes import DDM, VE, Flow, Process, VPLinear
+from fewstep.steps.phi import phi
 from tests.docs.equations import TIMES, Run, varphi
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}

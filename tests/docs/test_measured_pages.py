@@ -11,7 +11,7 @@ from diffusers import DDPMPipeline
 
 from api.settings import Settings
 from fewstep.grids import logsnr
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from tests.api.support import add_model, claim, serving
 from tests.docs.pages import DOCS, run

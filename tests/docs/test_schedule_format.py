@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 import fewstep
 from fewstep import Schedule, Step, compile, processes, solvers
 from fewstep.errors import InvalidInput
-from fewstep.step import PREDICTIONS, VARIABLES
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
+from fewstep.steps.step import PREDICTIONS, VARIABLES
 from fewstep.timeshift import MODES, TARGETS, TimeShift
 from tests.fewstep.drawn import schedules
 

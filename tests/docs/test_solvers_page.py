@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.solvers import DIFFUSERS, PAGE, page
 from fewstep import Schedule, Step, compile, solvers
-from fewstep.importer import from_diffusers
+from fewstep.diffusers.importer import from_diffusers
 
 SETTINGS = {  # Stable Diffusion's, and steps that no class makes of length zero
     "beta_start": 0.00085,

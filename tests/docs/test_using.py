@@ -13,8 +13,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, PNDMScheduler, StableDiff
 from diffusers.utils import logging
 
 from fewstep import Schedule, export, models, sample, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.processes import Discrete, Flow, Process, VPLinear
-from fewstep.scheduler import FewstepScheduler
 from tests.docs.pages import DOCS, ROOT, blocks, run
 from tests.fewstep import tiny
 

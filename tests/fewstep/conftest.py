@@ -9,7 +9,7 @@ import structlog
 from typer.testing import CliRunner
 
 from api.settings import Settings
-from fewstep.cli import app
+from fewstep.cli.app import app
 from fewstep.client import Client, Model
 from tests.api.support import Service, serving
 from tests.fewstep.invoked import Fewstep

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fewstep import Schedule, Step
 from fewstep.errors import InvalidSchedule
 from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, Process, VPLinear
-from fewstep.step import MAX_ORDER, PREDICTIONS, VARIABLES
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
+from fewstep.steps.step import MAX_ORDER, PREDICTIONS, VARIABLES
 
 __all__ = ["LAWS", "fields", "laws", "schedules"]
 

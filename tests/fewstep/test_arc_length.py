@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fewstep import grids, score_optimal
-from fewstep.arc_length import ArcLength
+from fewstep import grids
 from fewstep.errors import FewstepError, InvalidInput, UnknownName
+from fewstep.grids import score_optimal
+from fewstep.grids.arc_length import ArcLength
 from fewstep.processes import VE
 from tests.fewstep.isotropic import Isotropic
 

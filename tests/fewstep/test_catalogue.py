@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fewstep.catalogue import Catalogue
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.measure import Measure
+from fewstep.values.catalogue import Catalogue
+from fewstep.values.objective import Measure
 
 
 @pytest.fixture

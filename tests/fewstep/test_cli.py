@@ -11,9 +11,9 @@ import torch
 
 from fewstep import Schedule, processes, solvers
 from fewstep import sample as run
+from fewstep.cli.picture import grid, png
 from fewstep.errors import InvalidInput
 from fewstep.models import zoo
-from fewstep.picture import grid, png
 from tests.api.support import Service, add_model
 from tests.fewstep.invoked import Fewstep, refused
 from tests.storage import samples

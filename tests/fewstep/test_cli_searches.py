@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fewstep import Schedule
-from fewstep.display import measured
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Score, Trial
+from fewstep.cli.display import measured
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Score, Trial
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim, publish
 from tests.fewstep.invoked import Fewstep, refused

@@ -8,11 +8,11 @@ import pytest
 
 from fewstep import client as client_module
 from fewstep.client import Client, Model
+from fewstep.client.replies import to_model
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.limits import Limits
 from fewstep.models import zoo
-from fewstep.problem import Problem
-from fewstep.replies import to_model
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from tests.api.support import Service, claim, publish
 from tests.storage.samples import arc, result

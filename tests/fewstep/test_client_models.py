@@ -7,10 +7,10 @@ import structlog
 
 from api.settings import Settings
 from fewstep.client import Client
+from fewstep.client.uploading import Upload
 from fewstep.errors import Conflict, InvalidInput, InvalidModel, NotFound, ServiceError, UnknownName
 from fewstep.models.manifest import Manifest
-from fewstep.problem import Problem
-from fewstep.uploading import Upload
+from fewstep.values.problem import Problem
 from storage.probes import Probes
 from storage.values import Facts
 from tests.api.support import Service, serving

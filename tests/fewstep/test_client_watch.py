@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from api.settings import Settings
 from fewstep.client import Client, Event, Model
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
 from tests.api.support import Service, claim, publish, serving

@@ -15,7 +15,7 @@ import torch
 from diffusers import DEISMultistepScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 
 from fewstep import Schedule, Step, compile, models, sample, solvers
-from fewstep.importer import from_diffusers
+from fewstep.diffusers.importer import from_diffusers
 from fewstep.processes import VE, Discrete, Flow, Process, VPLinear
 from tests.fewstep.diffusers_cases import CASES, WITHOUT, Case, scaled_inside
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from fewstep import score_optimal
-from fewstep.cli import app
-from fewstep.measured_grid import MeasuredGrid
+from fewstep.cli.app import app
+from fewstep.grids import score_optimal
+from fewstep.grids.measured import MeasuredGrid
 from fewstep.models import zoo
-from fewstep.problem import Problem
+from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim
 from tests.fewstep.invoked import Fewstep, refused

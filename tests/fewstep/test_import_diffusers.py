@@ -29,7 +29,7 @@ from diffusers import (
 )
 
 from fewstep import Schedule, compile, models, sample
-from fewstep.importer import from_diffusers
+from fewstep.diffusers.importer import from_diffusers
 
 pytestmark = [  # diffusers' own, about itself
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),

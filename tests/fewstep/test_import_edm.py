@@ -6,7 +6,7 @@ import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 
 from fewstep import models, sample
-from fewstep.importer import from_diffusers
+from fewstep.diffusers.importer import from_diffusers
 
 
 def noise() -> torch.Tensor:

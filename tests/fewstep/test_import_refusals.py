@@ -17,8 +17,8 @@ from diffusers import (
 )
 
 from fewstep import compile
+from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput
-from fewstep.importer import from_diffusers
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")  # diffusers'
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from fewstep import processes
-from fewstep.arc_length import ArcLength
 from fewstep.errors import InvalidInput
-from fewstep.measured_grid import MeasuredGrid
+from fewstep.grids.arc_length import ArcLength
+from fewstep.grids.measured import MeasuredGrid
 from tests.storage.samples import PROCESS, arc
 
 

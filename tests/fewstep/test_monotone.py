@@ -5,7 +5,7 @@ import pytest
 from scipy.interpolate import PchipInterpolator
 
 from fewstep.errors import InvalidInput
-from fewstep.monotone import interpolate, reached
+from fewstep.grids.monotone import interpolate, reached
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 30])

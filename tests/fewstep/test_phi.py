@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewstep.phi import phi
+from fewstep.steps.phi import phi
 
 EPS = Fraction(1, 2**52)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fewstep import Schedule, Step, Tableau, compile, solvers
-from fewstep.history import History, weighted_sum
-from fewstep.plan import Move, make, tail
 from fewstep.processes import Discrete, VPLinear
+from fewstep.sampling.history import History, weighted_sum
+from fewstep.sampling.plan import Move, make, tail
 
 LAW = VPLinear()
 PREDICTED = ("data", "noise", "velocity")

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.limits import Limits
-from fewstep.measure import METRICS, Measure
-from fewstep.problem import MAX_BUDGET, MAX_NFE, Problem, Score
+from fewstep.values.limits import Limits
+from fewstep.values.objective import METRICS, Measure
+from fewstep.values.problem import MAX_BUDGET, MAX_NFE, Problem, Score
 
 
 def test_a_problem_is_a_value() -> None:

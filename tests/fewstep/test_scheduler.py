@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from fewstep import Schedule, Step, compile, models, sample, solvers, states
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser
 from fewstep.processes import Discrete, Process
-from fewstep.scheduler import FewstepScheduler
 
 LAW = Discrete.linear_betas()
 SCHEDULE = solvers.named("dpmpp-2m").schedule(LAW, 5, "quadratic")

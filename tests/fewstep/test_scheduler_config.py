@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fewstep import Schedule, compile, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
 from fewstep.processes import Cosine, Discrete, VPLinear
-from fewstep.scheduler import FewstepScheduler
 
 LAW = Discrete.linear_betas()
 SCHEDULE = solvers.named("dpmpp-2m").schedule(LAW, 5, "quadratic")

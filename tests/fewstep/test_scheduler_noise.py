@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fewstep import Schedule, Tableau, compile, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.processes import Discrete
-from fewstep.scheduler import FewstepScheduler
 
 LAW = Discrete.linear_betas()
 SCHEDULE = solvers.named("dpmpp-2m").schedule(LAW, 5, "quadratic")

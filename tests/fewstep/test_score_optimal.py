@@ -10,12 +10,13 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 import fewstep
-from fewstep import grids, score_optimal, solvers
-from fewstep.arc_length import ArcLength
+from fewstep import grids, solvers
 from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.grids import score_optimal
+from fewstep.grids.arc_length import ArcLength
+from fewstep.grids.score_cost import corrector_cost, predictor_calls, predictor_cost
 from fewstep.models import Denoiser, Gaussian, GaussianMixture, from_callable
 from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, Process, VPLinear
-from fewstep.score_cost import corrector_cost, predictor_calls, predictor_cost
 
 SPREAD, WIDTH = 0.5, 16  # of the Gaussian: standard deviation and dimension
 

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from fewstep import solvers
-from fewstep.cli import app
+from fewstep.cli.app import app
 from fewstep.errors import FewstepError, InvalidInput, InvalidSchedule
 from fewstep.processes import VE, Cosine, Discrete, Flow, Process, VPLinear
 from fewstep.timeshift import TimeShift, pixel_variance, wrap

@@ -11,8 +11,8 @@ from fewstep import Schedule, Step, compile, export, grids, sample, solvers, sta
 from fewstep.errors import InvalidInput, InvalidModel, InvalidSchedule
 from fewstep.models import from_callable, zoo
 from fewstep.processes import VE, Discrete, Flow, Process, VPLinear
+from fewstep.search.metrics.frechet import between
 from fewstep.timeshift import MODES, TimeShift, pixel_variance, wrap
-from search.metrics.frechet import between
 from tests.fewstep.isotropic import Isotropic, run
 
 LAW = Discrete.linear_betas()

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from fewstep import Schedule, models, sample
-from fewstep.problem import Rank, Score, Trial
+from fewstep.predictor import ranker
+from fewstep.search.evaluation import teacher
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from predictor import ranker
-from search import proposals, teacher
-from search.space import Space
+from fewstep.values.problem import Rank, Score, Trial
 
 MODEL, NFE, KNOWN, UNSEEN, NOISES = "digits-mixture", 6, 100, 100, 96
 

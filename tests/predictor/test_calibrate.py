@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from predictor.calibrate import FOLDS, milestone, scale
-from predictor.report import coverage
+from fewstep.predictor.calibrate import FOLDS, milestone, scale
+from fewstep.predictor.report import coverage
 
 RNG = np.random.default_rng(0)
 

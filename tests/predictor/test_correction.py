@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from predictor.correction import DOUBT, OWN, UNIT, learn
-from predictor.lesson import COLUMNS, Lesson
+from fewstep.predictor.correction import DOUBT, OWN, UNIT, learn
+from fewstep.predictor.lesson import COLUMNS, Lesson
 
 RNG = np.random.default_rng(0)
 SLOPES = np.linspace(-0.2, 0.2, len(COLUMNS)) / UNIT

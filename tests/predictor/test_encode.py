@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fewstep import Schedule, Step, compile, processes, solvers
+from fewstep.predictor.encode import encode, encode_shifts
 from fewstep.timeshift import TimeShift
-from predictor.encode import encode, encode_shifts
 
 PROCESS = processes.VPLinear()
 TIMES = (1.0, 0.7, 0.3, 0.001)

@@ -10,11 +10,11 @@ import pytest
 
 from fewstep import Schedule, compile
 from fewstep.errors import InvalidInput
-from fewstep.problem import Trial
+from fewstep.predictor import Lesson, Ranker, ranker
+from fewstep.predictor.lesson import COLUMNS, LIMIT, MOST
+from fewstep.predictor.train import log_score
 from fewstep.trajectory import Trajectories
-from predictor import Lesson, Ranker, ranker
-from predictor.lesson import COLUMNS, LIMIT, MOST
-from predictor.train import log_score
+from fewstep.values.problem import Trial
 
 WIDTH = len(COLUMNS)
 SMALL = Lesson(6, ((0.5,) * WIDTH, (-0.25,) * WIDTH), (0.1, -0.2), model="mine")

@@ -7,14 +7,14 @@ from scipy.special import ndtri
 
 from fewstep import Schedule, compile, processes, sample, solvers
 from fewstep.models import GaussianMixture
+from fewstep.predictor import modes
 from fewstep.processes import Process
-from predictor import modes
 
 VARIANCE = 0.8
 
 
 def two_modes(process: Process) -> GaussianMixture:
-    """The mixture that `predictor.modes` is about, as a model."""
+    """The mixture that `fewstep.predictor.modes` is about, as a model."""
     mode, within = ((1 - modes.WITHIN) * VARIANCE) ** 0.5, modes.WITHIN * VARIANCE
     means, covariances = torch.tensor([[-mode], [mode]]), torch.full((2, 1, 1), within)
     return GaussianMixture(process, torch.ones(2), means.double(), covariances.double())

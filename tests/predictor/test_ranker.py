@@ -9,12 +9,12 @@ from scipy.stats import kendalltau
 
 from fewstep import Schedule, processes, solvers
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.problem import Prediction, Rank, Score, Trial
+from fewstep.predictor import ranker
+from fewstep.predictor.report import coverage
+from fewstep.predictor.train import ENOUGH, log_score
 from fewstep.timeshift import TimeShift
 from fewstep.trajectory import Trajectories
-from predictor import ranker
-from predictor.report import coverage
-from predictor.train import ENOUGH, log_score
+from fewstep.values.problem import Prediction, Rank, Score, Trial
 
 
 def schedules(trials: Sequence[Trial]) -> list[Schedule]:

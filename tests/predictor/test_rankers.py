@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from predictor.rankers import REGRESSORS, Regressor, gaussian_process
+from fewstep.predictor.rankers import REGRESSORS, Regressor, gaussian_process
 
 RNG = np.random.default_rng(0)
 KNOWN, NEW = RNG.normal(size=(80, 5)), RNG.normal(size=(200, 5))

@@ -7,10 +7,10 @@ import pytest
 
 from fewstep import Schedule, processes, solvers
 from fewstep.errors import InvalidInput
-from fewstep.problem import Prediction, Rank, Score, Trial
-from predictor import cross_validate, kendall_tau
-from predictor.report import coverage
-from predictor.train import log_score
+from fewstep.predictor import cross_validate, kendall_tau
+from fewstep.predictor.report import coverage
+from fewstep.predictor.train import log_score
+from fewstep.values.problem import Prediction, Rank, Score, Trial
 
 SCHEDULES = [
     solvers.named(name).schedule(processes.VPLinear(), nfe, grid)

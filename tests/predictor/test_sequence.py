@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from predictor.dataset import Table
-from predictor.sequence import sequence
+from fewstep.predictor.dataset import Table
+from fewstep.predictor.sequence import sequence
 
 RNG = np.random.default_rng(0)
 

@@ -9,12 +9,12 @@ from scipy.stats import kendalltau
 
 from fewstep import Schedule
 from fewstep.errors import InvalidInput
-from fewstep.problem import Prediction, Trial
+from fewstep.predictor import Lesson, ranker
+from fewstep.predictor.dataset import Dataset
+from fewstep.predictor.lesson import COLUMNS
+from fewstep.predictor.train import PRIOR_STD, PRIOR_WEIGHT, log_score
 from fewstep.trajectory import Trajectories
-from predictor import Lesson, ranker
-from predictor.dataset import Dataset
-from predictor.lesson import COLUMNS
-from predictor.train import PRIOR_STD, PRIOR_WEIGHT, log_score
+from fewstep.values.problem import Prediction, Trial
 
 MODEL = "digits-mixture"
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fewstep import models, processes
-from search.evaluate import Evaluator
-from search.pool.base import InlinePool
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.pool import InlinePool
 
 
 @pytest.fixture(scope="session")

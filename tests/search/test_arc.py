@@ -5,17 +5,18 @@ import pytest
 import torch
 
 from fewstep import models, processes, solvers
-from fewstep.arc_length import ArcLength
-from fewstep.problem import Problem, Score, Trial
-from search import arc, proposals
-from search.baselines import baselines, on_arc
-from search.evaluate import Evaluator
-from search.noises import SEARCH, NoiseSet
-from search.pool.base import InlinePool
-from search.purse import MOST_FITS
-from search.ranking import by_replay
-from search.run import run
-from search.space import Space
+from fewstep.grids.arc_length import ArcLength
+from fewstep.search.budget import MOST_FITS
+from fewstep.search.engine import run
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.space import Space
+from fewstep.search.stages import arc_length as arc
+from fewstep.search.stages.baselines import baselines, on_arc
+from fewstep.values.problem import Problem, Score, Trial
 
 LAW = processes.VPLinear()
 

@@ -10,15 +10,17 @@ import torch
 from fewstep import models, processes, solvers
 from fewstep.models import Denoiser
 from fewstep.models.base import per_sample
-from fewstep.problem import Problem
-from search import evaluate, find, teacher
-from search.chunks import Chunked, Limit, default_batch
-from search.evaluate import Evaluator
-from search.fit import fit
-from search.noises import HELD_OUT, SEARCH, NoiseSet
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import run
+from fewstep.search import find
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.optimize.fit import fit
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.values.problem import Problem
 
 LAW = processes.VPLinear()
 NOISES = NoiseSet(3, SEARCH, 10, first=4)

@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from fewstep import Schedule, Step, grids, models
-from search import closed_loop, evaluate, replay
-from search.evaluate import Evaluator
-from search.fit import fit
-from search.noises import HELD_OUT, SEARCH, NoiseSet
-from search.pool.base import InlinePool
-from search.refine import ORDER
-from search.space import Space
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.optimize import replay
+from fewstep.search.optimize.fit import fit
+from fewstep.search.space import Space
+from fewstep.search.stages import time_search as closed_loop
+from fewstep.search.stages.fit import ORDER
 
 SEEN, UNSEEN = NoiseSet(0, SEARCH, 128), NoiseSet(0, HELD_OUT, 400)
 

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-import predictor
+from fewstep import predictor
 from fewstep.models import zoo
-from fewstep.problem import Problem
-from search import evaluate, teacher
-from search.baselines import baselines
-from search.evaluate import Evaluator
-from search.noises import NoiseSet
-from search.pool.base import InlinePool
-from search.run import run
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.stages.baselines import baselines
+from fewstep.values.problem import Problem
 
 JUDGE = NoiseSet(seed=77, role="judge", count=512)
 

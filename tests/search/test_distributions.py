@@ -8,19 +8,19 @@ import torch
 
 import fewstep
 from fewstep import models
-from fewstep.catalogue import Catalogue
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.measure import Measure
-from fewstep.problem import Problem, Trial
-from search import teacher
-from search.evaluate import Evaluator
-from search.metrics import spaces
-from search.metrics.base import value
-from search.metrics.coupled import Coupled
-from search.noises import HELD_OUT, NoiseSet
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import run
+from fewstep.search.engine import run
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import HELD_OUT, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.metrics import spaces
+from fewstep.search.metrics.base import value
+from fewstep.search.metrics.coupled import Coupled
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.values.catalogue import Catalogue
+from fewstep.values.objective import Measure
+from fewstep.values.problem import Problem, Trial
 
 
 @pytest.mark.parametrize("metric", ["frechet", "kid", "cmmd", "wasserstein"])

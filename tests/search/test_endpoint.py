@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.metrics import bootstrap, endpoint
+from fewstep.search.metrics import bootstrap, endpoint
 
 
 def test_score_by_hand() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from fewstep import Schedule, processes, solvers
 from fewstep.errors import Conflict, InvalidInput
-from fewstep.problem import Score, Trial
-from search import proposals
-from search.export import optuna_study, save, space_of
-from search.shifts import NONE
-from search.space import GENES, Space
+from fewstep.search.export import optuna_study, save, space_of
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.shifts import NONE
+from fewstep.search.space import GENES, Space
+from fewstep.values.problem import Score, Trial
 
 SPACE = Space(processes.VPLinear(), 4)
 

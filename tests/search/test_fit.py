@@ -8,9 +8,9 @@ import torch
 
 import fewstep
 from fewstep import models, processes, solvers
-from search import evaluate
-from search.fit import STRENGTHS, fit
-from search.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.optimize.fit import STRENGTHS, fit
 
 
 def test_an_isotropic_gaussian_is_solved_exactly_in_one_call() -> None:

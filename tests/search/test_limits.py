@@ -7,13 +7,13 @@ import torch
 
 from fewstep import models
 from fewstep.errors import SearchFailed
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Result, Trial
-from search import polish
-from search.evaluate import Evaluator
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import LATE, run
+from fewstep.search.engine import LATE, run
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.optimize import descent as polish
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Result, Trial
 
 PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
 

@@ -6,13 +6,15 @@ import torch
 
 import fewstep
 from fewstep import Schedule, models, processes, solvers
-from fewstep.problem import Problem
-from search import evaluate, find, nest
-from search.evaluate import Evaluator
-from search.noises import HELD_OUT, NoiseSet
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import run
+from fewstep.search import find
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import HELD_OUT, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.stages import warm_start as nest
+from fewstep.values.problem import Problem
 
 
 @pytest.mark.parametrize("process", [processes.VPLinear(), processes.Flow(), processes.DDM(), processes.VE()])

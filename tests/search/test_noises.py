@@ -2,7 +2,7 @@
 
 import torch
 
-from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
 
 
 def test_chunks_hold_the_same_noises() -> None:

@@ -11,12 +11,15 @@ import torch
 import fewstep
 from fewstep import Schedule, Step, models, processes, solvers
 from fewstep.errors import InvalidInput, UnknownName
-from search import evaluate, gradient, polish, teacher
-from search.evaluate import Evaluator
-from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
-from search.polish import Task
-from search.pool.base import InlinePool
-from search.relaxed import Relaxed, walk
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.optimize import descent as polish
+from fewstep.search.optimize import gradient_check as gradient
+from fewstep.search.optimize.descent import Task
+from fewstep.search.optimize.relaxed import Relaxed, walk
 
 SEEN, JUDGE, UNSEEN = NoiseSet(0, SEARCH, 64), NoiseSet(0, VALIDATION, 64), NoiseSet(0, HELD_OUT, 200)
 

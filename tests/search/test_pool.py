@@ -13,11 +13,11 @@ from fewstep import solvers
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models import zoo
 from fewstep.models.reference import ModelReference
-from search import evaluate
-from search.evaluate import Evaluator
-from search.noises import SEARCH, NoiseSet
-from search.pool.base import InlinePool, Pool, WorkerLost
-from search.pool.local import LocalPool
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.local_pool import LocalPool
+from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool, Pool, WorkerLost
 
 NOISES = NoiseSet(0, SEARCH, 4)
 

@@ -7,20 +7,21 @@ import pytest
 
 from fewstep import Schedule, models, solvers
 from fewstep.errors import SearchFailed
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Trial
-from search import evaluate, proposals
-from search.baselines import BY_HAND
-from search.evaluate import Evaluator
-from search.metrics import endpoint, named
-from search.metrics.reference import from_rows
-from search.pool.base import InlinePool
-from search.race import Race, best_of, loses
-from search.ranking import by_replay
-from search.run import LATE, run
-from search.space import Space
-from search.study import Proposal
-from search.teaching import Sets
+from fewstep.search.engine import LATE, run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.evaluation.racing import Race, best_of, loses
+from fewstep.search.metrics import endpoint, named
+from fewstep.search.metrics.reference import from_rows
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.samplers.study import Proposal
+from fewstep.search.space import Space
+from fewstep.search.stages.baselines import BY_HAND
+from fewstep.search.stages.teacher import Sets
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=64)
 ENDPOINT = named("endpoint")

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from fewstep import Schedule, Step, grids, models
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.optimize import replay
+from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from search import replay, teacher
-from search.noises import NoiseSet
-from search.space import Space
 
 
 @pytest.fixture(scope="module")

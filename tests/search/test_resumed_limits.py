@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from fewstep import models
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Result, Trial
-from search import purse
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import run
+from fewstep.search import budget as purse
+from fewstep.search.engine import run
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Result, Trial
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {

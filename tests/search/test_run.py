@@ -9,15 +9,16 @@ import torch
 
 from fewstep import Schedule, grids, models
 from fewstep.errors import FewstepError, SearchFailed
-from fewstep.problem import Prediction, Problem, Rank, Result, Trial
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.stages.baselines import baselines
 from fewstep.trajectory import Trajectories
-from search import evaluate, teacher
-from search.baselines import baselines
-from search.evaluate import Evaluator
-from search.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import run
+from fewstep.values.problem import Prediction, Problem, Rank, Result, Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=16)
 

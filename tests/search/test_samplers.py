@@ -7,11 +7,12 @@ import pytest
 
 from fewstep import Schedule, processes
 from fewstep.errors import UnknownName
-from fewstep.problem import Prediction, Score, Trial
-from search import evolution, proposals
-from search.baselines import baselines
-from search.space import Space
-from search.study import SAMPLERS, Proposal, Study
+from fewstep.search.samplers import evolution
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.samplers.study import SAMPLERS, Proposal, Study
+from fewstep.search.space import Space
+from fewstep.search.stages.baselines import baselines
+from fewstep.values.problem import Prediction, Score, Trial
 
 SPACE = Space(processes.VPLinear(), 3)
 BATCH = 4

@@ -11,9 +11,9 @@ from optuna.storages import RDBStorage
 from typer.testing import CliRunner
 
 from fewstep import Schedule, processes
-from fewstep.problem import Result
-from search.__main__ import main
-from search.find import find
+from fewstep.search.__main__ import main
+from fewstep.search.find import find
+from fewstep.values.problem import Result
 
 APP = typer.Typer()
 APP.command()(main)

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep import models, processes, solvers
-from search import proposals, teacher
-from search.ends import REACH, ends, log_snrs
-from search.space import Space
+from fewstep.search.ends import REACH, ends, log_snrs
+from fewstep.search.evaluation import teacher
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.space import Space
 
 INFINITE = [processes.Flow(), processes.Flow(shift=3.0), processes.DDM()]
 each = pytest.mark.parametrize("process", INFINITE, ids=str)

@@ -8,16 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep import Schedule, Step, models, processes, solvers
-from fewstep.problem import Problem, Score, Trial
+from fewstep.search.engine import run
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.samplers import evolution
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.samplers.optuna import distributions
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.samplers.study import SAMPLERS, Study
+from fewstep.search.shifts import RANGES, ShiftGenes
+from fewstep.search.space import Space
 from fewstep.timeshift import TimeShift
-from search import evolution, proposals
-from search.pool.base import InlinePool
-from search.ranking import by_replay
-from search.run import run
-from search.samplers import distributions
-from search.shifts import RANGES, ShiftGenes
-from search.space import Space
-from search.study import SAMPLERS, Study
+from fewstep.values.problem import Problem, Score, Trial
 
 VP, TABLE = processes.VPLinear(), processes.Discrete.linear_betas()
 LAWS = [VP, TABLE, processes.VE(), processes.Flow(), processes.DDM()]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import fewstep
 from fewstep import Step, processes
-from search import proposals
-from search.baselines import baselines
-from search.space import Space
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.space import Space
+from fewstep.search.stages.baselines import baselines
 
 PROCESSES = [processes.VPLinear(), processes.Cosine(), processes.Discrete.linear_betas()]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fewstep import Schedule, processes, solvers
-from fewstep.problem import Prediction, Score, Trial
-from search.baselines import baselines
-from search.space import Space
-from search.study import Proposal, Study
+from fewstep.search.samplers.study import Proposal, Study
+from fewstep.search.space import Space
+from fewstep.search.stages.baselines import baselines
+from fewstep.values.problem import Prediction, Score, Trial
 
 SPACE = Space(processes.VPLinear(), 4)
 Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Prediction]

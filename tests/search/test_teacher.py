@@ -6,8 +6,8 @@ import torch
 
 import fewstep
 from fewstep import models, processes
-from search import teacher
-from search.ends import log_snrs
+from fewstep.search.ends import log_snrs
+from fewstep.search.evaluation import teacher
 
 PROCESS = processes.VPLinear()
 

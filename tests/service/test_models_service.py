@@ -10,10 +10,10 @@ from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, DPMSolverMulti
 import fewstep
 from fewstep import models
 from fewstep.client import Model
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.models import base
 from fewstep.models import folder as model_folder
 from fewstep.models.manifest import Manifest
-from fewstep.scheduler import FewstepScheduler
 from tests.api.uploads import pipeline
 from tests.service.adapters import ADAPTERS, Broken, exported
 from tests.service.support import Running, finish, started

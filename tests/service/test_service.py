@@ -11,8 +11,8 @@ import fewstep
 from fewstep import models
 from fewstep.client import Published
 from fewstep.errors import NotFound
-from fewstep.limits import Limits
-from search.purse import MOST_FITS
+from fewstep.search.budget import MOST_FITS
+from fewstep.values.limits import Limits
 from storage.store import Store
 from tests.service.support import Running, finish, started, wait_until
 

@@ -8,9 +8,9 @@ import numpy as np
 
 import fewstep
 from fewstep import Schedule, processes, solvers
-from fewstep.arc_length import ArcLength
-from fewstep.limits import Limits
-from fewstep.problem import Problem, Result, Score, Trial
+from fewstep.grids.arc_length import ArcLength
+from fewstep.values.limits import Limits
+from fewstep.values.problem import Problem, Result, Score, Trial
 from storage import Claim, Facts, Jobs, Model, ModelState, Store
 
 PROCESS = processes.VPLinear()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.limits import Limits
+from fewstep.values.limits import Limits
 from storage import Jobs, SearchState, Store
 from tests.storage import samples
 

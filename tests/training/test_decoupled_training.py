@@ -9,7 +9,7 @@ from fewstep import Schedule, sample, solvers
 from fewstep.models.base import per_sample
 from fewstep.models.decoupled import TIME_FLOOR, TwoHeads
 from fewstep.processes import DDM
-from fewstep.step import Step
+from fewstep.steps.step import Step
 from training.decoupled import Attenuation, Decoupled, forward, own_times, reverse
 
 

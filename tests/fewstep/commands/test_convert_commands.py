@@ -18,9 +18,9 @@ from diffusers import (
 from typer.testing import CliRunner
 
 from fewstep import Schedule, export, processes, solvers
-from fewstep.cli import app
-from fewstep.importer import from_diffusers
-from fewstep.scheduler import FewstepScheduler
+from fewstep.cli.app import app
+from fewstep.diffusers.importer import from_diffusers
+from fewstep.diffusers.scheduler import FewstepScheduler
 
 pytestmark = pytest.mark.filterwarnings(  # diffusers' own, about itself
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"

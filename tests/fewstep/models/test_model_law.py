@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
-from fewstep.importer import from_diffusers
 from fewstep.models import law
 from fewstep.processes import VE, Discrete, Flow
 

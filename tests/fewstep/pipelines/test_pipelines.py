@@ -20,9 +20,9 @@ from diffusers import (
 )
 
 from fewstep import Schedule, Step, models, sample, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.errors import InvalidInput
 from fewstep.processes import Discrete
-from fewstep.scheduler import FewstepScheduler
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 DDPM = Discrete.linear_betas()

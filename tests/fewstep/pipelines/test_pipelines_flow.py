@@ -18,8 +18,8 @@ from diffusers import (
 )
 
 from fewstep import Schedule, Step, compile, models, sample, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.processes import Flow
-from fewstep.scheduler import FewstepScheduler
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 SHIFTED = Flow(shift=3.0)

@@ -8,8 +8,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from fewstep import models, sample, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.processes import Discrete
-from fewstep.scheduler import FewstepScheduler
 
 STABLE = Discrete(tuple((1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000).double() ** 2).cumprod(0).tolist()))
 SETTINGS = {"guidance_scale": 5.0, "num_inference_steps": 4, "height": 16, "width": 16, "output_type": "latent"}

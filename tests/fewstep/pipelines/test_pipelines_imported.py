@@ -17,8 +17,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from fewstep.importer import from_diffusers
-from fewstep.scheduler import FewstepScheduler
+from fewstep.diffusers.importer import from_diffusers
+from fewstep.diffusers.scheduler import FewstepScheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")  # diffusers'
 

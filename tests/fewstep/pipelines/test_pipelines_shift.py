@@ -8,10 +8,10 @@ import torch
 from diffusers import AutoencoderKL, DDPMPipeline, StableDiffusionPipeline, UNet2DModel
 
 from fewstep import Schedule, models, sample, solvers
+from fewstep.diffusers.scheduler import FewstepScheduler
+from fewstep.diffusers.shift_hook import attach
 from fewstep.errors import InvalidInput
 from fewstep.processes import Discrete, Flow, Process
-from fewstep.scheduler import FewstepScheduler
-from fewstep.shift_hook import attach
 from fewstep.timeshift import TimeShift
 from tests.fewstep.isotropic import Isotropic
 

@@ -7,15 +7,15 @@ from scipy.stats import kendalltau
 
 from fewstep import models
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.measure import METRICS, Measure
-from search import proposals
-from search.evaluate import Evaluator, observe
-from search.metrics import bootstrap, spaces
-from search.metrics.base import value
-from search.metrics.coupled import Coupled
-from search.metrics.frechet import between
-from search.noises import NoiseSet
-from search.space import Space
+from fewstep.search.evaluation.evaluator import Evaluator, observe
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.metrics import bootstrap, spaces
+from fewstep.search.metrics.base import value
+from fewstep.search.metrics.coupled import Coupled
+from fewstep.search.metrics.frechet import between
+from fewstep.search.samplers import operators as proposals
+from fewstep.search.space import Space
+from fewstep.values.objective import METRICS, Measure
 
 NAMES = [name for name in METRICS if name != "endpoint"]
 

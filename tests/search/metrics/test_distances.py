@@ -6,12 +6,12 @@ from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
 from fewstep.errors import InvalidInput
-from search.metrics.features import pixels
-from search.metrics.frechet import Frechet, distance
-from search.metrics.kernel import KernelDistance, gaussian, median_distance, polynomial
-from search.metrics.moments import Moments
-from search.metrics.reference import Reference, from_rows
-from search.metrics.wasserstein import SlicedWasserstein, directions
+from fewstep.search.metrics.features import pixels
+from fewstep.search.metrics.frechet import Frechet, distance
+from fewstep.search.metrics.kernel import KernelDistance, gaussian, median_distance, polynomial
+from fewstep.search.metrics.moments import Moments
+from fewstep.search.metrics.reference import Reference, from_rows
+from fewstep.search.metrics.wasserstein import SlicedWasserstein, directions
 
 
 def once(rows: np.ndarray) -> np.ndarray:

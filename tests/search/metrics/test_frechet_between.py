@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fewstep.errors import InvalidInput
-from search.metrics.frechet import between as frechet
+from fewstep.search.metrics.frechet import between as frechet
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from fewstep.errors import InvalidInput, InvalidModel
-from search.metrics.features import batched
-from search.metrics.inception import Inception, load
+from fewstep.search.metrics.features import batched
+from fewstep.search.metrics.inception import Inception, load
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.measure import METRICS
-from search import metrics, teacher
-from search.metrics import bootstrap
-from search.metrics.base import Metric
-from search.metrics.reference import from_rows
+from fewstep.search import metrics
+from fewstep.search.evaluation import teacher
+from fewstep.search.metrics import bootstrap
+from fewstep.search.metrics.base import Metric
+from fewstep.search.metrics.reference import from_rows
+from fewstep.values.objective import METRICS
 
 RNG = np.random.default_rng(0)
 KNOWN = RNG.normal(size=(300, 4))

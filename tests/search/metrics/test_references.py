@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
-from search.metrics import features
-from search.metrics.moments import Moments
-from search.metrics.reference import Reference, from_images, from_rows, read
+from fewstep.search.metrics import features
+from fewstep.search.metrics.moments import Moments
+from fewstep.search.metrics.reference import Reference, from_images, from_rows, read
 
 ROWS = np.random.default_rng(0).normal(size=(101, 6)) + 1e4  # far from zero: sums of squares would lose digits
 

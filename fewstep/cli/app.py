@@ -1,0 +1,97 @@
+"""The command line: ask the service for a search, follow it, fetch what it found, and run it here."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from fewstep import processes
+from fewstep import sample as run
+from fewstep.cli import models as model_commands
+from fewstep.cli.convert import export_schedule, import_scheduler
+from fewstep.cli.display import axis, steps_table
+from fewstep.cli.files import read_schedule, write
+from fewstep.cli.grid import measure_grid
+from fewstep.cli.picture import grid, png
+from fewstep.cli.searches import fetch, submit, watch
+from fewstep.errors import FewstepError
+from fewstep.models import Denoiser
+from fewstep.models.base import bound
+from fewstep.models.reference import ModelReference
+
+__all__ = ["app"]
+
+MAX_SAMPLES = 4096
+
+
+class _Group(TyperGroup):
+    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FewstepError as error:
+            typer.echo(f"fewstep: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Find, fetch and run few-step samplers for diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedule's JSON file.")]
+
+
+app.add_typer(model_commands.app, name="models")
+for command in (submit, watch, fetch):
+    app.command()(command)
+
+
+@app.command()
+def sample(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or a model folder.")],
+    schedule: ScheduleFile,
+    count: Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=MAX_SAMPLES)] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the start noise.", min=0, max=2**63 - 1)] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")] = Path("samples.png"),
+) -> None:
+    """Draw samples with a schedule, in this process, and save them as a picture."""
+    plan, (denoiser, shape) = read_schedule(schedule), _open(model)
+    draw = torch.Generator().manual_seed(seed)
+    # one draw per sample: the first ones stay the same however many are asked for
+    noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
+    write(output, png(grid(run(bound(denoiser, range(count)), plan, noise))))
+    typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
+
+
+@app.command()
+def show(schedule: ScheduleFile) -> None:
+    """Print a schedule: times, log-SNR, order, prediction and scale of every step."""
+    plan, console = read_schedule(schedule), Console()
+    end = f"{float(plan.process.log_snr(torch.tensor(plan.times[-1], dtype=torch.float64))):+.3f}"
+    console.print(steps_table(plan))
+    console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
+    console.print(axis(plan, min(console.width, 72)), highlight=False)
+    process = processes.to_dict(plan.process)["kind"]
+    fitted = "fitted numbers that overrule these steps" if plan.rows is not None else "the numbers of these steps"
+    moved = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
+    console.print(
+        f"\n{plan.nfe} calls on {process}; {fitted}{moved}; digest {plan.digest[:16]}", highlight=False, soft_wrap=True
+    )
+
+
+app.command("export")(export_schedule)
+app.command("import")(import_scheduler)
+app.command("grid")(measure_grid)
+
+
+def _open(model: str) -> tuple[Denoiser, tuple[int, ...]]:
+    """A model here, and the shape of one sample."""
+    return ModelReference.at(model).open()

@@ -1,0 +1,148 @@
+"""How schedules, scores and a search's progress look as text: plain strings, and tables and bars for a terminal."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fewstep.client.replies import Event
+from fewstep.schedule import Schedule, Step
+
+__all__ = ["Row", "axis", "follow", "measured", "rows", "short", "steps_table", "table"]
+
+
+class Row(NamedTuple):
+    """One step to read: where its call lies, how far it goes, and its strategy."""
+
+    call: int
+    time: float
+    log_snr: float
+    gap: float
+    order: int
+    prediction: str
+    scale: str
+
+
+def rows(schedule: Schedule) -> list[Row]:
+    """The steps of a schedule in simplest form; calls count from 1, ``gap`` is the log-SNR gained.
+
+    >>> from fewstep import processes, solvers
+    >>> rows(solvers.named("dpmpp-2m").schedule(processes.VPLinear(), nfe=4))[1].scale
+    'bh2'
+    """
+    lam = schedule.process.log_snr(np.array(schedule.times))
+    steps = schedule.canonical().steps
+    return [
+        Row(
+            i + 1,
+            schedule.times[i],
+            float(lam[i]),
+            float(lam[i + 1] - lam[i]),
+            step.order,
+            step.prediction,
+            _scale(step),
+        )
+        for i, step in enumerate(steps)
+    ]
+
+
+def _scale(step: Step) -> str:
+    parts = [] if step.scale == "none" else [f"linear {step.slope:+.3g}" if step.scale == "linear" else step.scale]
+    if step.second != 1.0:
+        parts.append(f"second ×{step.second:g}")
+    return ", ".join(parts) or "–"
+
+
+def axis(schedule: Schedule, width: int = 72) -> str:
+    """The calls on a line of log-SNR, each drawn as its step's order; "+" where several fall on one place, "●" the end.
+
+    >>> from fewstep import processes, solvers
+    >>> axis(solvers.named("dpmpp-3m").schedule(processes.VPLinear(), nfe=6), width=25)
+    '1───2───3───3───2───1───●'
+    """
+    lam = schedule.process.log_snr(np.array(schedule.times))
+    finite = lam[np.isfinite(lam)]
+    low, span = finite.min(), max(float(np.ptp(finite)), 1e-12)
+    line = ["─"] * width
+    for place, step in zip(lam, schedule.canonical().steps, strict=False):
+        at = round(float(np.clip((place - low) / span, 0, 1)) * (width - 1))
+        line[at] = str(step.order) if line[at] == "─" else "+"
+    line[-1] = "●"
+    return "".join(line)
+
+
+def short(value: float) -> str:
+    """A number to three digits, for reading.
+
+    >>> short(0.026), short(0.00000123), short(123.4)
+    ('0.0260', '1.23e-06', '123')
+    """
+    return f"{value:#.3g}".rstrip(".")
+
+
+def measured(value: float, standard_error: float) -> str:
+    """A value with its standard error, to the digits that mean something.
+
+    >>> measured(0.0412345, 0.00101), measured(1.234e-7, 2e-9), measured(0.5, 0.0)
+    ('0.0412 ± 0.0010', '1.23e-07 ± 2.0e-09', '0.500 ± 0')
+    """
+    if standard_error <= 0:
+        return f"{short(value)} ± 0"
+    if abs(value) < 1e-4:
+        return f"{value:.2e} ± {standard_error:.1e}"
+    digits = max(0, 1 - math.floor(math.log10(standard_error)))
+    return f"{value:.{digits}f} ± {standard_error:.{digits}f}"
+
+
+def table(columns: Iterable[str], lines: Iterable[Iterable[object]], words: Iterable[str] = ()) -> Table:
+    """A table for a terminal; columns in ``words`` hold words and may wrap, the others numbers."""
+    made, wrapped = Table(box=box.SIMPLE_HEAD, pad_edge=False), set(words)
+    for column in columns:
+        made.add_column(column, justify="left" if column in wrapped else "right", no_wrap=column not in wrapped)
+    for line in lines:
+        made.add_row(*(escape(str(value)) for value in line))
+    return made
+
+
+def steps_table(schedule: Schedule) -> Table:
+    """The steps of a schedule as a table for a terminal."""
+    lines = [
+        (row.call, f"{row.time:.5g}", f"{row.log_snr:+.3f}", f"{row.gap:.3f}", row.order, row.prediction, row.scale)
+        for row in rows(schedule)
+    ]
+    columns = ("call", "time", "log-SNR", "gap", "order", "prediction", "scale")
+    return table(columns, lines, words=("prediction", "scale"))
+
+
+def follow(events: Iterable[Event], console: Console) -> Event | None:
+    """Draw a search's events as they come, one bar for each phase; returns the last event, if there was any."""
+    columns = (
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    last, best, by_hand, tasks = None, math.inf, math.inf, {}
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        for event in events:
+            last, data = event, event.data
+            if event.kind == "phase":
+                name = data["phase"]
+                if name not in tasks:
+                    tasks[name] = progress.add_task(escape(name), note="")
+                progress.update(tasks[name], completed=data["done"], total=data["total"])
+            elif event.kind == "state":
+                console.print(f"{data['state']}{': ' + data['reason'] if 'reason' in data else ''}", markup=False)
+            elif event.kind == "trial" and data["value"] is not None:
+                best = min(best, data["value"])
+                if data["origin"].startswith("baseline"):
+                    by_hand = min(by_hand, data["value"])
+                if "search" in tasks:
+                    progress.update(tasks["search"], note=f"best {short(best)}, by hand {short(by_hand)}")
+    return last

@@ -1,0 +1,116 @@
+"""The command line's searches: submitted to the service, followed, and what they found fetched."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fewstep.cli.display import follow, measured
+from fewstep.cli.files import write
+from fewstep.cli.options import URL, Improvement, MaxCalls, MaxFailures, MaxSeconds, Metric, Report, Sampler, Url
+from fewstep.cli.wording import summary
+from fewstep.client import Client, Search
+from fewstep.errors import SearchFailed
+from fewstep.models import zoo
+from fewstep.values.limits import Limits
+from fewstep.values.problem import MAX_NFE, MIN_NOISES, NOISES, Score
+
+__all__ = ["fetch", "submit", "watch"]
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
+
+
+def submit(
+    model: ModelName,
+    nfe: Annotated[
+        list[int],
+        typer.Option(help="Network calls per sample; several for a search of each.", min=1, max=MAX_NFE),
+    ],
+    metric: Metric = "endpoint",
+    report: Report = None,
+    budget: Annotated[int, typer.Option(help="Schedules to evaluate.", min=1)] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the search's noises and choices.", min=0)] = 0,
+    noises: Annotated[int, typer.Option(help="Start noises that a trial is measured on.", min=MIN_NOISES)] = NOISES,
+    sampler: Sampler = "guided",
+    max_calls: MaxCalls = None,
+    max_seconds: MaxSeconds = None,
+    max_failures: MaxFailures = None,
+    improvement: Improvement = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and follow the searches in turn.")] = False,
+    url: Url = URL,
+) -> None:
+    """Queue a search on the service, or one for each --nfe, fewest calls first; prints their ids."""
+    limits = Limits(max_calls, max_seconds, max_failures, improvement)
+    with Client(url) as client:
+        if model in zoo.names():
+            client.add_model(model)
+        searches = []
+        for calls in sorted(set(nfe)):  # so that each may learn from the ones before
+            search = client.submit(
+                model,
+                calls,
+                metric=metric,
+                report=report,
+                sampler=sampler,
+                limits=limits,
+                budget=budget,
+                seed=seed,
+                noises=noises,
+            )
+            typer.echo(search.id)
+            typer.echo(f"{url.rstrip('/')}/searches/{search.id} shows it", err=True)
+            searches.append(search)
+        if watch:
+            _follow(client, searches)
+
+
+def watch(id: Annotated[str, typer.Argument(metavar="ID", help="The search's id.")], url: Url = URL) -> None:
+    """Follow a search until it ends; fails where it does."""
+    with Client(url) as client:
+        _follow(client, [client.search(id)])
+
+
+def fetch(
+    model: ModelName,
+    nfe: Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=MAX_NFE)],
+    metric: Metric = "endpoint",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; standard output by default.")] = None,
+    url: Url = URL,
+) -> None:
+    """Fetch the best schedule found for a model with at most so many calls."""
+    with Client(url) as client:
+        result = client.best(model, nfe, metric).result
+    text = result.schedule.to_json(indent=2) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write(output, text.encode())
+    problem = result.problem
+    name = "error" if problem.metric == "endpoint" else problem.metric
+    ratio = f"{result.ratio:.3f} times {result.baseline_name} (95 % {result.ratio_low:.3f}–{result.ratio_high:.3f})"
+    second = "" if result.second is None else f"; {problem.report} {_words(result.second)}"
+    typer.echo(f"{result.schedule.nfe} calls, {name} {_words(result.score)}, {ratio}{second}", err=True)
+
+
+def _words(score: Score) -> str:
+    return measured(score.value, score.standard_error)
+
+
+def _follow(client: Client, searches: Sequence[Search]) -> None:
+    """Follow searches in turn; raises `SearchFailed` at the end where any of them has no result."""
+    console, failed = Console(), []
+    for search in searches:
+        asked = search.problem
+        console.print(f"{asked.nfe} calls by {asked.metric}, search {search.id}", highlight=False, soft_wrap=True)
+        follow(client.watch(search.id), console)
+        search = client.search(search.id)
+        if search.state != "succeeded":
+            failed.append(f"search {search.id} {search.state}: {search.error or 'it has no result'}")
+            continue
+        console.print(summary(client.result(search.id).result), highlight=False, markup=False, soft_wrap=True)
+        metric = "" if asked.metric == "endpoint" else f" --metric {asked.metric}"
+        typer.echo(f"fewstep fetch {asked.model} --nfe {asked.nfe}{metric} -o schedule.json fetches it", err=True)
+    if failed:
+        raise SearchFailed("; ".join(failed))

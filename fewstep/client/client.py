@@ -1,0 +1,249 @@
+"""HTTP client of the fewstep service: submit a search, follow it, fetch the schedule it found."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from fewstep.client import replies
+from fewstep.client.connection import Connection
+from fewstep.client.replies import Event, Metrics, Model, Published, Search
+from fewstep.client.uploading import Progress, Upload, ignore
+from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
+from fewstep.grids.arc_length import BLEND
+from fewstep.grids.measured import MeasuredGrid
+from fewstep.schedule import Schedule
+from fewstep.values.limits import Limits
+from fewstep.values.problem import NOISES, Problem
+
+__all__ = ["Client", "Event", "Metrics", "Model", "Published", "Search"]
+
+RECONNECTS = 8
+PAGE = 200
+PAUSE = 0.2  # seconds before a stream that ended early is opened again
+_part = partial(quote, safe="")  # of a path
+LOOK = 0.3  # seconds between two looks at a model that is being tried
+
+
+class Client:
+    """A connection to the service at ``url``; ``timeout`` in seconds holds for every answer but a followed stream.
+
+    Models are named by id or by name. Raises `NotFound`, `Conflict` and `InvalidInput` as the service says, and
+    `ServiceError` where it cannot be reached or fails.
+
+        with Client() as client:
+            client.add_model("digits-mixture")
+            search = client.submit("digits-mixture", nfe=8)
+            client.wait(search.id)
+            schedule = client.best("digits-mixture", nfe=8).schedule
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8471", timeout: float = 30.0) -> None:
+        self._service = Connection(url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
+    def models(self) -> list[Model]:
+        """Every model the service knows."""
+        return self._service.value(lambda data: [replies.to_model(item) for item in data], "GET", "/v1/models")
+
+    def model(self, model: str) -> Model:
+        """The model of that id, or the one added last under that name; raises `NotFound`."""
+        return self._service.value(replies.to_model, "GET", f"/v1/models/{self._model_id(model)}")
+
+    def add_model(
+        self,
+        name: str | Path,
+        source: str = "zoo",
+        *,
+        commit: str | None = None,
+        title: str | None = None,
+        guidance: float | None = None,
+        progress: Progress = ignore,
+    ) -> Model:
+        """Make a model known to the service; nothing changes where it is known.
+
+        ``source`` says what ``name`` is:
+
+        | source | name |
+        |---|---|
+        | zoo | a model of the zoo, ready at once |
+        | folder | a path on the service's machine, below a folder that its operator lists |
+        | hub | "owner/name" of a repository, with its ``commit``, where the operator allows it |
+        | upload | a model folder on this machine: its files are sent, and called ``title`` |
+
+        An upload may be given a ``guidance`` scale, and calls ``progress(sent, total)`` in bytes. All but the zoo's are
+        first "submitted": `wait_for_model` waits until they are ready. Raises `InvalidInput` where it is refused.
+        """
+        if source == "upload":
+            upload = Upload(Path(name), guidance)
+            params = {} if title is None else {"name": title}
+            with upload.files(progress) as files:
+                return self._service.value(
+                    replies.to_model, "POST", "/v1/models/upload", slow=True, files=files, params=params
+                )
+        body = {
+            "zoo": {"source": "zoo", "name": str(name)},
+            "folder": {"source": "folder", "name": str(name)},
+            "hub": {"source": "hub", "repo": str(name), "commit": commit},
+        }
+        if source not in body:
+            raise UnknownName("model source", source, (*body, "upload"))
+        if guidance is not None or title is not None:
+            raise InvalidInput(f"guidance and title are for uploads, not for the source {source}: write fewstep.json")
+        return self._service.value(replies.to_model, "POST", "/v1/models", slow=True, json=body[source])
+
+    def wait_for_model(self, model: str) -> Model:
+        """The model once it was tried: its ``state`` is then ready or refused."""
+        while (found := self.model(model)).state == "submitted":
+            time.sleep(LOOK)
+        return found
+
+    def remove_model(self, model: str) -> None:
+        """Make the service forget a model with everything found for it; raises `Conflict` while a search is live."""
+        self._service.value(lambda _: None, "DELETE", f"/v1/models/{self._model_id(model)}")
+
+    def metrics(self) -> Metrics:
+        """The metrics, features and references that a search may name."""
+        return self._service.value(replies.to_metrics, "GET", "/v1/metrics")
+
+    def submit(
+        self,
+        model: str,
+        nfe: int,
+        *,
+        metric: str = "endpoint",
+        report: str | None = None,
+        sampler: str = "guided",
+        limits: Limits = Limits(),
+        budget: int = 400,
+        seed: int = 0,
+        noises: int = NOISES,
+        key: str | None = None,
+    ) -> Search:
+        """Queue a search.
+
+        ``metric`` is what it lowers, ``report`` another one that is measured on what it finds, both as
+        `fewstep.values.objective.Measure` has them ("endpoint", "frechet:digits") with names that `metrics` lists.
+        ``sampler`` is one of `fewstep.values.problem.SAMPLERS`. The search ends after ``budget`` evaluations, or
+        earlier by ``limits``. A ``key`` of your own makes the call safe to repeat: the same key gives the same search.
+        """
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
+        headers = {} if key is None else {"Idempotency-Key": key}
+        problem = Problem(self._model_id(model), nfe, metric, budget, seed, noises, report, sampler, limits)
+        return self._service.value(replies.to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
+
+    def search(self, id: str) -> Search:
+        """The search of that id."""
+        return self._service.value(replies.to_search, "GET", f"/v1/searches/{_part(id)}")
+
+    def searches(self, state: str | None = None, model: str | None = None, limit: int = 50) -> list[Search]:
+        """The newest searches, at most ``limit``, newest first; of one state or one model, if named."""
+        asked = {"state": state, "model": None if model is None else self._model_id(model)}
+        params: dict[str, str] = {name: value for name, value in asked.items() if value is not None}
+        found: list[Search] = []
+        while len(found) < limit:
+            params["limit"] = str(min(limit - len(found), PAGE))
+            page = self._service.value(dict, "GET", "/v1/searches", params=params)
+            found += [replies.to_search(item) for item in page["items"]]
+            if page["next"] is None:
+                break
+            params["cursor"] = page["next"]
+        return found
+
+    def watch(self, id: str, after: int = 0) -> Iterator[Event]:
+        """Events of a search, from the first or from the one after id ``after``, until the one that ends it.
+
+        Reconnects where the connection breaks; no event is lost or repeated.
+        """
+        over, failures = False, 0
+        while True:
+            try:
+                for event in self._stream(id, after):
+                    yield event
+                    if event.final:
+                        return
+                    after, failures = event.id, 0
+                if over:  # it had ended before this stream began: there was nothing left to tell
+                    return
+                over = self.search(id).done
+                failures = 0
+            except ServiceError as error:
+                failures += 1
+                if failures > RECONNECTS or (error.status or 500) < 500:
+                    raise
+            time.sleep(PAUSE * 2 ** max(failures - 1, 0))
+
+    def wait(self, id: str) -> Search:
+        """The search once it has ended, well or not: its ``state`` says which."""
+        for _ in self.watch(id):
+            pass
+        return self.search(id)
+
+    def result(self, id: str) -> Published:
+        """What a search found; raises `NotFound` until it has succeeded."""
+        return self._service.value(replies.to_published, "GET", f"/v1/searches/{_part(id)}/result")
+
+    def pause(self, id: str) -> Search:
+        """Stop a search and keep its place."""
+        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/pause")
+
+    def resume(self, id: str) -> Search:
+        """Queue a paused search again."""
+        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/resume")
+
+    def cancel(self, id: str) -> Search:
+        """End a search for good."""
+        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/cancel")
+
+    def best(self, model: str, nfe: int, metric: str = "endpoint") -> Published:
+        """The best schedule found for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
+        path, params = f"/v1/models/{self._model_id(model)}/schedules/best", {"nfe": nfe, "metric": metric}
+        return self._service.value(replies.to_published, "GET", path, params=params)
+
+    def schedules(self, model: str, metric: str | None = None) -> list[Published]:
+        """The best schedule found for every number of calls, fewest first, by each metric or by the one named."""
+        path, params = f"/v1/models/{self._model_id(model)}/schedules", {} if metric is None else {"metric": metric}
+        return self._service.value(
+            lambda data: [replies.to_published(item) for item in data], "GET", path, params=params
+        )
+
+    def schedule(self, digest: str) -> Schedule:
+        """The published schedule of that digest."""
+        return self._service.value(Schedule.from_dict, "GET", f"/v1/schedules/{_part(digest)}")
+
+    def grid(self, model: str, nfe: int, blend: float = BLEND) -> MeasuredGrid:
+        """The score-optimal grid that the first search of a model measured, for ``nfe`` calls; ``blend`` is 1 for it
+        alone and 0 for even log-SNR. Raises `NotFound` until there is one."""
+        path, params = f"/v1/models/{self._model_id(model)}/grid", {"nfe": nfe, "blend": blend}
+        return self._service.value(MeasuredGrid.from_dict, "GET", path, params=params)
+
+    def _model_id(self, model: str) -> str:
+        if re.fullmatch("[0-9a-f]{16}", model):
+            return model
+        known = self.models()
+        ids = [item.id for item in known if item.name == model]
+        if not ids:
+            names = ", ".join(sorted({item.name for item in known})) or "none"
+            raise NotFound(f"the service knows no model {model!r}; known: {names}: call add_model first")
+        return ids[-1]  # the one added last, where several share the name
+
+    def _stream(self, id: str, after: int) -> Iterator[Event]:
+        with self._service.lines(f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}) as lines:
+            yield from replies.to_events(id, lines)

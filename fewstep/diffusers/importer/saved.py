@@ -1,0 +1,39 @@
+"""Diffusers schedulers as they lie on disk, in a folder of their own or in a pipeline's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fewstep.diffusers.importer.settings import FAMILIES
+from fewstep.errors import InvalidInput
+
+__all__ = ["load"]
+
+NAME = "scheduler_config.json"
+
+
+def load(path: str | Path) -> Any:
+    """The diffusers scheduler saved at ``path``: its folder, the folder of a pipeline, or the JSON file itself.
+
+    Nothing is downloaded, and no code comes from the folder. Raises `InvalidInput` where there is no such file, where
+    its class is not one that `from_diffusers` reads, and where diffusers is not installed.
+    """
+    try:
+        import diffusers
+    except ImportError as error:
+        raise InvalidInput("reading a diffusers scheduler takes diffusers: pip install diffusers") from error
+    given = Path(path)
+    places = [given] if given.is_file() else [given / NAME, given / "scheduler" / NAME]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise InvalidInput(f"no diffusers scheduler at {given}: there is no {NAME}, nor one in a folder scheduler/")
+    try:
+        config = json.loads(found.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"cannot read {found}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidInput(f"{found} is not JSON: {error}") from error
+    name = config.get("_class_name") if isinstance(config, dict) else None
+    if name not in FAMILIES:
+        raise InvalidInput(f"{found} says it is a {name!r}; schedules are read out of {', '.join(FAMILIES)}")
+    return getattr(diffusers, name).from_config(config)

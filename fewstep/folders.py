@@ -1,0 +1,42 @@
+"""The folders ``search`` and ``predictor`` of a checkout, imported by their own names, are `fewstep.search` and
+`fewstep.predictor` themselves.
+
+Both folders stand at the top of the repository and are linked into ``fewstep``, whose modules they are. A module that
+is imported under two names exists twice: two classes of one name, two registries. So the folder's own name leads to the
+module that `fewstep` has. `docs/decisions/one-name.md` has the choices.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+__all__ = ["same"]
+
+
+def same(folder: str) -> None:
+    """Let the name of a ``folder``, and of everything in it, mean the module of `fewstep`."""
+    if not any(isinstance(finder, _Folder) and finder.folder == folder for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Folder(folder))
+    sys.modules[folder] = importlib.import_module(f"fewstep.{folder}")
+
+
+class _Folder(MetaPathFinder, Loader):
+    """Finds ``folder.module`` as ``fewstep.folder.module``."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """For modules inside the folder; one that is run as a program is found in the file system as ever."""
+        if not name.startswith(f"{self.folder}.") or name.endswith("__main__"):
+            return None
+        if PathFinder.find_spec(f"fewstep.{name}", path) is None:
+            return None
+        return ModuleSpec(name, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the other module in the place of this empty one: the import hands out what stands there."""
+        sys.modules[module.__name__] = importlib.import_module(f"fewstep.{module.__name__}")

@@ -1,0 +1,5 @@
+"""Grids: where the calls of a schedule lie in time, by name (`even`) or measured on a model (`score_optimal`)."""
+
+from fewstep.grids.even import MEASURED, Grid, edm, logsnr, named, names, quadratic, suitable, time
+
+__all__ = ["MEASURED", "Grid", "edm", "logsnr", "named", "names", "quadratic", "suitable", "time"]

@@ -1,5 +1,0 @@
-"""Schedules read out of other libraries' samplers."""
-
-from fewstep.importer.diffusers import from_diffusers
-
-__all__ = ["from_diffusers"]

@@ -1,0 +1,70 @@
+"""What a run of a plan has at hand: kept outputs and noises. It turns a move into the next state."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+
+from fewstep.sampling.plan import Key, Move
+
+__all__ = ["History", "weighted_sum"]
+
+
+class History:
+    """The kept tensors of one run: its own copies, dropped after their last use. A new run wants a new history.
+
+    >>> y = torch.ones(1, 2)
+    >>> History().advance(Move(0.5, 2.0), y, 3 * y)
+    tensor([[6.5000, 6.5000]])
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Key, torch.Tensor] = {}
+
+    def advance(
+        self, move: Move, state: torch.Tensor, output: torch.Tensor, draw: Callable[[], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """y_{i+1}, same shape and dtype as the state y_i; the network's ``output`` may have a narrower dtype.
+
+        ``draw()`` makes fresh noise like the state; plans of deterministic tableaus never ask for it.
+        """
+        for key in move.fresh:
+            if draw is not None:
+                self._kept[key] = draw()
+        past = [(self._kept[key], weight) for key, weight in move.past]
+        onto = None if move.onto is None else self._kept.pop(move.onto)
+        following = weighted_sum([(state, move.state), (output, move.output), *past], state, onto)
+        for key, of_state, of_output in move.keeps:
+            self._kept[key] = weighted_sum([(state, of_state), (output, of_output)], state)
+        for key in move.drops:
+            del self._kept[key]
+        return following
+
+
+def weighted_sum(
+    terms: Iterable[tuple[torch.Tensor, float]], like: torch.Tensor, onto: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Σ weight·tensor in a new tensor of the dtype of ``like``, or added to ``onto`` in place.
+
+    Terms of weight zero are left out.
+
+    >>> weighted_sum([(torch.ones(2), 2.0), (torch.ones(2).half(), 0.5)], torch.ones(2))
+    tensor([2.5000, 2.5000])
+    >>> weighted_sum([(torch.ones(2), 2.0)], torch.ones(2), onto=torch.ones(2))
+    tensor([3., 3.])
+    """
+    used = sorted(((tensor, weight) for tensor, weight in terms if weight), key=lambda term: term[1] != 1.0)
+    total = onto
+    if total is None:
+        if not used:
+            return torch.zeros_like(like)
+        (first, scale), *used = used
+        if scale != 1.0:
+            total = first.to(like.dtype) * scale
+        elif used:
+            (second, weight), *used = used
+            total = torch.add(first.to(like.dtype), second, alpha=weight)
+        else:
+            total = first.to(like.dtype, copy=True)
+    for tensor, weight in used:
+        total.add_(tensor, alpha=weight)
+    return total

@@ -1,0 +1,99 @@
+"""Sampling with time shift in mode "start": each sample's step leaves from its own shifted time.
+
+The coefficients then differ from sample to sample, so this loop makes every step's weights as it goes, once for each
+distinct row of times in the batch. A shifted time stays within a third of the way to its neighbours: outputs keep their
+order and never come so close that their differences are noise.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from fewstep.errors import InvalidInput
+from fewstep.models.base import per_sample
+from fewstep.schedule import Schedule
+from fewstep.steps.weights import Law, Move, correct, move
+
+__all__ = ["states"]
+
+REACH = 1 / 3  # of the way to a neighbouring time
+
+Outputs = list[torch.Tensor]
+
+
+def states(
+    denoiser: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    schedule: Schedule,
+    state: torch.Tensor,
+    fresh: Callable[[int], torch.Tensor],
+) -> Iterator[torch.Tensor]:
+    """Yield y_1, …, y_N, each (B, ...), of a ``schedule`` with time shift, whose mode is taken to be "start".
+
+    ``state`` is y_0 (B, ...) and ``fresh(k)`` the noise z_k, shaped alike. `fewstep.sample` comes here by itself.
+    Raises `InvalidInput` where the schedule has no time shift.
+
+    >>> from dataclasses import replace
+    >>> from fewstep import models, processes, solvers
+    >>> from fewstep.timeshift import TimeShift
+    >>> gaussian = models.Gaussian(processes.VPLinear(), torch.zeros(8), 0.25 * torch.eye(8))
+    >>> shift = TimeShift(window=0.1, cutoff=0.0, target="calibrated", mode="start", variance=0.25)
+    >>> schedule = replace(solvers.named("dpmpp-2m").schedule(gaussian.process, nfe=4), shift=shift)
+    >>> len(list(states(gaussian, schedule, torch.ones(2, 8), lambda k: torch.zeros(2, 8))))
+    4
+    """
+    process, steps, shift = schedule.process, schedule.canonical().steps, schedule.shift
+    if shift is None:
+        raise InvalidInput("this schedule has no time shift: fewstep.sample runs it")
+    draws = {i: k for k, i in enumerate(i for i, step in enumerate(steps) if step.eta)}
+    extra: torch.Tensor | None = None
+    nominal = np.array(schedule.times)
+    times = np.tile(nominal, (len(state), 1))  # (B, N+1): where each sample's states lie
+    called, starts = [state], [state]  # as the network sees them, and as steps start from them
+    data, noise = Outputs(), Outputs()
+    for i, step in enumerate(steps):
+        at = state.new_tensor(times[:, i])
+        moved = shift.told(process, called[i], at, _within(nominal, i))
+        times[:, i] = np.where((moved == at).cpu().numpy(), nominal[i], moved.double().cpu().numpy())
+        data.append(denoiser(called[i], (moved + step.offset).clamp(min(process.t_min, float(at[0])), process.t_max)))
+        alpha, sigma = per_sample(process.alpha(moved), state), per_sample(process.sigma(moved), state)
+        noise.append((called[i] - alpha * data[i]) / sigma)
+        rows, which = np.unique(times, axis=0, return_inverse=True)
+        laws, pick = [Law(process, row) for row in rows], torch.from_numpy(which.ravel())
+        if i and steps[i - 1].corrector:
+            again = [correct(law, steps[i - 1], i - 1) for law in laws]
+            starts[i] = _sum(again, pick, starts[i + steps[i - 1].start], data, noise, extra)
+        made = [move(law, step, i) for law in laws]
+        extra = fresh(draws[i]) if i in draws else None
+        state = _sum(made, pick, starts[i + 1 + step.start], data, noise, extra)
+        called.append(state)
+        starts.append(state)
+        yield state
+
+
+def _within(times: np.ndarray, i: int) -> tuple[float, float]:
+    """How low and how high the time of state ``i`` may be shifted."""
+    low = times[i] - REACH * (times[i] - times[i + 1])
+    high = times[i] + (REACH * (times[i - 1] - times[i]) if i else 0.0)
+    return float(low), float(high)
+
+
+def _sum(
+    moves: Sequence[Move],
+    pick: torch.Tensor,
+    start: torch.Tensor,
+    data: Outputs,
+    noise: Outputs,
+    fresh: torch.Tensor | None,
+) -> torch.Tensor:
+    """The next states (B, ...): sample b takes the weights of ``moves[pick[b]]``."""
+
+    def weight(values: list[float]) -> torch.Tensor:
+        return per_sample(start.new_tensor(np.array(values))[pick.to(start.device)], start)
+
+    total = weight([made.state for made in moves]) * start
+    for j in sorted({j for made in moves for j in made.data}):
+        total = total + weight([made.data.get(j, 0.0) for made in moves]) * data[j]
+    for j in sorted({j for made in moves for j in made.noise}):
+        total = total + weight([made.noise.get(j, 0.0) for made in moves]) * noise[j]
+    return total if fresh is None else total + weight([made.fresh for made in moves]) * fresh

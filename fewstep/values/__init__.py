@@ -1,0 +1,1 @@
+"""Frozen values that search, storage, service and client share."""

@@ -1,0 +1,84 @@
+"""Names of features and references that a search may use: the built-in ones, and the files of the operator's folder.
+
+| file in the folder | what it is |
+|---|---|
+| ``NAME.pt2`` | features: a program that torch.export wrote |
+| ``NAME.safetensors``, ``NAME.pth`` | features: weights of Inception-v3 |
+| ``NAME.npz`` | a reference: ``mu``, ``sigma`` and perhaps ``rows`` |
+
+Names come from outside; they are looked up in the folder's own listing, so none leads out of it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fewstep.errors import InvalidInput, UnknownName
+from fewstep.values.objective import NAME, Measure
+
+__all__ = ["FEATURES", "PROGRAM", "REFERENCES", "STATISTICS", "WEIGHTS", "Catalogue"]
+
+FEATURES = ("pixels", "digits")
+REFERENCES = ("teacher", "digits")
+PROGRAM, WEIGHTS, STATISTICS = ".pt2", (".safetensors", ".pth"), ".npz"  # how files end
+DIGITS = (1, 8, 8)  # one sample of the models that "digits" is for
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What can be named, with the files in ``folder`` (None, or not there: the built-in ones alone).
+
+    >>> Catalogue().features
+    ('pixels', 'digits')
+    """
+
+    folder: Path | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """All known names of features, the built-in ones first."""
+        return tuple(dict.fromkeys([*FEATURES, *self._files(PROGRAM, *WEIGHTS)]))
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All known names of references, the built-in ones first."""
+        return tuple(dict.fromkeys([*REFERENCES, *self._files(STATISTICS)]))
+
+    def features_file(self, name: str) -> Path:
+        """The file of features that are not built in; raises `UnknownName`."""
+        return self._file("features", name, self.features, PROGRAM, *WEIGHTS)
+
+    def reference_file(self, name: str) -> Path:
+        """The file of a reference that is not built in; raises `UnknownName`."""
+        return self._file("reference", name, self.references, STATISTICS)
+
+    def check(self, measures: Iterable[Measure], shape: tuple[int, ...]) -> None:
+        """Raise `UnknownName` where a measure names what is not there, and `InvalidInput` where it does not fit
+        samples of ``shape`` (empty: not known yet).
+
+        >>> Catalogue().check([Measure("frechet", "digits")], (1, 8, 8))
+        """
+        named = [each for each in measures if each.metric != "endpoint"]
+        asked = [("features", each.features, self.features) for each in named]
+        asked += [("reference", each.reference, self.references) for each in named]
+        for kind, name, known in asked:
+            if name not in known:
+                raise UnknownName(kind, name, known)
+            if name == "digits" and shape not in (DIGITS, ()):
+                raise InvalidInput(
+                    f"{kind} 'digits' are for samples of shape {DIGITS}, the model's have {shape}: name another of "
+                    f"{', '.join(known)}"
+                )
+
+    def _file(self, kind: str, name: str, known: tuple[str, ...], *suffixes: str) -> Path:
+        path = self._files(*suffixes).get(name)
+        if path is None:
+            raise UnknownName(kind, name, known)
+        return path
+
+    def _files(self, *suffixes: str) -> dict[str, Path]:
+        if self.folder is None or not self.folder.is_dir():
+            return {}
+        paths = sorted(path for path in self.folder.iterdir() if path.suffix in suffixes and path.is_file())
+        return {path.stem: path for path in paths if re.fullmatch(NAME, path.stem)}

@@ -1,0 +1,180 @@
+"""Spawned worker processes on this machine, one for each slot; a crash or a timeout costs one task, not the pool."""
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+from fewstep.errors import InvalidInput
+from fewstep.models.reference import ModelReference
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.pool import WorkerLost
+
+__all__ = ["LocalPool", "ModelPool"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ATTEMPTS = 3  # a task that kills its worker this often is poison
+START_SECONDS = 120.0  # that a new worker may take before its first task begins
+MODELS_HELD = 4  # per worker, least recently used first out
+
+
+class _Slot:
+    """One spawned worker on a device; a new one, with new pipes, takes the place of one that was lost."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._worker = self._spawn()
+
+    def _spawn(self) -> ProcessPool:
+        return ProcessPool(max_workers=1, initializer=_start, initargs=(self._device,), context=get_context("spawn"))
+
+    def run(self, function: Callable[..., T], args: tuple[Any, ...], timeout: float) -> T:
+        """The result, or the function's own exception; raises `WorkerLost` where the worker died or took too long."""
+        try:
+            future = self._worker.schedule(function, args=args, timeout=timeout)
+        except RuntimeError as error:  # of the pool, which runs nothing any more
+            self.replace()
+            raise WorkerLost("the worker died before the task began") from error
+        try:
+            result: T = future.result(timeout + START_SECONDS)
+            return result
+        except ProcessExpired as error:
+            raise WorkerLost(f"worker {error.pid} died with exit code {error.exitcode}") from error
+        except TimeoutError as error:
+            if not future.done():  # the task itself was lost
+                self.replace()
+            raise WorkerLost(f"no result within {timeout:g} s") from error
+        except BrokenProcessPool as error:  # it died between two tasks, with its hand on the pipe
+            self.replace()
+            raise WorkerLost("the worker died before the task began") from error
+
+    def replace(self) -> None:
+        """Start afresh."""
+        self.stop()
+        self._worker = self._spawn()
+
+    def stop(self) -> None:
+        """End the worker at once."""
+        self._worker.stop()  # type: ignore[no-untyped-call]
+        self._worker.join()
+
+
+class LocalPool:
+    """``devices`` names a torch device for each slot ("cpu" as often as wanted, "cuda:0", …).
+
+    A CPU slot computes on one thread, whatever the number of slots, so that results are the same on any number of them.
+    ``timeout`` is in seconds for one task, ``metrics`` the folder with the operator's features and references. Use as a
+    context manager, or `close` it.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str] = ("cpu",),
+        cache: Path | None = None,
+        timeout: float = 600.0,
+        metrics: Path | None = None,
+    ) -> None:
+        if not devices:
+            raise InvalidInput("a pool wants at least one device, for instance ('cpu',)")
+        self.cache, self.metrics = cache, metrics
+        self._timeout, self._closed = timeout, False
+        self._slots = [_Slot(device) for device in devices]
+        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        for slot in self._slots:
+            self._free.put(slot)
+        self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="slot")
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def model(self, reference: ModelReference) -> "ModelPool":
+        """The pool's slots, working on one model."""
+        return ModelPool(self, reference)
+
+    def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run a picklable ``function(*args)`` in a free slot's process."""
+        return self._threads.submit(self._run, function, args)
+
+    def _run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        slot, attempt, reason = self._free.get(), 0, ""
+        try:
+            while attempt < ATTEMPTS and not self._closed:
+                attempt += 1
+                try:
+                    return slot.run(function, args, self._timeout)
+                except WorkerLost as error:
+                    reason = str(error)
+            raise WorkerLost(f"{reason or 'the pool was closed'}, in attempt {attempt} of {ATTEMPTS}")
+        finally:
+            self._free.put(slot)
+
+    def close(self) -> None:
+        """Stop at once: queued tasks are cancelled, workers end."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for slot in self._slots:
+            slot.stop()
+        self._threads.shutdown(wait=True)
+        for slot in self._slots:  # one that was being replaced meanwhile
+            slot.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ModelPool:
+    """A `Pool` whose evaluators hold one model; each worker loads it on first use."""
+
+    def __init__(self, pool: LocalPool, reference: ModelReference) -> None:
+        self._pool, self._reference = pool, reference
+
+    @property
+    def metrics(self) -> Path | None:
+        """The folder with the operator's features and references."""
+        return self._pool.metrics
+
+    def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``function(evaluator, *args)`` in a free slot; see `fewstep.search.evaluation.pool.Pool`."""
+        return self._pool.run(_work, self._reference, self._pool.cache, self.metrics, function, args, kwargs)
+
+
+_device = "cpu"
+
+
+def _start(device: str) -> None:
+    """First thing in a worker: remember its device; one thread, so that sums are always made in the same order."""
+    global _device
+    _device = device
+    torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=MODELS_HELD)
+def _evaluator(reference: ModelReference, cache: Path | None, metrics: Path | None) -> Evaluator:
+    denoiser, shape = reference.open(_device)
+    return Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics)
+
+
+def _work(
+    reference: ModelReference,
+    cache: Path | None,
+    metrics: Path | None,
+    function: Callable[..., T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> T:
+    return function(_evaluator(reference, cache, metrics), *args, **kwargs)

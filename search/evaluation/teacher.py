@@ -1,0 +1,80 @@
+"""The converged teacher: where each noise ends under the exact flow, and what happened on the way.
+
+Fourth-order exponential multistep in data prediction with a UniC corrector; from pure noise and to clean data, where λ
+is infinite, in a step of first order each. Times are even in six parts of λ and four of the share of noise
+σ/(α + σ) = 1/(1 + e^λ): where noise and data are of one size, and modes part, they lie two and a half times as dense as
+at the ends. `docs/search.md` says how near this comes to convergence.
+"""
+
+from math import prod
+
+import numpy as np
+import torch
+
+import fewstep
+from fewstep import Schedule, Step
+from fewstep.models import Denoiser, from_callable
+from fewstep.processes import Process
+from fewstep.search.ends import ends as reach
+from fewstep.search.ends import log_snrs
+from fewstep.search.space import Space
+from fewstep.trajectory import Trajectories
+
+__all__ = ["CALLS", "ends", "follow", "projection", "schedule", "trace"]
+
+CALLS = 48
+ORDER = 4
+SHARE = 0.4  # of the times that go by the share of noise
+FINE = 4001  # log-SNRs at which the two are tabulated
+PROJECTED = 64  # replay residuals are linear, so wide states are stored as this many random projections
+
+
+def schedule(process: Process, calls: int = CALLS) -> Schedule:
+    """The teacher's own schedule with ``calls`` network calls."""
+    first, last = reach(process)
+    fine = np.linspace(first, last, FINE)
+    noise = 1 / (1 + np.exp(fine))
+    along = (1 - SHARE) * (fine - first) / (last - first) + SHARE * (noise[0] - noise) / (noise[0] - noise[-1])
+    placed = np.interp(np.linspace(0, 1, calls + 1), along, fine)
+    space = Space(process, calls)
+    return space.build(space.spread(np.diff(placed)), [Step(order=ORDER, corrector=ORDER + 1)] * calls)
+
+
+def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.Tensor:
+    """Where the flow takes ``noise`` (n, ...): clean ends of the same shape, for n·calls sample-calls."""
+    return fewstep.sample(denoiser, schedule(denoiser.process, calls), noise)
+
+
+def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Trajectories:
+    """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) sample-calls."""
+    return trace(denoiser, noise, calls)[0]
+
+
+@torch.no_grad()
+def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[Trajectories, torch.Tensor]:
+    """The same, with the ends (n, ...), which the trajectories hold by their projections only."""
+    project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
+    outputs: list[np.ndarray] = []
+
+    def seen(values: torch.Tensor) -> np.ndarray:
+        flat: np.ndarray = values.flatten(1).double().cpu().numpy() @ project
+        return flat
+
+    def recorded(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        output = denoiser(x, t)
+        outputs.append(seen(output))
+        return output
+
+    states, last = [], noise
+    for last in fewstep.states(from_callable(recorded, process, prediction="data"), path, noise):
+        states.append(seen(last))
+    recorded(last, last.new_full((len(last),), path.times[-1]))
+    return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs)), last
+
+
+def projection(d: int) -> np.ndarray:
+    """(d, p): the identity for narrow states, else a seeded random projection that keeps root mean squares."""
+    if d <= PROJECTED:
+        return np.eye(d)
+    scaled: np.ndarray = np.random.default_rng(0).standard_normal((d, PROJECTED)) / np.sqrt(d)
+    return scaled

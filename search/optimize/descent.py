@@ -1,0 +1,233 @@
+"""Gradient polish: times, network times and rows of a schedule, moved together through the sampler by descent.
+
+The loss is the endpoint error on batches of the search's noises, whose ends the teacher knows. Adam, its rate rising
+and falling once, moves the free numbers of `fewstep.search.optimize.relaxed`. The work comes in chunks of iterations,
+each a function of the task and of the state before it, so that a polish can be followed, cancelled, and taken up where
+it was broken off. After every chunk the schedule is measured on judging noises, in a search those that move it; one
+that went astray goes back. The result is the state with the lowest error there, kept only where that is lower than the
+error that the polish began with.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from fewstep import Schedule
+from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.evaluation.pool import Pool
+from fewstep.search.optimize.losses import LOSSES
+from fewstep.search.optimize.relaxed import Free, Relaxed, walk
+
+__all__ = ["CHUNK", "FRAMED", "Polished", "State", "Task", "advance", "begin", "iteration", "polish"]
+
+CHUNK = 20  # iterations between two looks at the judging noises
+PATIENCE = 4  # chunks without a better state after which it ends, in the last third
+WARM = 0.1  # share of the iterations in which the rate rises
+RATES = {"gaps": 0.0225, "offsets": 0.045, "rows": 0.15}  # at the peak, in units of the error to begin with
+ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that state, at half the rates
+LARGEST = 0.2  # error, beside the data's size, that sets the rates
+BETAS = (0.9, 0.99)
+CLIP = 1.0  # longest gradient
+FRAMED = 128  # noises that the coordinates of the rows are made from
+KEPT = 2**20  # numbers in the states of a batch on its way; a wider batch is called a second time going back
+
+State = dict[str, torch.Tensor]
+"""Everything that the next chunk needs: free numbers, their moments, coordinates, the best so far, counts."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to polish, on which ``noises`` (moved on) and ``judge`` (measured on), with how many ``iterations``.
+
+    Raises `UnknownName` for a loss that is not in `fewstep.search.optimize.losses.LOSSES`.
+    """
+
+    schedule: Schedule
+    noises: NoiseSet
+    judge: NoiseSet
+    iterations: int
+    batch: int = 32
+    loss: str = "log"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise UnknownName("loss", self.loss, LOSSES)
+
+    @property
+    def key(self) -> str:
+        """Identity of the work in a cache."""
+        content = repr((self.schedule.digest, replace(self, schedule=None), RATES, CHUNK))  # type: ignore[arg-type]
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Polished(NamedTuple):
+    """The best schedule, None where none was better than the task's own; its error on the judging noises and the
+    task's own, root mean squares; iterations done and sample-calls spent."""
+
+    schedule: Schedule | None
+    error: float
+    before: float
+    iterations: int
+    calls: int
+
+
+def polish(
+    pool: Pool, tasks: Sequence[Task], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[Polished]:
+    """Polish each task's schedule, side by side where the pool has slots for it; deterministic for any number of them.
+
+    ``progress`` gets (iterations done, of all) after every chunk; an exception that it raises ends the work.
+    """
+    states = [future.result() for future in [pool.submit(begin, task) for task in tasks]]
+    total = sum(task.iterations for task in tasks)
+    while busy := [i for i, task in enumerate(tasks) if not _ended(task, states[i])]:
+        for i, future in [(i, pool.submit(advance, tasks[i], states[i])) for i in busy]:
+            states[i] = future.result()
+        progress(min(sum(int(state["done"]) for state in states), total - 1), total)
+    progress(total, total)
+    return [_result(task, state) for task, state in zip(tasks, states, strict=True)]
+
+
+def begin(evaluator: Evaluator, task: Task) -> State:
+    """The state before the first iteration, for (judging noises + at most 128)·nfe sample-calls."""
+
+    def make() -> State:
+        frame = replace(task.noises, count=min(FRAMED, task.noises.count))
+        start = frame.draw(evaluator.shape).to(evaluator.device)
+        relaxed = Relaxed.around(task.schedule, evaluator.under(frame), start)
+        free = relaxed.free()
+        state = {"frames": relaxed.frames, "done": torch.tensor(0), "stale": torch.tensor(0)}
+        for name, values in free._asdict().items():
+            state |= {name: values, f"best {name}": values.clone()}
+            state |= {f"mean {name}": torch.zeros_like(values), f"square {name}": torch.zeros_like(values)}
+        error = _judged(evaluator, task, task.schedule)
+        calls = (frame.count + task.judge.count) * task.schedule.nfe
+        size = evaluator.taught(task.noises, teacher.CALLS)[1].double().square().mean().sqrt().cpu().clamp_min(1e-12)
+        unit = (error / size).clamp(max=LARGEST)
+        return state | {"before": error, "error": error.clone(), "unit": unit, "calls": torch.tensor(calls)}
+
+    return evaluator.kept("polish", f"{task.key}/0", make)
+
+
+def advance(evaluator: Evaluator, task: Task, state: State) -> State:
+    """The state one chunk of iterations later.
+
+    Costs an `iteration` each, and a look at the judging noises. Where a batch is wide, N − 1 forward calls are made a
+    second time, so that memory does not grow with N. Raises `InvalidInput` for the loss "features" where the evaluator
+    has none.
+    """
+    return evaluator.kept("polish", f"{task.key}/{int(state['done'])}+", lambda: _advance(evaluator, task, state))
+
+
+def iteration(batch: int, nfe: int, size: int) -> int:
+    """Sample-calls of an iteration on samples of ``size`` numbers: N forward and N − 1 backward for each noise, since
+    the first call has nothing to move; N − 1 forward more where the batch is wide.
+
+    >>> iteration(32, 5, 64), iteration(32, 5, 3 * 256 * 256)
+    (288, 416)
+    """
+    return batch * (2 * nfe - 1 + (nfe - 1) * _wide(batch, nfe, size))
+
+
+def _wide(batch: int, nfe: int, size: int) -> bool:
+    return batch * nfe * size > KEPT
+
+
+def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
+    batch, nfe, size = min(task.batch, task.noises.count), task.schedule.nfe, math.prod(evaluator.shape)
+    wide = _wide(batch, nfe, size)
+    noise, ends = evaluator.taught(task.noises, teacher.CALLS)
+    relaxed = Relaxed.at(task.schedule, state["frames"])
+    free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
+    named = free._asdict()
+    adam = torch.optim.Adam([{"params": [values], "name": name} for name, values in named.items()], betas=BETAS)
+    done, until = int(state["done"]), min(int(state["done"]) + CHUNK, task.iterations)
+    for name, values in named.items():
+        adam.state[values] = {
+            "step": torch.tensor(float(done)),
+            "exp_avg": state[f"mean {name}"].clone(),
+            "exp_avg_sq": state[f"square {name}"].clone(),
+        }
+    for k in range(done, until):
+        picks = _picks(task, k)
+        denoiser = evaluator.under(task.noises, picks.tolist())
+
+        def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            made: torch.Tensor = checkpoint(denoiser, x, t, use_reentrant=False)  # noqa: B023
+            return made
+
+        start = denoiser.process.prior_std * noise[picks]
+        samples = walk(call if wide else denoiser, relaxed.told(free), start)[0]
+        loss = LOSSES[task.loss](*_seen(evaluator, task, samples, ends[picks]), k / task.iterations)
+        for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
+            values.grad = slope.nan_to_num(0.0, 0.0, 0.0)
+        torch.nn.utils.clip_grad_norm_(list(free), CLIP)
+        for group in adam.param_groups:
+            group["lr"] = float(state["unit"]) * RATES[group["name"]] * _rate(k / task.iterations)
+        adam.step()
+    spent = (until - done) * iteration(batch, nfe, size) + task.judge.count * nfe
+    made = state | {"done": torch.tensor(until), "stale": state["stale"] + 1, "calls": state["calls"] + spent}
+    for name, values in named.items():
+        moments = adam.state[values]
+        made |= {name: values.detach(), f"mean {name}": moments["exp_avg"], f"square {name}": moments["exp_avg_sq"]}
+    try:
+        error = _judged(evaluator, task, relaxed.build(Free(*(made[name] for name in Free._fields))))
+    except InvalidSchedule:  # times that met, or numbers that left the range
+        error = torch.tensor(torch.inf, dtype=torch.float64)
+    if error < state["error"]:
+        made |= {"error": error, "stale": torch.tensor(0)}
+        made |= {f"best {name}": made[name].clone() for name in Free._fields}
+    elif error > ASTRAY * state["error"]:
+        made |= {"unit": state["unit"] / 2} | {name: state[f"best {name}"].clone() for name in Free._fields}
+        made |= {key: torch.zeros_like(made[key]) for key in made if key.startswith(("mean ", "square "))}
+    return made
+
+
+def _picks(task: Task, k: int) -> torch.Tensor:
+    """The batch of iteration k: without repeats, the same whatever was computed before."""
+    draw = torch.Generator().manual_seed(task.seed * 1_000_003 + k)
+    return torch.randperm(task.noises.count, generator=draw)[: task.batch]
+
+
+def _rate(progress: float) -> float:
+    if progress < WARM:
+        return 0.1 + 0.9 * progress / WARM
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM) / (1 - WARM)))
+
+
+def _seen(
+    evaluator: Evaluator, task: Task, samples: torch.Tensor, ends: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if task.loss != "features":
+        return samples, ends
+    if evaluator.features is None:
+        raise InvalidInput("the loss 'features' wants an evaluator with features, for instance a classifier's")
+    return evaluator.features(samples), evaluator.features(ends)
+
+
+def _judged(evaluator: Evaluator, task: Task, schedule: Schedule) -> torch.Tensor:
+    """Root mean square error on the judging noises; infinite where it diverges."""
+    errors = torch.from_numpy(evaluate.measure(evaluator, task.judge, schedule))
+    return errors.mean().sqrt().nan_to_num(torch.inf, torch.inf)
+
+
+def _ended(task: Task, state: State) -> bool:
+    done = int(state["done"])
+    return done >= task.iterations or (3 * done >= 2 * task.iterations and int(state["stale"]) >= PATIENCE)
+
+
+def _result(task: Task, state: State) -> Polished:
+    relaxed = Relaxed.at(task.schedule, state["frames"])
+    better = bool(state["error"] < state["before"])
+    schedule = relaxed.build(Free(*(state[f"best {name}"] for name in Free._fields))) if better else None
+    return Polished(schedule, float(state["error"]), float(state["before"]), int(state["done"]), int(state["calls"]))

@@ -1,0 +1,71 @@
+"""Whether a model can be polished: does its gradient exist, and is it that of what the model computes?
+
+A model may run without autograd, or detach, or round a part of its inputs; then a gradient is missing or false. So a
+derivative in the states is compared with a difference quotient, and so is the mean of the derivatives in the time over
+a short stretch: one of them would not do, for trained networks tell times apart by fast waves.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from fewstep.search.ends import ends
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+
+__all__ = ["PROBE_CALLS", "obstacle"]
+
+PROBED = 2  # noises
+NODES, SHARES = np.polynomial.legendre.leggauss(8)  # times on the stretch, and what each counts
+PROBE_CALLS = (6 + 2 * len(NODES)) * PROBED  # forward and backward
+PLACE = 0.5  # of the way from t_max to t_min, in λ
+MOVE = 0.02  # of the state's size; and half the stretch, in λ
+TOLERANCE = 0.2  # of a derivative; a part that is missing makes more
+
+
+def obstacle(evaluator: Evaluator) -> str | None:
+    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` sample-calls."""
+    noises = NoiseSet(0, SEARCH, PROBED)
+    denoiser, process = evaluator.under(noises), evaluator.denoiser.process
+    first, last = ends(process)
+    middle = first + PLACE * (last - first)
+    t = float(process.time(np.float64(middle)))
+    scale = float(np.hypot(process.alpha(np.float64(t)) * 0.5, process.sigma(np.float64(t))))
+    x = (scale * noises.draw(evaluator.shape)).to(evaluator.device).requires_grad_(True)
+
+    def output(lam: float | torch.Tensor, at: torch.Tensor = x) -> torch.Tensor:
+        value = torch.as_tensor(lam, dtype=torch.float64)
+        made: torch.Tensor = denoiser(at, process.time(value).to(x).expand(PROBED)).double()
+        return made
+
+    with torch.no_grad():
+        in_time = (output(middle + MOVE) - output(middle - MOVE)) / (2 * MOVE)
+    moved = float(in_time.norm())
+    weight = in_time / max(moved, 1e-12)
+
+    try:
+        (in_state,) = torch.autograd.grad((weight * output(middle)).sum(), x, allow_unused=True)
+        slopes = [_slope(output, weight, middle + MOVE * node) for node in NODES.tolist()]
+    except RuntimeError as error:
+        return f"it has no gradient: {str(error).splitlines()[0][:120]}"
+    if in_state is None or not bool(in_state.isfinite().all()):
+        return "it has no finite gradient in the states"
+    length = float(in_state.double().norm())
+    move = MOVE * scale * in_state / max(length, 1e-12) * x.detach().norm() / x.numel() ** 0.5
+    with torch.no_grad():
+        difference = float((weight * (output(middle, x + move) - output(middle, x - move))).sum())
+    seen = difference / (2 * max(float(move.double().norm()), 1e-12))
+    if abs(seen - length) > TOLERANCE * max(abs(seen), length, 1e-6):
+        return f"its gradient in the states is {length:.3g} where the model moves by {seen:.3g}"
+    mean = float(SHARES @ slopes) / 2
+    if not abs(mean - moved) <= TOLERANCE * max(abs(mean), moved, 1e-6):
+        return f"its gradient in the time is {mean:.3g} where the model moves by {moved:.3g}"
+    return None
+
+
+def _slope(output: Callable[[torch.Tensor], torch.Tensor], weight: torch.Tensor, lam: float) -> float:
+    """The derivative in λ of the outputs, weighted; 0 where none comes back."""
+    place = torch.tensor(lam, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad((weight * output(place)).sum(), place, allow_unused=True)
+    return 0.0 if slope is None else float(slope)

@@ -1,0 +1,1 @@
+"""What proposes schedules: the study and its samplers."""

@@ -1,0 +1,37 @@
+"""Ranking without a learned predictor: candidates in the order of their replay residuals on teacher trajectories."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+import fewstep
+from fewstep import Schedule
+from fewstep.trajectory import Trajectories
+from fewstep.values.problem import Prediction, Rank, Trial
+
+__all__ = ["RankFactory", "by_replay"]
+
+RankFactory = Callable[[Trajectories], Rank]
+ENOUGH = 8  # trials from which on the forecast is fitted to what was measured
+
+
+def by_replay(trajectories: Trajectories) -> Rank:
+    """A rank from physics alone: log of the worst row's residual, made a forecast by a line through the trials."""
+
+    def residuals(schedules: Sequence[Schedule]) -> np.ndarray:
+        replayed = trajectories.replay([fewstep.compile(schedule) for schedule in schedules])  # (M, N)
+        worst: np.ndarray = np.log(np.maximum(replayed.max(axis=1), 1e-12))
+        return worst
+
+    def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+        worst = residuals(candidates)
+        nfe = {candidate.nfe for candidate in candidates}
+        scored = [t for t in trials if t.score is not None and t.score.value > 0 and t.schedule.nfe in nfe]
+        if len(scored) < ENOUGH:
+            return Prediction(worst, np.ones(len(worst)))
+        x, y = residuals([trial.schedule for trial in scored]), np.log([trial.score.value for trial in scored])  # type: ignore[union-attr]
+        slope = max(float(np.cov(x, y)[0, 1] / max(x.var(ddof=1), 1e-12)), 1e-3)  # never turns the order round
+        left = y - y.mean() - slope * (x - x.mean())
+        return Prediction(y.mean() + slope * (worst - x.mean()), np.full(len(worst), left.std()))
+
+    return rank

@@ -1,0 +1,1 @@
+"""The stages of a search, in the order in which they run."""

@@ -1,0 +1,124 @@
+"""Times found with the fit inside: a guided search that calls the network, for any model, with no gradient of it.
+
+Replay takes the teacher's outputs for the student's, so its loss ranks times only roughly. Here grids, replayed and
+even ones, are mutated; replay screens the mutations at no call; the few best of each generation get rows fitted on a
+few noises, and their distance on a few others says which grids the next generation descends from. The last word is one
+fit on all noises.
+
+The score of a grid is the mean over noises of the root mean square distance to the teacher's ends: squares of so few
+noises hang on one that ends in another mode.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+import fewstep
+from fewstep import Schedule, Step, grids
+from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.evaluation.pool import Pool, WorkerLost
+from fewstep.search.metrics import endpoint
+from fewstep.search.optimize import replay
+from fewstep.search.optimize.fit import fit
+from fewstep.search.space import GAP_RANGE, Space
+from fewstep.search.stages.fit import ORDER
+from fewstep.trajectory import Trajectories
+
+__all__ = ["Sought", "assess", "cost", "seek"]
+
+FEW = 32  # noises that a candidate is fitted on, and as many others that it is scored on
+STARTS = 2  # replayed grids of lowest replay loss, beside the even ones, which some models fit better
+GENERATIONS = 5
+MUTATIONS = 96  # of a generation, screened by replay
+RACED = 3  # of them, those that the network sees
+PARENTS = 2
+SPREAD = 0.4  # of a mutation's log λ-gaps, in the first generation
+NARROWER = 0.8  # with each generation
+
+
+class Sought(NamedTuple):
+    """The schedule found, its rows fitted on all noises; None where every path diverged. Sample-calls spent."""
+
+    schedule: Schedule | None
+    calls: int
+
+
+def seek(pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0) -> Sought:
+    """The schedule that the search finds; ``trajectories`` are the teacher's for the ``noises``.
+
+    Costs (2·32·21 + noises)·nfe sample-calls where four grids suit the process: 8 000 at 5 calls and 256 noises.
+    Deterministic for any number of slots.
+    """
+    rng = np.random.default_rng(seed)
+    even = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
+    starts = np.stack([space.logits(Schedule(space.process, times, (Step(),) * space.nfe)) for times in even])
+    placed = replay.place(trajectories, starts)
+    ranked: list[tuple[float, int, np.ndarray]] = []  # score, number, log gaps
+    first = [*_screened(trajectories, placed, STARTS), *starts]
+    calls = _raced(pool, space, noises, trajectories, first, ranked)
+    for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
+        parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
+        moved = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
+        children = np.clip(moved - moved.mean(axis=1, keepdims=True), -GAP_RANGE, GAP_RANGE)
+        calls += _raced(pool, space, noises, trajectories, _screened(trajectories, children, RACED), ranked)
+    if not ranked:
+        return Sought(None, calls)
+    calls += noises.count * space.nfe
+    try:
+        return Sought(pool.submit(fit, noises, trajectories, _built(space, ranked[0][2])).result().schedule, calls)
+    except WorkerLost:
+        return Sought(None, calls)
+
+
+def cost(noises: int, nfe: int) -> int:
+    """Sample-calls of `seek` with so many noises, at the most."""
+    return (2 * min(FEW, noises // 2) * (STARTS + len(grids.names()) + GENERATIONS * RACED) + noises) * nfe
+
+
+def assess(evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, schedule: Schedule) -> float:
+    """The score of a schedule's times: rows fitted on the first noises, whose ``trajectories`` these are, and the mean
+    distance to the teacher's ends on the next as many. Costs 2·n·nfe sample-calls; not finite where it diverges."""
+    count = trajectories.states.shape[1]
+    rows = fit(evaluator, replace(noises, count=count), trajectories, schedule).schedule
+    picks = range(count, min(2 * count, noises.count))
+    noise, ends = evaluator.taught(noises, teacher.CALLS)
+    samples = fewstep.sample(evaluator.under(noises, picks), rows, noise[picks.start : picks.stop])
+    errors = endpoint.squared_errors(samples.cpu().numpy(), ends[picks.start : picks.stop].cpu().numpy())
+    return float(np.sqrt(errors).mean())
+
+
+def _raced(
+    pool: Pool,
+    space: Space,
+    noises: NoiseSet,
+    trajectories: Trajectories,
+    candidates: Sequence[np.ndarray],
+    ranked: list[tuple[float, int, np.ndarray]],
+) -> int:
+    """Put the candidates that end where they should into ``ranked``, best first; sample-calls spent."""
+    few = min(FEW, noises.count // 2)
+    futures = [
+        pool.submit(assess, noises, trajectories.first(few), _built(space, candidate)) for candidate in candidates
+    ]
+    for future, candidate in zip(futures, candidates, strict=True):
+        with contextlib.suppress(WorkerLost):
+            score = future.result()
+            if np.isfinite(score):
+                ranked.append((score, len(ranked), candidate))
+    ranked.sort(key=lambda each: each[:2])
+    return 2 * few * space.nfe * len(candidates)
+
+
+def _screened(trajectories: Trajectories, candidates: np.ndarray, most: int) -> list[np.ndarray]:
+    """The ``most`` candidates of lowest replay loss."""
+    order = np.argsort(replay.loss(trajectories, candidates), kind="stable")
+    return list(candidates[order[:most]])
+
+
+def _built(space: Space, gaps: np.ndarray) -> Schedule:
+    return space.build(gaps, [Step(order=ORDER)] * space.nfe)

@@ -1,0 +1,47 @@
+"""Nesting of budgets: a schedule with one call more that gives the very same samples.
+
+The longest step in λ is cut in two. A first-order step leads to the new time; the call there has no weight in any later
+row, until a fit or a polish gives it one. So the best schedule of N calls is never worse than the best of N − 1.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+import fewstep
+from fewstep import Schedule, Step, Tableau
+from fewstep.search.ends import log_snrs
+
+__all__ = ["split"]
+
+
+def split(schedule: Schedule) -> Schedule:
+    """The schedule with its longest λ-gap halved, its samples unchanged; nfe + 1 calls.
+
+    >>> from fewstep import processes, solvers
+    >>> split(solvers.named("dpmpp-2m").schedule(processes.VPLinear(), nfe=4)).nfe
+    5
+    """
+    tableau, process = fewstep.compile(schedule), schedule.process
+    lam = log_snrs(process, tableau.times)
+    i = int(np.argmax(np.diff(lam)))  # the new state lies between states i and i + 1
+    time = float(process.time(np.float64(0.5 * (lam[i] + lam[i + 1]))))
+    times = np.insert(tableau.times, i + 1, time)
+    alpha, sigma = process.alpha(times[[i, i + 1]]), process.sigma(times[[i, i + 1]])
+    ratio = float(sigma[1] / sigma[0])
+
+    before = np.concatenate([[1.0], tableau.start])[i], np.vstack([np.zeros(tableau.calls), tableau.outputs])[i]
+    row = ratio * before[1]
+    row[i] += alpha[1] - ratio * alpha[0]
+    noise = ratio * np.vstack([np.zeros(tableau.noise.shape[1]), tableau.noise])[i]
+    outputs = np.insert(np.insert(tableau.outputs, i, row, axis=0), i + 1, 0.0, axis=1)
+    rows = Tableau(
+        times,
+        np.insert(tableau.network_times, i + 1, time),
+        np.insert(tableau.start, i, ratio * before[0]),
+        outputs,
+        np.insert(tableau.noise, i, noise, axis=0),
+    )
+    stays = np.diff(times) == 0.0  # a step from further back may end where the last one did
+    steps = tuple(Step(start=-2) if stay else Step() for stay in stays)
+    return replace(schedule, times=tuple(times.tolist()), steps=steps, rows=rows).canonical()
