@@ -1,4 +1,4 @@
-"""The search of one problem: teacher, baselines, guided generations, fit, polish, confirmation on noises it never saw.
+"""The search of one problem: teacher, stages over one state and one budget, selection, test.
 
 A run is a function of the problem and of the outcomes of its trials, so it can be stopped at any time and started again
 with the trials that were recorded: it asks for the same ones and evaluates only those that are missing. (A limit of
@@ -6,42 +6,28 @@ seconds makes it a function of the clock as well.)
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from fewstep import Schedule
 from fewstep.errors import SearchFailed
-from fewstep.grids.arc_length import ArcLength
 from fewstep.processes import Process
-from fewstep.search.budget import BATCH, Purse
-from fewstep.search.evaluation.noises import joined
+from fewstep.search.budget import Budget
+from fewstep.search.evaluation.early_stopping import Evaluation
+from fewstep.search.evaluation.noises import NoiseSplit, joined
 from fewstep.search.evaluation.pool import Pool
-from fewstep.search.evaluation.racing import Race, best_of
-from fewstep.search.optimize import gradient_check as gradient
+from fewstep.search.evaluation.targets import prepare_teacher, teacher_cost
+from fewstep.search.log import Callbacks, TrialLog, WarmStart
+from fewstep.search.metrics import spaces
 from fewstep.search.samplers.ranking import RankFactory
-from fewstep.search.samplers.study import Proposal, Study
 from fewstep.search.space import Space
-from fewstep.search.stages import polish as polishing
-from fewstep.search.stages import time_search as closed_loop
-from fewstep.search.stages import warm_start as nest
-from fewstep.search.stages.arc_length import measured
-from fewstep.search.stages.baselines import BY_HAND, GRID, SOLVER, baselines, on_arc, varied
-from fewstep.search.stages.fit import refine
-from fewstep.search.stages.selection import confirm
-from fewstep.search.stages.teacher import Sets, teach
-from fewstep.values.problem import Problem, Result, Trial
+from fewstep.search.stages import selection
+from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.values.problem import Problem
+from fewstep.values.result import Cost, Result, StageReport
+from fewstep.values.stages import Stage, order
 
-__all__ = ["LATE", "Progress", "Record", "run"]
+__all__ = ["run"]
 
-RANKED = 24  # followed noises on which the ranker replays candidates
-LEARNT = 32  # hand-made solvers whose order the ranker decides anew for every generation
-SURE = 1.645  # standard deviations below a forecast: lower is 5 % likely
-HOPELESS = 2  # generations without hope of the improvement that is asked for, after which trials stop
-LATE = ("nested", "fit", "polish")  # first words of the origins of what comes after the guided trials
-
-Progress = Callable[[str, int, int], None]
-Record = Callable[[Trial], None]
+RANKED = 24  # training noises on which the ranker replays candidates
 
 
 def run(
@@ -49,161 +35,90 @@ def run(
     process: Process,
     pool: Pool,
     rank: RankFactory,
-    record: Record = lambda trial: None,
-    recorded: Sequence[Trial] = (),
-    progress: Progress = lambda phase, done, total: None,
-    seeds: Sequence[Schedule] = (),
-    others: Sequence[Trial] = (),
-    curve: Callable[[ArcLength], None] = lambda arc: None,
-    racing: bool = True,
-    elapsed: float = 0.0,
+    *,
+    log: TrialLog = TrialLog(),
+    warm: WarmStart = WarmStart(),
+    on: Callbacks = Callbacks(),
+    stages: Sequence[Stage] = (),
+    early_stopping: bool = True,
 ) -> Result:
-    """Search and confirm; returns the `Result`.
+    """Search, select, report; returns the `Result`.
 
-    ``record`` is called once for each new trial, as soon as it is known. ``recorded`` are the trials of an earlier,
-    interrupted run of the same problem, which took ``elapsed`` seconds. ``progress`` gets (phase, done, total).
-    ``seeds`` are schedules of one call less, in practice the best known: with a call more they are fitted like the best
-    trials, and what is published is no worse than any of them. ``others`` are trials of the same model and metric with
-    other numbers of calls, from which a ranker may learn. ``curve`` is called with the model's arc length, where it
-    could be measured. Without ``racing`` every trial meets all noises. Raises `SearchFailed` where nothing could be
-    evaluated or the limits leave no room; an exception raised by ``record``, ``progress`` or ``curve`` ends the run.
+    ``log`` holds the trials of an interrupted run: replaying it is how a run resumes. ``stages`` are those to run, by
+    default all that are registered; without ``early_stopping`` every trial meets all noises. Raises `SearchFailed`
+    where nothing could be evaluated or the limits leave no room; an exception raised by a callback ends the run.
     """
-    began = time.monotonic()
-    sets = Sets.of(problem)
-    nested = [nest.split(seed) for seed in seeds]
-    purse = Purse(problem, sets, len(nested), elapsed)
-    teaching = teach(pool, problem, sets, progress)
-    arc = measured(pool, problem.seed) if purse.affords_arc() else None
-    before = teaching.calls + (0 if arc is None else arc.calls)
-    if arc is not None:
-        curve(arc)
-    space = Space(process, problem.nfe, arc, teaching.variance or None)
-    ranker = rank(teaching.followed.first(RANKED))
-    study = Study(space, lambda known, new: ranker([*others, *known], new), BATCH, problem.seed, problem.sampler)
-    pieces = sets.search if racing else (joined(sets.search),)
-    race = Race(pool, problem, pieces, teaching.metrics[0], record, recorded, progress)
+    split = NoiseSplit.of(problem)
+    budget = Budget(problem.budget, problem.limits, log.elapsed)
+    budget.reserve("selection", selection.cost(problem, split, nested=len(warm.schedules)))
+    first = min(BATCH, problem.budget) * problem.noises * problem.nfe
+    budget.require(f"teacher, first trials and selection on {problem.noises} noises", teacher_cost(split) + first)
+    teacher = prepare_teacher(pool, split, on.progress)
+    budget.spend("teacher", teacher.calls)
+    metrics = [spaces.judging(measure, pool.metrics) for measure in problem.measures]
+    space = Space(process, problem.nfe, variance=teacher.variance or None)
+    ranker = rank(teacher.trajectories.first(RANKED))
+    ahead = list(order(stages))
+    final = frozenset(stage.name for stage in ahead if stage.final)
+    state = SearchState(problem, split, pool, budget, teacher, metrics, space, ranker, log, warm, on, final)
+    pieces = split.search if early_stopping else (joined(split.search),)
+    evaluate = Evaluation(pool, problem, pieces, metrics[0], log, on)
 
-    def best() -> Trial | None:
-        return best_of(study.trials, problem.noises)
+    reports = list[StageReport]()
+    while ahead:
+        if any(stage.cost is None for stage in ahead):  # later ones keep the shares that they have
+            budget.plan(ahead, state)
+        stage = ahead.pop(0)
+        reports.append(_work(stage, state, evaluate))
 
-    def cut(count: int, same: Callable[[str], bool], swept: int | None = None) -> str | None:
-        """What ends trials before the next ``count``, if anything. What an earlier run began is always taken up again,
-        whatever the clock says by now, and what it cut off stays so; ``same`` tells them by the first word of their
-        origin."""
-        known = race.known.get(len(study.trials))
-        if known is not None and same(known.origin.split()[0]):
-            return None
-        short = purse.short(before + race.calls, count, swept)
-        if known is not None and short is None:
-            short = "space" if problem.limits.seconds is None else "seconds"
-        return short
-
-    def offer(origin: str, schedules: Mapping[str, Schedule]) -> bool:
-        """Have these evaluated as the next trials, whatever the study would ask for; false where they are cut off."""
-        swept = race.calls if origin == BY_HAND else None
-        if study.trials and cut(len(schedules), lambda word: word == origin, swept):
-            return False
-        made = [Proposal(len(study.trials) + k, s, f"{origin} {name}") for k, (name, s) in enumerate(schedules.items())]
-        for trial in race(made, "search", best(), among=True):
-            study.add(trial)
-        return True
-
-    guided = problem.budget - purse.fits
-    hand_made = {name: schedule.canonical() for name, schedule in baselines(process, problem.nfe).items()}
-    untried, swept = list(hand_made), max(guided // 2, 1)  # at most half of the trials
-    while untried and len(study.trials) < swept:
-        tried = len(study.trials)
-        if tried < LEARNT:  # the ranker learns from each generation which ones to try next
-            forecast = ranker(study.trials, [hand_made[name] for name in untried]).mean
-            untried = [untried[i] for i in np.argsort(forecast, kind="stable")]
-        chosen = varied(untried, SOLVER if tried else GRID, min(BATCH, swept - tried))
-        if not offer(BY_HAND, {name: hand_made[name] for name in chosen}):
-            break
-        untried = [name for name in untried if name not in chosen]
-    tried = len(study.trials)
-    if not any(trial.score for trial in study.trials):
-        last = study.trials[-1]
-        raise SearchFailed(f"none of {tried} baselines could be evaluated; the last: {last.reason}")
-    purse.plan(before + race.calls, teaching.size)
-    obstacle = None
-    if purse.polish:
-        obstacle = pool.submit(gradient.obstacle).result()
-        before += gradient.PROBE_CALLS
-        purse.probed(obstacle)
-    if arc is not None:
-        offer("seed", on_arc(arc, problem.nfe, study.trials, min(BATCH, (guided - tried) // 4)))
-    ended, hopeless = "budget", 0
-    while len(study.trials) < guided:
-        first = len(study.trials)
-        generation = range(first, min(first + BATCH, guided))
-        if hopeless == HOPELESS:
-            ended = "improvement"
-            break
-        if short := cut(len(generation), lambda word: word not in LATE):
-            ended = short
-            break
-        if all(number in race.known for number in generation):  # no need to rank again what was chosen before
-            trials = [race.known[number] for number in generation]
-            race([Proposal(t.number, t.schedule, t.origin) for t in trials], "search")
-            study.resume(trials)
-        else:
-            asked = study.ask(len(generation))
-            if not asked:
-                ended = "space"
-                break
-            trials = race(asked, "search", best())
-            study.tell(trials)
-        hopeless = 0 if _hope(trials, best(), problem) else hopeless + 1
-
-    progress("fit", race.made, problem.budget)
-    trials, begun = study.trials, len(study.trials)
-    starts = nested[: purse.fits // 2]
-    sought = closed_loop.Sought(None, 0)
-    if purse.affords_loop():
-        sought = closed_loop.seek(pool, space, sets.followed, teaching.followed, problem.seed)
-        purse.polish -= sought.calls
-    polishes = purse.polishes()
-    most = purse.fits - max(polishes, obstacle is not None) - len(starts) - (sought.schedule is not None)
-    whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
-    rows = refine(pool, space, sets.followed, teaching.followed, whole, most, starts) if most > 0 else []
-    late = [*((s, "nested") for s in starts), *((s, "fit") for s in rows)]
-    if sought.schedule is not None and sought.schedule not in rows:
-        late.append((sought.schedule, "fit closed-loop"))
-    fitted = race([Proposal(begun + i, *each) for i, each in enumerate(late)], "fit")
-    spent = sought.calls + len(rows) * sets.followed.count * problem.nfe
-    if polishes:
-        noises, size, calls = sets.followed, teaching.size, purse.polish
-        done = polishing.polished(pool, problem, fitted, noises, size, polishes, calls, progress)
-        for i, (schedule, reason) in enumerate(done.outcomes, begun + len(late)):
-            if reason is None:
-                fitted += race([Proposal(i, schedule, "polish")], "fit")
-            else:
-                race.add_failed(Trial(i, schedule, None, "polish", reason=reason))
-        spent += done.calls
-    elif obstacle is not None and fitted:
-        told = f"not polished: {obstacle}"
-        race.add_failed(Trial(begun + len(late), fitted[0].schedule, None, "polish", reason=told))
-    progress("fit", problem.budget, problem.budget)
-    progress("confirm", 0, 1)
-    word = confirm(problem, trials, fitted, hand_made, pool, sets, teaching.metrics, nested)
-    progress("confirm", 1, 1)
+    on.progress(stage.phase, problem.budget, problem.budget)
+    on.progress("confirm", 0, 1)
+    tested = selection.test(state, selection.choose(state))
+    on.progress("confirm", 1, 1)
+    cost = Cost(budget.calls, budget.trials, budget.elapsed, teacher.passes, tuple(reports))
     return Result(
-        problem=problem,
-        **{name: value for name, value in word._asdict().items() if name != "calls"},
-        teacher_error=teaching.error,
-        calls=before + race.calls + spent + word.calls,
-        evaluations=len(trials) + len(fitted),
-        seconds=elapsed + time.monotonic() - began,
-        passes=teaching.passes,
-        ended=ended,
+        problem, tested.winner, tested.baseline, tested.ratio, tested.interval, teacher.error, cost, state.ended
     )
 
 
-def _hope(trials: Sequence[Trial], best: Trial | None, problem: Problem) -> bool:
-    """Whether a forecast of the generation reached down to the improvement that is asked for, or none is."""
-    share = problem.limits.improvement
-    if share is None or best is None or best.score is None or best.score.value <= 0:
-        return True
-    wanted = np.log(best.score.value) + np.log1p(-share) if share < 1 else -np.inf
-    forecasts = [(t.predicted, t.predicted_std or 0.0) for t in trials if t.predicted is not None]
-    return not forecasts or min(mean - SURE * std for mean, std in forecasts) < wanted
+def _work(stage: Stage, state: SearchState, evaluate: Evaluation) -> StageReport:
+    """Evaluate the batches of one stage, until it has no more or the budget has no room for the next."""
+    began, before, count = time.monotonic(), state.best, len(state.trials)
+    state.on.progress(stage.phase, count, state.problem.budget)
+    for batch in stage(state):
+        reason = _stops(stage, batch, state)
+        if reason is None:
+            first, calls = len(state.trials), evaluate.calls
+            recorded = state.log.batch(first, batch.count, stage) if batch.on_demand else []
+            candidates = [trial.candidate for trial in recorded] or batch.make()
+            trials = evaluate(candidates, first, stage.phase, state.incumbent, batch.early_stopping)
+            state.trials += trials
+            state.budget.spend(stage.name, evaluate.calls - calls, len(trials))
+            reason = None if trials else "space"
+        if reason is not None:
+            if stage.cost is None:
+                state.ended = reason
+            break
+    if state.trials and not any(trial.score for trial in state.trials):
+        last = state.trials[-1].reason
+        raise SearchFailed(f"none of {len(state.trials)} {stage.label} could be evaluated; the last: {last}")
+    spent = state.budget.spent(stage.name)
+    seconds = time.monotonic() - began
+    return StageReport(stage.name, spent.trials, spent.calls, seconds, before, state.best)
+
+
+def _stops(stage: Stage, batch: Batch, state: SearchState) -> str | None:
+    """What ends a stage before its next batch, if anything.
+
+    What an earlier run began is always taken up again, whatever the clock says by now, and what it cut off stays so.
+    Final stages have their shares, and the first batch of all has what the search wanted before it began.
+    """
+    if stage.final or not state.trials:
+        return None
+    recorded = state.log.get(len(state.trials))
+    if recorded is not None and recorded.origin.stage == stage.name:
+        return None
+    reason = state.budget.stops(stage, batch.count * state.calls_of_trial)
+    if reason is None and recorded is not None:
+        return "space" if state.problem.limits.seconds is None else "seconds"
+    return reason

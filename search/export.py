@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from fewstep.errors import Conflict, InvalidInput
 from fewstep.search.samplers.optuna import distributions
 from fewstep.search.space import Space
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 __all__ = ["optuna_study", "save", "space_of"]
 

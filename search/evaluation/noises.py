@@ -1,19 +1,32 @@
-"""Start noises by name: every sample has a seed of its own, so a set does not depend on batch size or machine.
+"""Start noises by name, and their split: every sample has a seed of its own, so a set depends on no batch or machine.
 
-Three roles with disjoint seeds keep the search honest: trials are scored on ``search`` noises, finalists are chosen on
-``validation`` noises, and the published scores are measured on ``held-out`` noises that chose nothing.
+Roles with disjoint seeds keep a search from tuning on what it is judged by:
+
+| set | noises | what for |
+|---|---|---|
+| search | n, in two pieces | trials; the first piece decides on early stopping |
+| train | 4 n, of which the first n are those of the search | fits, polish, replayed times |
+| validation | 2 n, in two pieces | the choice among finalists |
+| test | 8 n | what is published |
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Self
 
 import torch
 
-__all__ = ["HELD_OUT", "SEARCH", "VALIDATION", "NoiseSet", "joined"]
+from fewstep.values.problem import Problem
 
-SEARCH, VALIDATION, HELD_OUT = "search", "validation", "held-out"
+__all__ = ["SEARCH", "TEST", "VALIDATION", "NoiseSet", "NoiseSplit", "joined"]
+
+SEARCH, VALIDATION = "search", "validation"
+TEST = "held-out"  # the first name of the role, from which the noises are drawn
+TRAIN_SIZE, VALIDATION_SIZE, TEST_SIZE = 4, 2, 8  # in units of the problem's noises
+FIRST_SHARE, FEWEST = 4, 8  # the first piece of the search is a quarter, where that is enough for a test
+CHUNK = 128  # test noises of one task
 
 
 @dataclass(frozen=True)
@@ -53,3 +66,29 @@ class NoiseSet:
 def joined(parts: Sequence[NoiseSet]) -> NoiseSet:
     """The noises of consecutive sets in one; inverse of `NoiseSet.split`."""
     return replace(parts[0], count=sum(part.count for part in parts))
+
+
+@dataclass(frozen=True)
+class NoiseSplit:
+    """The noises of a search by role, in pieces of one task each."""
+
+    search: tuple[NoiseSet, ...]
+    train: NoiseSet
+    validation: tuple[NoiseSet, ...]
+    test: tuple[NoiseSet, ...]
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        """The split of a problem.
+
+        >>> [piece.count for piece in NoiseSplit.of(Problem("a", 8)).search]
+        [16, 48]
+        """
+        n = problem.noises
+        few = n // FIRST_SHARE if n // FIRST_SHARE >= FEWEST else 0
+        return cls(
+            NoiseSet(problem.seed, SEARCH, n).split(few, n - few),
+            NoiseSet(problem.seed, SEARCH, TRAIN_SIZE * n),
+            NoiseSet(problem.seed, VALIDATION, VALIDATION_SIZE * n).split(n // 2, VALIDATION_SIZE * n - n // 2),
+            tuple(NoiseSet(problem.seed, TEST, TEST_SIZE * n).chunks(max(CHUNK, n))),
+        )

@@ -31,8 +31,9 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.trajectory import Trajectories
 
-__all__ = ["STRENGTHS", "Fit", "fit"]
+__all__ = ["ORDER", "STRENGTHS", "Fit", "fit"]
 
+ORDER = 3  # of the steps on times that had none: their compiled rows are what the ridge pulls towards
 STRENGTHS = (1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2)  # of the ridge, beside the mean diagonal
 FOLDS = 4
 

@@ -15,9 +15,12 @@ from fewstep.search.samplers.evolution import Evolution
 from fewstep.search.samplers.guided import Exhausted, Guided, Proposal
 from fewstep.search.samplers.optuna import OPTUNA, OptunaSampler, ProposingSampler
 from fewstep.search.space import Space
-from fewstep.values.problem import SAMPLERS, Rank, Trial
+from fewstep.values.forecast import Forecast
+from fewstep.values.origin import Origin
+from fewstep.values.problem import SAMPLERS
+from fewstep.values.trial import Candidate, Rank, Trial
 
-__all__ = ["Proposal", "Study"]
+__all__ = ["Study"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -56,33 +59,40 @@ class Study:
         )
         self.trials.append(trial)
 
-    def ask(self, count: int) -> list[Proposal]:
+    def ask(self, count: int) -> list[Candidate]:
         """The next ``count`` proposals, numbered on from the trials so far; fewer where the space is used up."""
         numbers = []
         with contextlib.suppress(Exhausted):
             for _ in range(count):
                 numbers.append(self._study.ask(self._sampler.distributions).number)
-        return [self._sampler.drawn[number] for number in numbers]
+        return [_candidate(self._sampler.drawn[number]) for number in numbers]
 
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """The outcomes of everything that the last `ask` proposed, in the order of their numbers."""
-        for trial in trials:
-            asked = self._sampler.drawn.pop(trial.number)
-            if trial.score is None or trial.schedule != asked.schedule:
-                self._study.tell(trial.number, state=TrialState.FAIL)
-            else:
-                self._study.tell(trial.number, trial.score.value)
-            self.trials.append(trial)
+    def take(self, trials: Sequence[Trial]) -> None:
+        """The outcomes of everything that the last `ask` proposed, in the order of their numbers, or those of an
+        earlier run, which were not asked for: the study then goes on as that run would have.
 
-    def resume(self, trials: Sequence[Trial]) -> None:
-        """Take what an earlier run was told after one `ask`: the study then goes on as that run would have.
-
-        Our proposers know all from the trials. Optuna's samplers remember more than that, so they are asked again;
-        where another version proposes other schedules, the old ones still count, but it learns nothing from them.
+        Our samplers know all from the trials. Optuna's remember more than that, so they are asked again; where another
+        version proposes other schedules, the old ones still count, but it learns nothing from them.
         """
-        if not self._remembers:
+        asked = all(trial.number in self._sampler.drawn for trial in trials)
+        if not asked and not self._remembers:
             self.ask(len(trials))
-            self.tell(trials)
-            return
+            asked = True
         for trial in trials:
-            self.add(trial)
+            if asked:
+                self._tell(trial)
+            else:
+                self.add(trial)
+
+    def _tell(self, trial: Trial) -> None:
+        proposal = self._sampler.drawn.pop(trial.number)
+        if trial.score is None or trial.schedule != proposal.schedule:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial.number, trial.score.value)
+        self.trials.append(trial)
+
+
+def _candidate(proposal: Proposal) -> Candidate:
+    forecast = None if proposal.predicted is None else Forecast(proposal.predicted, proposal.predicted_std or 0.0)
+    return Candidate(proposal.schedule, Origin("guided", proposal.origin), forecast)

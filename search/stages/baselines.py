@@ -1,24 +1,46 @@
-"""The hand-made competition: every deterministic solver on every grid, with and without lowering the last orders.
+"""Baselines: every deterministic named solver on every grid, with and without lowering the last orders.
 
-And, once it is known which solvers do best, those on the grids that were measured on the model.
+They are the competition that a found schedule is compared with, and where a search starts. The ranker chooses the next
+generation by what those before it did, so that the best is among the first two dozen.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 import fewstep
 from fewstep import Schedule, grids, solvers
-from fewstep.grids.arc_length import BLEND, ArcLength
 from fewstep.processes import Process
-from fewstep.values.problem import Trial
+from fewstep.search.budget import Share
+from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
-__all__ = ["BY_HAND", "GRID", "SOLVER", "along", "baselines", "on_arc", "varied"]
+__all__ = ["baselines", "cost", "propose", "varied"]
 
-BY_HAND = "baseline"  # first word of the origin of every trial of these
+NAME = "baselines"
 SOLVER, GRID = 0, 1  # words of their names
-BLENDS = {"score-optimal": 1.0, "score-blend": BLEND}
+RESERVED = 18  # trials whose calls are set aside: three generations, most of which are stopped early
+RANKED = 32  # trials up to which the ranker orders anew what is left
+
+
+def cost(state: SearchState, left: Share) -> Share:
+    """Calls of three generations, most of which are stopped early; as trials they are like others."""
+    return Share(0, min(RESERVED * state.calls_of_trial, max(left.calls, 0)))
+
+
+def propose(state: SearchState) -> Iterator[Batch]:
+    """Generations of baselines, at most half of the trials: the first on every grid, later ones of every solver."""
+    schedules = {name: s.canonical() for name, s in baselines(state.space.process, state.problem.nfe).items()}
+    names, most = list(schedules), max(state.budget.left.trials // 2, 1)
+    while names and len(state.trials) < most:
+        count = len(state.trials)
+        if count < RANKED:
+            forecasts = state.ranker(state.trials, [schedules[name] for name in names])
+            names = [names[i] for i in np.argsort(forecasts.mean, kind="stable")]
+        chosen = varied(names, SOLVER if count else GRID, min(BATCH, most - count))
+        names = [name for name in names if name not in chosen]
+        yield Batch.of([Candidate(schedules[name], Origin(NAME, name)) for name in chosen])
 
 
 def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
@@ -31,8 +53,8 @@ def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
     >>> list(baselines(processes.VPLinear(), 1))[0]
     'ddim logsnr'
     """
-    found: dict[str, Schedule] = {}
-    seen: set[bytes] = set()
+    schedules: dict[str, Schedule] = {}
+    numbers: set[bytes] = set()
     for name in solvers.names():
         solver = solvers.named(name)
         if solver.stochastic or not solver.applies(process):
@@ -40,13 +62,18 @@ def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
         for grid in grids.suitable(process):
             for lower, suffix in ((True, ""), (False, " full-order")):
                 schedule = solver.schedule(process, nfe, grid, lower)
-                tableau = fewstep.compile(schedule)
-                numbers = np.concatenate([tableau.times, tableau.start, tableau.outputs.ravel()])
-                same = (np.round(numbers, 9) + 0.0).tobytes()
-                if same not in seen:
-                    seen.add(same)
-                    found[f"{name} {grid}{suffix}"] = schedule
-    return found
+                key = _numbers(schedule)
+                if key not in numbers:
+                    numbers.add(key)
+                    schedules[f"{name} {grid}{suffix}"] = schedule
+    return schedules
+
+
+def _numbers(schedule: Schedule) -> bytes:
+    """What a schedule comes to, to nine digits."""
+    tableau = fewstep.compile(schedule)
+    numbers = np.concatenate([tableau.times, tableau.start, tableau.outputs.ravel()])
+    return (np.round(numbers, 9) + 0.0).tobytes()
 
 
 def varied(names: Sequence[str], word: int, count: int) -> list[str]:
@@ -57,30 +84,3 @@ def varied(names: Sequence[str], word: int, count: int) -> list[str]:
     """
     firsts = list({name.split()[word]: name for name in reversed(names)}.values())[::-1]
     return sorted(names, key=lambda name: (name not in firsts, names.index(name)))[:count]
-
-
-def on_arc(arc: ArcLength, nfe: int, trials: Sequence[Trial], most: int) -> dict[str, Schedule]:
-    """Name -> schedule, ``most`` at most: the solvers that did best by hand, on the score-optimal grid and its blend.
-
-    The last orders are lowered, for the last step of these grids is long. ``trials`` are those of `baselines`.
-
-    >>> from fewstep import processes
-    >>> from fewstep.problem import Score
-    >>> process = processes.VPLinear()
-    >>> arc = ArcLength(process, "corrector", np.linspace(-5, 4.6, 101), np.linspace(0, 2, 101))
-    >>> by_hand = solvers.named("ddim").schedule(process, 4)
-    >>> trial = Trial(0, by_hand, Score(0.1, 0.01, noises=8, calls=32), "baseline ddim logsnr")
-    >>> list(on_arc(arc, 4, [trial], most=8))
-    ['ddim score-optimal', 'ddim score-blend']
-    """
-    scored = sorted((t.score.value, t.number, t.origin) for t in trials if t.score and t.origin.startswith(BY_HAND))
-    best = dict.fromkeys(origin.split()[1] for *_, origin in scored)
-    return dict(islice(along(arc, nfe, best), most))
-
-
-def along(arc: ArcLength, nfe: int, names: Iterable[str]) -> Iterator[tuple[str, Schedule]]:
-    """Names and schedules of the named solvers on the score-optimal grid and its blend, the last orders lowered."""
-    for name in names:
-        for grid, blend in BLENDS.items():
-            made = solvers.named(name).schedule(arc.process, nfe, arc.grid(blend), True)
-            yield f"{name} {grid}", made.canonical()

@@ -1,63 +1,97 @@
-"""From choices to numbers: times placed by replay, rows fitted in closed form, from named grids and the best trials."""
+"""Fit: rows in closed form, on replayed times and on those of the best trials in turn.
+
+The final stages share their trials: half of them at most go to the warm start, one to the time search, one or more to
+the polish, and the rest to fits.
+"""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
 import numpy as np
 
 from fewstep import Schedule, Step, grids
-from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.evaluation.pool import Pool, WorkerLost
+from fewstep.search.budget import Share
+from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.optimize import replay
-from fewstep.search.optimize.fit import fit
-from fewstep.search.space import Space
-from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Trial
+from fewstep.search.optimize.fit import ORDER, fit
+from fewstep.search.stages import polish, time_search
+from fewstep.search.state import Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Trial
 
-__all__ = ["refine"]
+__all__ = ["cost", "final_trials", "propose", "starts"]
 
-BEST, OWN = 4, 2  # trials whose times start a refinement; those of them that are fitted as they are, too
-ORDER = 3
-NEAR = 0.1  # λ-gaps that differ by no more than this share came to the same place
+NAME = "fit"
+MOST, MOST_LIMITED = 8, 4  # trials of the final stages, at most a quarter of all; with a limit of calls
+REPLAYED = 4  # best trials whose times are replayed, beside the even grids
+UNMOVED = 2  # of them, those that are fitted on their own times too
+NEAR = 0.1  # log λ-gaps that differ by no more came to the same place
 
 
-def refine(
-    pool: Pool,
-    space: Space,
-    noises: NoiseSet,
-    trajectories: Trajectories,
-    trials: Sequence[Trial],
-    most: int,
-    nested: Sequence[Schedule] = (),
-) -> list[Schedule]:
-    """At most ``most`` fitted schedules: from ``nested`` ones as they are, then on replayed times and on the best
-    trials' times as they are, in turn; time shifts are dropped, for rows are fitted to what the network says unshifted.
+def cost(state: SearchState, left: Share) -> Share:
+    """The trials of all final stages, and the calls of as many fits as there is room for."""
+    problem = state.problem
+    trials = min(MOST, problem.budget // 4)
+    most = trials if problem.limits.calls is None else min(trials, MOST_LIMITED)
+    fits = int(min(most, max(left.calls, 0) // _calls_of_fit(state)))
+    return Share(trials, fits * _calls_of_fit(state))
 
-    Replay starts from named grids and the best trials, most of which it takes to the same few places: each is fitted
-    once, those of the lowest replay loss first. ``trajectories`` are the teacher's for ``noises``. Each of the results
-    costs noises·nfe sample-calls; one whose path diverges is among them.
+
+def final_trials(state: SearchState) -> int:
+    """How many trials the final stages have, by the calls set aside for them."""
+    return int(state.budget.share(NAME).calls // _calls_of_fit(state))
+
+
+def propose(state: SearchState) -> Iterator[Batch]:
+    """Fitted schedules, fewer where a path is lost with its worker."""
+    others = len(state.of("warm-start")) + time_search.trials(state) + polish.trials(state)
+    count = final_trials(state) - others
+    if count <= 0:
+        return
+    train, trajectories = state.split.train, state.teacher.trajectories
+    futures = [state.pool.submit(fit, train, trajectories, start) for start in starts(state, count)]
+    fitted = []
+    for future in futures:
+        with contextlib.suppress(WorkerLost):
+            fitted.append(future.result().schedule)
+    state.budget.spend(NAME, len(fitted) * train.count * state.problem.nfe)
+    if fitted:
+        yield Batch.of([Candidate(schedule, Origin(NAME)) for schedule in fitted], early_stopping=False)
+
+
+def starts(state: SearchState, most: int) -> list[Schedule]:
+    """What to fit: schedules of the warm start, then replayed times and the best trials' own in turn.
+
+    Replay starts from the even grids and the best trials, most of which it takes to the same few places: each is fitted
+    once, those of the lowest replay loss first. Time shifts are dropped, for rows are fitted to what the network says
+    unshifted.
     """
+    space, trajectories = state.space, state.teacher.trajectories
     times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
     even = [Schedule(space.process, row, (Step(),) * space.nfe) for row in times]
-    scored = sorted(
-        (t.score.value, t.number, t.schedule) for t in trials if t.score is not None and space.moves(t.schedule)
-    )
-    best = list(dict.fromkeys(replace(schedule, shift=None) for _, _, schedule in scored[: 2 * BEST]))[:BEST]
+    best = _best(state, state.whole)
     steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
     logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
     places = list[int]()
     for i in np.argsort(replay.loss(trajectories, logits), kind="stable").tolist():
         if all(np.abs(logits[i] - logits[k]).max() > NEAR for k in places):
             places.append(i)
-    moved = [space.build(logits[i], steps[i]) for i in places]
-    unshifted = [replace(schedule, shift=None) for schedule in nested]
-    turns = [start for pair in zip_longest(moved, best[:OWN]) for start in pair if start is not None]
-    starts = list(dict.fromkeys([*unshifted, *turns]))[:most]
-    futures = [pool.submit(fit, noises, trajectories, start) for start in starts]
-    fitted = []
-    for future in futures:
-        with contextlib.suppress(WorkerLost):
-            fitted.append(future.result().schedule)
-    return fitted
+    replayed = [space.build(logits[i], steps[i]) for i in places]
+    inherited = [replace(trial.schedule, shift=None) for trial in state.of("warm-start")]
+    turns = [start for pair in zip_longest(replayed, best[:UNMOVED]) for start in pair if start is not None]
+    return list(dict.fromkeys([*inherited, *turns]))[:most]
+
+
+def _best(state: SearchState, trials: Sequence[Trial]) -> list[Schedule]:
+    """The best different schedules, unshifted, that keep their meaning on other times."""
+    searched = [trial for trial in trials if trial.origin.stage not in state.final]
+    unshifted = [replace(t.schedule, shift=None) for t in searched if state.space.moves(t.schedule)]
+    return list(dict.fromkeys(unshifted[: 2 * REPLAYED]))[:REPLAYED]
+
+
+def _calls_of_fit(state: SearchState) -> int:
+    """Network calls of a fit, of its trial and of a finalist."""
+    noises = state.split.train.count + state.problem.noises + state.split.validation[0].count
+    return noises * state.problem.nfe

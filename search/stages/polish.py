@@ -1,73 +1,120 @@
-"""The polish of a search: which schedules, how many iterations, and what is said where it cannot be or does not pay."""
+"""Polish: the best fitted schedules, moved by the gradient of the endpoint error through the sampler.
 
-from collections.abc import Callable, Sequence
+Times, network times and rows move together (`fewstep.search.optimize.descent`). Here is which schedules, how many
+iterations, and what is said where there is no gradient or the error does not fall.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
-from fewstep import Schedule
-from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.evaluation.pool import Pool, WorkerLost
+from fewstep.search.budget import Share
+from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.optimize import gradient_check
 from fewstep.search.optimize.descent import CHUNK, FRAMED, Task, iteration, polish
-from fewstep.values.problem import Problem, Trial
+from fewstep.search.state import Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Rejected, Trial
 
-__all__ = ["CALLS", "MOST_CALLS", "Polishing", "count", "polished"]
+__all__ = ["calls", "cost", "count", "obstacle", "propose", "trials"]
 
-CALLS, MOST_CALLS = 500, 30_000  # sample-calls for each evaluation of the budget, and in all; the closed loop's too
-FEWEST = 20  # iterations that a polish wants
+NAME, PROBE = "polish", "gradient check"
+CALLS, MOST_CALLS = 500, 30_000  # for each evaluation of the budget, and in all; those of the time search among them
+FEWEST_TRIALS = 3  # of the final stages, where there is a polish
+FEWEST = 20  # iterations of a polish
 MOST = 4  # schedules
-BATCH, LATER, SHORT = 32, 16, 6  # noises of an iteration; with more than so many calls, where each costs more
+BATCH = 32  # noises of an iteration
+LARGE_NFE, BATCH_LARGE_NFE = 6, 16  # with more calls than that, where each iteration costs more
 
 
-class Polishing(NamedTuple):
-    """Schedules with None, or with the reason why they are no better than before; sample-calls spent."""
-
-    outcomes: list[tuple[Schedule, str | None]]
-    calls: int
-
-
-def count(problem: Problem, noises: NoiseSet, size: int, calls: int) -> int:
-    """How many schedules can be polished on ``noises`` of ``size`` numbers for so many sample-calls; 0 where they are
-    too few for one."""
-    wanted = range(min(1 + problem.budget // 1000, MOST), 0, -1)
-    return next((n for n in wanted if _iterations(problem, noises, size, calls // n) >= FEWEST), 0)
+def cost(state: SearchState, left: Share) -> Share:
+    """Its calls, beside those of the time search; as trials they are among those of the fit stage."""
+    room = calls(state, left)
+    return Share(0, 0 if room == 0 or obstacle(state) is not None else room)
 
 
-def polished(
-    pool: Pool,
-    problem: Problem,
-    fitted: Sequence[Trial],
-    noises: NoiseSet,
-    size: int,
-    most: int,
-    allowed: int,
-    progress: Callable[[str, int, int], None],
-) -> Polishing:
-    """Polish the best ``most`` fitted schedules, unshifted, for ``allowed`` sample-calls together.
+def calls(state: SearchState, left: Share) -> int:
+    """Network calls that polish and time search may take of what is left, without those of the time search's share.
 
-    They are moved on ``noises`` and judged by all of them: so few numbers do not learn so many noises by heart, and
-    validation noises stay unseen for the choice among finalists.
+    None where they are too few for a polish.
     """
-    best = sorted((t for t in fitted if t.score is not None), key=lambda t: t.score.value if t.score else 0.0)[:most]
-    iterations = _iterations(problem, noises, size, allowed // max(len(best), 1))
+    if state.budget.share("fit").trials < FEWEST_TRIALS:
+        return 0
+    wanted = min(state.problem.budget * CALLS, MOST_CALLS) - state.budget.share("time-search").calls
+    room = int(min(wanted, left.calls + state.budget.spent(PROBE).calls) - gradient_check.PROBE_CALLS)
+    limited = state.problem.limits.calls is not None
+    return 0 if room <= 0 or (limited and count(state, room) == 0) else room
+
+
+def obstacle(state: SearchState) -> str | None:
+    """Why the model has no true gradient, None where it has one; it is probed once, for a few calls."""
+    if not state.budget.spent(PROBE).calls:
+        state.budget.spend(PROBE, gradient_check.PROBE_CALLS)
+        state.obstacle = state.pool.submit(gradient_check.obstacle).result()
+    return state.obstacle
+
+
+def count(state: SearchState, calls: float) -> int:
+    """How many schedules can be polished for so many network calls; 0 where they are too few for one."""
+    wanted = range(min(1 + state.problem.budget // 1000, MOST), 0, -1)
+    return next((n for n in wanted if _iterations(state, calls // n) >= FEWEST), 0)
+
+
+def trials(state: SearchState) -> int:
+    """How many trials it will take; one that says why, where the model has no gradient."""
+    if state.obstacle is not None:
+        return 1
+    return count(state, state.budget.share(NAME).calls) if state.may_begin(NAME) else 0
+
+
+def propose(state: SearchState) -> Iterator[Batch]:
+    """The best fitted schedules, polished; rejected where the error on their noises did not fall."""
+    fitted = [trial for trial in state.trials if trial.origin.stage in state.final and trial.score is not None]
+    if not fitted or not trials(state):
+        return
+    if state.obstacle is not None:
+        candidates: Sequence[Candidate | Rejected] = [_rejected(fitted[0], f"not polished: {state.obstacle}")]
+    else:
+        best = sorted(fitted, key=lambda trial: trial.score.value if trial.score else 0.0)[: trials(state)]
+        candidates = _polished(state, best)
+    yield Batch.of(candidates, early_stopping=False)
+
+
+def _polished(state: SearchState, best: Sequence[Trial]) -> list[Candidate | Rejected]:
+    """Each of the trials polished, unshifted, on the training noises.
+
+    They are moved on all of these and judged by all: so few numbers do not overfit so many noises, and validation
+    noises stay unseen for the selection.
+    """
+    train, allowed = state.split.train, state.budget.share(NAME).calls
+    iterations = _iterations(state, allowed // len(best))
     starts = [replace(trial.schedule, shift=None) for trial in best]
-    tasks = [Task(start, noises, noises, iterations, _batch(problem), seed=problem.seed) for start in starts]
+    tasks = [Task(start, train, train, iterations, _batch(state), seed=state.problem.seed) for start in starts]
     try:
-        done = polish(pool, tasks, lambda k, total: progress("polish", k, total))
+        outcomes = polish(state.pool, tasks, lambda done, total: state.on.progress(NAME, done, total))
     except WorkerLost as error:
-        return Polishing([(trial.schedule, f"not polished: {error}") for trial in best], 0)
-    outcomes: list[tuple[Schedule, str | None]] = []
-    for trial, outcome in zip(best, done, strict=True):
-        told = f"the polish did not pay: on its {noises.count} noises the error went from {outcome.before:.3g} no lower"
-        outcomes.append((outcome.schedule or trial.schedule, None if outcome.schedule else told))
-    return Polishing(outcomes, sum(outcome.calls for outcome in done))
+        return [_rejected(trial, f"not polished: {error}") for trial in best]
+    candidates: list[Candidate | Rejected] = []
+    for trial, outcome in zip(best, outcomes, strict=True):
+        state.budget.spend(NAME, outcome.calls)
+        if outcome.schedule is None:
+            before = f"{outcome.before:.3g}"
+            candidates.append(_rejected(trial, f"not lowered: on {train.count} noises the error stayed {before}"))
+        else:
+            candidates.append(Candidate(outcome.schedule, Origin(NAME)))
+    return candidates
 
 
-def _iterations(problem: Problem, noises: NoiseSet, size: int, calls: int) -> int:
-    """For so many sample-calls, with the looks at all noises; what begins and ends a polish is taken off first."""
-    begun = (min(FRAMED, noises.count) + 2 * noises.count) * problem.nfe
-    each = iteration(_batch(problem), problem.nfe, size) + noises.count * problem.nfe / CHUNK
+def _rejected(trial: Trial, reason: str) -> Rejected:
+    return Rejected(Candidate(trial.schedule, Origin(NAME)), reason)
+
+
+def _iterations(state: SearchState, calls: float) -> int:
+    """For so many calls, with the looks at all noises; what begins and ends a polish is taken off first."""
+    nfe, noises = state.problem.nfe, state.split.train.count
+    begun = (min(FRAMED, noises) + 2 * noises) * nfe
+    each = iteration(_batch(state), nfe, state.teacher.size) + noises * nfe / CHUNK
     return max(int((calls - begun) / each), 0)
 
 
-def _batch(problem: Problem) -> int:
-    return BATCH if problem.nfe <= SHORT else LATER
+def _batch(state: SearchState) -> int:
+    return BATCH if state.problem.nfe <= LARGE_NFE else BATCH_LARGE_NFE

@@ -1,143 +1,152 @@
-"""The last word on a search: finalists meet on fresh noises; the winner is measured on others.
+"""Selection and test: finalists are compared on validation noises; winner and best baseline are scored once on the test
+noises, which chose nothing.
 
 The best of many noisy scores flatters itself. So the best trials, the fitted schedules and the best baselines are
-measured anew on validation noises: all on a first piece, those that do not lose there on all. The winner by the
-search's metric and the best baseline are then measured once on held-out noises, in pairs, by that metric and by the one
-that is reported beside it. Fits and polishes lower the paired error whatever the metric is; it is the choice among them
-that the metric makes.
+measured anew on validation noises: all on a first piece, those that are not significantly worse there on all. The
+winner and the best baseline are then measured in pairs on the test noises, by the objective and by the secondary metric.
+Fits and polishes lower the paired error whatever the objective is; it is the choice among them that the objective makes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fewstep import Schedule
-from fewstep.search.evaluation import evaluator as evaluate
-from fewstep.search.evaluation.noises import NoiseSet, joined
-from fewstep.search.evaluation.pool import Pool
-from fewstep.search.evaluation.racing import loses
+from fewstep.errors import SearchFailed
+from fewstep.search.evaluation import evaluator
+from fewstep.search.evaluation.early_stopping import worse
+from fewstep.search.evaluation.noises import NoiseSet, NoiseSplit, joined
 from fewstep.search.metrics.base import Metric, value
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.metrics.endpoint import Endpoint
-from fewstep.search.stages.baselines import BY_HAND
-from fewstep.search.stages.teacher import Sets
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.search.stages import baselines
+from fewstep.search.stages.warm_start import split
+from fewstep.search.state import SearchState
+from fewstep.values.problem import Problem
+from fewstep.values.result import Measured
+from fewstep.values.score import Interval
+from fewstep.values.trial import Trial
 
-__all__ = ["Confirmation", "confirm", "cost"]
+__all__ = ["Chosen", "Tested", "choose", "cost", "test"]
 
-FINALISTS = 2  # unfitted trials
+TRIALS = 2  # finalists that no final stage made
 BASELINES = 3
-SECOND = 3  # finalists that meet on all validation noises; the best two baselines do in any case
-TELL = 2
+LAST, LAST_BASELINES = 3, 2  # finalists that meet on all validation noises; the best baselines do in any case
 
-Rows = dict[Schedule, np.ndarray]
+Observations = dict[Schedule, list[np.ndarray]]
 
 
-class Confirmation(NamedTuple):
-    """The winner and the best hand-made solver on held-out noises, by the metric and by the reported one; the interval
-    of the winner's score, the paired ratio and its interval, the calls that this cost."""
+class Chosen(NamedTuple):
+    """The winner and the best baseline by the validation noises."""
 
-    schedule: Schedule
-    score: Score
-    low: float
-    high: float
-    baseline_name: str
-    baseline_schedule: Schedule
-    baseline: Score
-    second: Score | None
-    second_baseline: Score | None
+    winner: Trial
+    baseline: Trial
+
+
+class Tested(NamedTuple):
+    """Winner and best baseline on the test noises, the paired ratio of their scores and its interval."""
+
+    winner: Measured
+    baseline: Measured
     ratio: float
-    ratio_low: float
-    ratio_high: float
-    calls: int
+    interval: Interval
 
 
-def cost(problem: Problem, sets: Sets, fits: int, nested: int) -> int:
-    """The most sample-calls that `confirm` spends with so many fitted and nested schedules."""
-    first, rest = sets.validation[0].count, sum(piece.count for piece in sets.validation[1:])
-    noises = (FINALISTS + BASELINES + fits) * first + (SECOND + TELL) * rest
-    return (noises + (2 + nested) * joined(sets.held_out).count) * problem.nfe
+def cost(problem: Problem, noises: NoiseSplit, nested: int) -> int:
+    """The most network calls of selection and test, without finalists of the final stages; ``nested`` schedules of the
+    warm start are tested beside winner and baseline."""
+    first, *rest = (piece.count for piece in noises.validation)
+    validated = (TRIALS + BASELINES) * first + (LAST + LAST_BASELINES) * sum(rest)
+    return (validated + (2 + nested) * joined(noises.test).count) * problem.nfe
 
 
-def confirm(
-    problem: Problem,
-    trials: Sequence[Trial],
-    fitted: Sequence[Trial],
-    hand_made: Mapping[str, Schedule],
-    pool: Pool,
-    sets: Sets,
-    metrics: Sequence[Metric],
-    nested: Sequence[Schedule] = (),
-) -> Confirmation:
-    """Choose on validation noises, measure on held-out noises; a fitted schedule that diverges is out.
+def choose(state: SearchState) -> Chosen:
+    """The best finalist and the best baseline on the validation noises; one that diverges there is out.
 
-    ``nested`` schedules were the winners of smaller budgets, on these held-out noises or on others: where one is better
-    there than the winner, it stays the winner.
+    Raises `SearchFailed` where there is no baseline to compare with.
     """
-    names, metric = {schedule.canonical(): name for name, schedule in hand_made.items()}, metrics[0]
-    whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
-    ranked = sorted(whole, key=lambda t: t.score.value if t.score else np.inf)
-    by_hand = [t.schedule for t in ranked if t.origin.startswith(BY_HAND)][:BASELINES]
-    finalists = list(
-        dict.fromkeys([t.schedule for t in ranked[:FINALISTS]] + [t.schedule for t in fitted if t.score] + by_hand)
-    )
-    first, *rest = sets.validation
-    rows = _observed(problem, pool, finalists, [first])
-    values = {s: _value(metric, r) for s, r in rows.items()}
-    order = sorted(finalists, key=values.__getitem__)
-    better = [s for s in order if s == order[0] or not _loses(metric, rows[s], rows[order[0]])][:SECOND]
-    told = sorted(by_hand, key=values.__getitem__)[:TELL]
-    stayed = list(dict.fromkeys([*better, *told]))
-    more = _observed(problem, pool, stayed, rest)
-    values = {s: _value(metric, np.concatenate([rows[s], more[s]])) for s in stayed}
-    winner, baseline = min(better, key=values.__getitem__), min(told, key=values.__getitem__)
+    metric, finalists, best_baselines = state.metrics[0], _finalists(state), _baselines(state)
+    first, *rest = state.split.validation
+    begun = _observe(state, [trial.schedule for trial in finalists], [first])
+    values = {trial.schedule: _value(metric, begun[trial.schedule][0]) for trial in finalists}
 
-    held = _held(problem, pool, list(dict.fromkeys([baseline, winner, *nested])), sets.held_out)
-    winner = min(dict.fromkeys([winner, *nested]), key=lambda s: _value(metric, held[s][0]))
-    count = joined(sets.held_out).count
-    scores = {s: [score(m, r, count * problem.nfe) for m, r in zip(metrics, held[s], strict=True)] for s in held}
-    least = 0.0 if isinstance(metric, Endpoint) else scores[baseline][0].standard_error
-    means = [max(scores[s][0].value, least) for s in (winner, baseline)]
-    second, other = (scores[s][1] if len(metrics) > 1 else None for s in (winner, baseline))
-    low, high = interval(metric, held[winner][0], problem.seed)
-    validated = len(finalists) * first.count + len(stayed) * sum(piece.count for piece in rest)
-    return Confirmation(
-        winner,
-        scores[winner][0],
-        low,
-        high,
-        names[baseline],
-        baseline,
-        scores[baseline][0],
-        second,
-        other,
-        means[0] / means[1],
-        *ratio_interval(metric, held[winner][0], held[baseline][0], problem.seed, least=least),
-        (validated + len(held) * count) * problem.nfe,
+    ranked = sorted(finalists, key=lambda trial: values[trial.schedule])
+    leader = begun[ranked[0].schedule][0]
+    last = [t for t in ranked if t is ranked[0] or not _worse(metric, begun[t.schedule][0], leader)][:LAST]
+    last_baselines = sorted(best_baselines, key=lambda trial: values[trial.schedule])[:LAST_BASELINES]
+    schedules = list(dict.fromkeys(trial.schedule for trial in (*last, *last_baselines)))
+    more = _observe(state, schedules, rest)
+    for schedule in schedules:
+        observations = np.concatenate([begun[schedule][0], more[schedule][0]])
+        values[schedule] = _value(metric, observations)
+    return Chosen(
+        min(last, key=lambda trial: values[trial.schedule]),
+        min(last_baselines, key=lambda trial: values[trial.schedule]),
     )
 
 
-def _observed(problem: Problem, pool: Pool, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet]) -> Rows:
-    """Rows of each schedule by the search's metric, over all pieces in order."""
-    futures = {s: [pool.submit(evaluate.observe, p, s, [problem.measure]) for p in pieces] for s in schedules}
-    return {s: np.concatenate([future.result()[0] for future in row]) for s, row in futures.items()}
+def test(state: SearchState, chosen: Chosen) -> Tested:
+    """Scores on the test noises. Schedules of the warm start were the winners of fewer calls, on these noises or on
+    others: where one of them is better here than the winner, it stays the winner."""
+    problem, metrics, metric = state.problem, state.metrics, state.metrics[0]
+    nested = {split(schedule): "nested" for schedule in state.warm.schedules}
+    names = nested | {chosen.winner.schedule: str(chosen.winner.origin)}
+    contenders = list(dict.fromkeys([chosen.winner.schedule, *nested]))
+    baseline = chosen.baseline.schedule
+    observations = _observe(state, list(dict.fromkeys([baseline, *contenders])), state.split.test, secondary=True)
+    winner = min(contenders, key=lambda schedule: _value(metric, observations[schedule][0]))
+
+    def measured(schedule: Schedule, name: str) -> Measured:
+        calls = joined(state.split.test).count * problem.nfe
+        scores = [score(m, each, calls) for m, each in zip(metrics, observations[schedule], strict=True)]
+        bounds = Interval(*interval(metric, observations[schedule][0], problem.seed))
+        return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None)
+
+    ours, theirs = measured(winner, names[winner]), measured(baseline, chosen.baseline.origin.name)
+    least = 0.0 if isinstance(metric, Endpoint) else theirs.score.standard_error
+    ratio = max(ours.score.value, least) / max(theirs.score.value, least)
+    pair = observations[winner][0], observations[baseline][0]
+    return Tested(ours, theirs, ratio, Interval(*ratio_interval(metric, *pair, problem.seed, least=least)))
 
 
-def _held(
-    problem: Problem, pool: Pool, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet]
-) -> dict[Schedule, list[np.ndarray]]:
-    """Rows of each schedule by each of the problem's metrics, over all pieces in order."""
-    futures = {s: [pool.submit(evaluate.observe, p, s, problem.measures) for p in pieces] for s in schedules}
+def _baselines(state: SearchState) -> list[Trial]:
+    trials = [trial for trial in state.whole if trial.origin.stage == baselines.NAME][:BASELINES]
+    if not trials:
+        raise SearchFailed("no baseline could be measured on all noises: there is nothing to compare a schedule with")
+    return trials
+
+
+def _finalists(state: SearchState) -> list[Trial]:
+    """One trial of each finalist: the best of the search, all of the final stages, the best baselines."""
+    searched = [trial for trial in state.whole if trial.origin.stage not in state.final]
+    fitted = [trial for trial in state.trials if trial.origin.stage in state.final and trial.score is not None]
+    trials = [*searched[:TRIALS], *fitted, *_baselines(state)]
+    return list({trial.schedule: trial for trial in reversed(trials)}.values())[::-1]
+
+
+def _observe(
+    state: SearchState, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet], secondary: bool = False
+) -> Observations:
+    """Observations of each schedule over all pieces, in order: by the objective, and by the secondary metric if asked.
+
+    The network calls are booked.
+    """
+    objectives = state.problem.measures if secondary else (state.problem.measure,)
+    futures = {
+        schedule: [state.pool.submit(evaluator.observe, piece, schedule, objectives) for piece in pieces]
+        for schedule in schedules
+    }
+    state.budget.spend("selection", len(schedules) * joined(pieces).count * state.problem.nfe)
     return {
-        s: [np.concatenate(parts) for parts in zip(*(future.result() for future in row), strict=True)]
-        for s, row in futures.items()
+        schedule: [np.concatenate(parts) for parts in zip(*(future.result() for future in row), strict=True)]
+        for schedule, row in futures.items()
     }
 
 
-def _value(metric: Metric, rows: np.ndarray) -> float:
-    return value(metric, rows) if np.isfinite(rows).all() else np.inf
+def _value(metric: Metric, observations: np.ndarray) -> float:
+    return value(metric, observations) if np.isfinite(observations).all() else np.inf
 
 
-def _loses(metric: Metric, rows: np.ndarray, best: np.ndarray) -> bool:
-    return not np.isfinite(rows).all() or loses(metric, rows, best)
+def _worse(metric: Metric, observations: np.ndarray, leader: np.ndarray) -> bool:
+    return not np.isfinite(observations).all() or worse(metric, observations, leader)

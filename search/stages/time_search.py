@@ -1,16 +1,16 @@
-"""Times found with the fit inside: a guided search that calls the network, for any model, with no gradient of it.
+"""Time search with the fit inside: grids are mutated, and judged by the network with rows fitted on a few noises.
 
 Replay takes the teacher's outputs for the student's, so its loss ranks times only roughly. Here grids, replayed and
 even ones, are mutated; replay screens the mutations at no call; the few best of each generation get rows fitted on a
-few noises, and their distance on a few others says which grids the next generation descends from. The last word is one
-fit on all noises.
+few noises, and their distance on a few others says which grids the next generation descends from. One fit on all
+training noises ends it. No gradient of the model is needed.
 
 The score of a grid is the mean over noises of the root mean square distance to the teacher's ends: squares of so few
 noises hang on one that ends in another mode.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,40 +18,74 @@ import numpy as np
 
 import fewstep
 from fewstep import Schedule, Step, grids
+from fewstep.search.budget import Share
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.metrics import endpoint
 from fewstep.search.optimize import replay
-from fewstep.search.optimize.fit import fit
+from fewstep.search.optimize.fit import ORDER, fit
 from fewstep.search.space import GAP_RANGE, Space
-from fewstep.search.stages.fit import ORDER
+from fewstep.search.stages import polish
+from fewstep.search.state import Batch, SearchState
 from fewstep.trajectory import Trajectories
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
-__all__ = ["Sought", "assess", "cost", "seek"]
+__all__ = ["TimeSearch", "assess", "calls", "cost", "propose", "search_times", "trials"]
 
+NAME = "time-search"
+MOST_NFE = 8  # with more calls, fits on so few training noises overfit
 FEW = 32  # noises that a candidate is fitted on, and as many others that it is scored on
 STARTS = 2  # replayed grids of lowest replay loss, beside the even ones, which some models fit better
 GENERATIONS = 5
 MUTATIONS = 96  # of a generation, screened by replay
-RACED = 3  # of them, those that the network sees
+SCREENED = 3  # of them, those that the network sees
 PARENTS = 2
 SPREAD = 0.4  # of a mutation's log λ-gaps, in the first generation
 NARROWER = 0.8  # with each generation
 
 
-class Sought(NamedTuple):
-    """The schedule found, its rows fitted on all noises; None where every path diverged. Sample-calls spent."""
+def cost(state: SearchState, left: Share) -> Share:
+    """Its calls, out of those that the polish would get, where they leave a polish beside it or there can be none."""
+    wanted, room = calls(state.split.train.count, state.problem.nfe), polish.calls(state, left)
+    if not 1 < state.problem.nfe <= MOST_NFE or wanted > room:
+        return Share(0, 0)
+    affordable = polish.count(state, room - wanted) > 0 or polish.obstacle(state) is not None
+    return Share(0, wanted if affordable else 0)
+
+
+def trials(state: SearchState) -> int:
+    """How many trials it will take: one, or none."""
+    return int(state.budget.share(NAME).calls > 0 and state.may_begin(NAME))
+
+
+def propose(state: SearchState) -> Iterator[Batch]:
+    """The schedule found, unless a fit has come to the same; calls that it did not need go to the polish."""
+    if not trials(state):
+        return
+    result = search_times(state.pool, state.space, state.split.train, state.teacher.trajectories, state.problem.seed)
+    state.budget.spend(NAME, result.calls)
+    state.budget.move(int(state.budget.share(NAME).calls) - result.calls, NAME, polish.NAME)
+    fits = {trial.schedule for trial in state.of("fit")}
+    if result.schedule is not None and result.schedule not in fits:
+        yield Batch.of([Candidate(result.schedule, Origin(NAME))], early_stopping=False)
+
+
+class TimeSearch(NamedTuple):
+    """The schedule found, its rows fitted on all noises; None where every path diverged. Network calls spent."""
 
     schedule: Schedule | None
     calls: int
 
 
-def seek(pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0) -> Sought:
+def search_times(
+    pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0
+) -> TimeSearch:
     """The schedule that the search finds; ``trajectories`` are the teacher's for the ``noises``.
 
-    Costs (2·32·21 + noises)·nfe sample-calls where four grids suit the process: 8 000 at 5 calls and 256 noises.
+    Costs (2·32·21 + noises)·nfe network calls where four grids suit the process: 8 000 at 5 calls and 256 noises.
     Deterministic for any number of slots.
     """
     rng = np.random.default_rng(seed)
@@ -60,29 +94,29 @@ def seek(pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories,
     placed = replay.place(trajectories, starts)
     ranked: list[tuple[float, int, np.ndarray]] = []  # score, number, log gaps
     first = [*_screened(trajectories, placed, STARTS), *starts]
-    calls = _raced(pool, space, noises, trajectories, first, ranked)
+    spent = _scored(pool, space, noises, trajectories, first, ranked)
     for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
         parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
         moved = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
         children = np.clip(moved - moved.mean(axis=1, keepdims=True), -GAP_RANGE, GAP_RANGE)
-        calls += _raced(pool, space, noises, trajectories, _screened(trajectories, children, RACED), ranked)
+        spent += _scored(pool, space, noises, trajectories, _screened(trajectories, children, SCREENED), ranked)
     if not ranked:
-        return Sought(None, calls)
-    calls += noises.count * space.nfe
+        return TimeSearch(None, spent)
+    spent += noises.count * space.nfe
     try:
-        return Sought(pool.submit(fit, noises, trajectories, _built(space, ranked[0][2])).result().schedule, calls)
+        return TimeSearch(pool.submit(fit, noises, trajectories, _built(space, ranked[0][2])).result().schedule, spent)
     except WorkerLost:
-        return Sought(None, calls)
+        return TimeSearch(None, spent)
 
 
-def cost(noises: int, nfe: int) -> int:
-    """Sample-calls of `seek` with so many noises, at the most."""
-    return (2 * min(FEW, noises // 2) * (STARTS + len(grids.names()) + GENERATIONS * RACED) + noises) * nfe
+def calls(noises: int, nfe: int) -> int:
+    """Network calls of `search_times` with so many noises, at the most."""
+    return (2 * min(FEW, noises // 2) * (STARTS + len(grids.names()) + GENERATIONS * SCREENED) + noises) * nfe
 
 
 def assess(evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, schedule: Schedule) -> float:
     """The score of a schedule's times: rows fitted on the first noises, whose ``trajectories`` these are, and the mean
-    distance to the teacher's ends on the next as many. Costs 2·n·nfe sample-calls; not finite where it diverges."""
+    distance to the teacher's ends on the next as many. Costs 2·n·nfe network calls; not finite where it diverges."""
     count = trajectories.states.shape[1]
     rows = fit(evaluator, replace(noises, count=count), trajectories, schedule).schedule
     picks = range(count, min(2 * count, noises.count))
@@ -92,7 +126,7 @@ def assess(evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, s
     return float(np.sqrt(errors).mean())
 
 
-def _raced(
+def _scored(
     pool: Pool,
     space: Space,
     noises: NoiseSet,
@@ -100,7 +134,7 @@ def _raced(
     candidates: Sequence[np.ndarray],
     ranked: list[tuple[float, int, np.ndarray]],
 ) -> int:
-    """Put the candidates that end where they should into ``ranked``, best first; sample-calls spent."""
+    """Put the candidates that end where they should into ``ranked``, best first; network calls spent."""
     few = min(FEW, noises.count // 2)
     futures = [
         pool.submit(assess, noises, trajectories.first(few), _built(space, candidate)) for candidate in candidates

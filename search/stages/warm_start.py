@@ -1,18 +1,39 @@
-"""Nesting of budgets: a schedule with one call more that gives the very same samples.
+"""Warm start: the best schedules of one call less, each with a call more that leaves its samples as they are.
 
 The longest step in λ is cut in two. A first-order step leads to the new time; the call there has no weight in any later
 row, until a fit or a polish gives it one. So the best schedule of N calls is never worse than the best of N − 1.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 import fewstep
 from fewstep import Schedule, Step, Tableau
+from fewstep.search.budget import Share
 from fewstep.search.ends import log_snrs
+from fewstep.search.stages.fit import final_trials
+from fewstep.search.state import Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
-__all__ = ["split"]
+__all__ = ["cost", "propose", "split"]
+
+NAME = "warm-start"
+
+
+def cost(state: SearchState, left: Share) -> Share:
+    """Nothing: these trials are among those of the fit stage."""
+    return Share(0, 0)
+
+
+def propose(state: SearchState) -> Iterator[Batch]:
+    """The schedules as they are, at most half of the trials of the final stages."""
+    schedules = [split(schedule) for schedule in state.warm.schedules[: final_trials(state) // 2]]
+    if schedules:
+        candidates = [Candidate(schedule, Origin(NAME)) for schedule in schedules]
+        yield Batch.of(candidates, early_stopping=False)
 
 
 def split(schedule: Schedule) -> Schedule:
