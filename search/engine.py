@@ -8,6 +8,8 @@ seconds makes it a function of the clock as well.)
 import time
 from collections.abc import Sequence
 
+from fewstep.values.result import Cost, Result, StageReport
+
 from fewstep.errors import SearchFailed
 from fewstep.processes import Process
 from fewstep.search.budget import Budget
@@ -22,7 +24,6 @@ from fewstep.search.space import Space
 from fewstep.search.stages import selection
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.problem import Problem
-from fewstep.values.result import Cost, Result, StageReport
 from fewstep.values.stages import Stage, order
 
 __all__ = ["run"]

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from fewstep.values.result import Measured
+from fewstep.values.score import Interval
+from fewstep.values.trial import Trial
 
 from fewstep import Schedule
 from fewstep.errors import SearchFailed
@@ -24,9 +27,6 @@ from fewstep.search.stages import baselines
 from fewstep.search.stages.warm_start import split
 from fewstep.search.state import SearchState
 from fewstep.values.problem import Problem
-from fewstep.values.result import Measured
-from fewstep.values.score import Interval
-from fewstep.values.trial import Trial
 
 __all__ = ["Chosen", "Tested", "choose", "cost", "test"]
 

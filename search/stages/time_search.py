@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
 import fewstep
 from fewstep import Schedule, Step, grids
@@ -30,8 +32,6 @@ from fewstep.search.space import GAP_RANGE, Space
 from fewstep.search.stages import polish
 from fewstep.search.state import Batch, SearchState
 from fewstep.trajectory import Trajectories
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate
 
 __all__ = ["TimeSearch", "assess", "calls", "cost", "propose", "search_times", "trials"]
 
@@ -80,9 +80,7 @@ class TimeSearch(NamedTuple):
     calls: int
 
 
-def search_times(
-    pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0
-) -> TimeSearch:
+def search_times(pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0) -> TimeSearch:
     """The schedule that the search finds; ``trajectories`` are the teacher's for the ``noises``.
 
     Costs (2·32·21 + noises)·nfe network calls where four grids suit the process: 8 000 at 5 calls and 256 noises.
