@@ -1,0 +1,69 @@
+"""A model that searches may name, and what is known of it."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.values.fields import about, beside
+
+__all__ = ["Facts", "Model", "ModelState"]
+
+
+class ModelState(StrEnum):
+    """Whether searches may name a model: submitted → ready | refused."""
+
+    SUBMITTED = "submitted"
+    READY = "ready"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a model beyond its identity, as far as it is known."""
+
+    network: str | None = about("Class of the network", default=None)
+    prediction: str | None = about("What the network predicts", default=None)
+    parameters: int | None = about("Number of parameters", default=None)
+    conditions: int = about("Stored conditions; 0: it has none", default=0)
+    guidance: float | None = about("Guidance scale", default=None)
+    passes: int | None = about("Passes of the network in one call (2 with guidance)", default=None)
+    seconds_per_call: float | None = about("Of one sample on the slot that tried the model", default=None, unit="s")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, which searches may name once it is ready; the JSON has the `Facts` beside the rest.
+
+    One that is still to be fetched from a hub has the digest of its address and no shape; its id stays. Raises
+    `InvalidModel`.
+    """
+
+    id: str = about("First 16 digits of the digest")
+    name: str
+    source: str = about("zoo, folder, upload, program or hub")
+    summary: str
+    shape: tuple[int, ...] = about("Of one sample, without the batch; empty while the model is still to be fetched")
+    process: dict[str, Any] = about("The noise law")
+    digest: str = about("SHA-256 of weights and configuration, in hexadecimal")
+    created: datetime
+    state: ModelState = about("Searches may name it once it is ready", default=ModelState.READY)
+    reason: str | None = about("Why it was refused", default=None)
+    facts: Facts = beside(default=Facts())
+
+    def __post_init__(self) -> None:
+        if len(self.digest) != 64 or not set(self.digest) <= set("0123456789abcdef"):
+            raise InvalidModel(f"a model's digest is 64 lower-case hexadecimal digits, got {self.digest[:80]!r}")
+        if not (self.id == self.digest[:16] or (self.source == "hub" and re.fullmatch("[0-9a-f]{16}", self.id))):
+            raise InvalidModel(f"a model's id is the first 16 digits of its digest, got {self.id[:80]!r}")
+        if not (self.shape or self.unfetched) or any(type(size) is not int or size < 1 for size in self.shape):
+            raise InvalidModel(f"a model's shape is a tuple of positive whole numbers, got {self.shape!r}")
+        if self.created.tzinfo is None or self.created.utcoffset() != UTC.utcoffset(None):
+            raise InvalidInput(f"times are in UTC, got {self.created!r}: use datetime.now(UTC)")
+
+    @property
+    def unfetched(self) -> bool:
+        """Whether its files still lie on a hub, so that nothing is known of them."""
+        return self.source == "hub" and not self.shape and self.state is not ModelState.READY

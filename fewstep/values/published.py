@@ -1,0 +1,34 @@
+"""A result that is served."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from fewstep.schedule import Schedule
+from fewstep.values.fields import about, beside
+from fewstep.values.result import Result
+
+__all__ = ["Published"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result that is served, with the ids of its ``model`` and its ``search``; ``digest`` is its schedule's."""
+
+    ALSO: ClassVar = ("nfe",)  # in JSON
+
+    digest: str = about("Of the schedule")
+    model: str = about("The model's id")
+    search: str = about("The search's id")
+    created: datetime
+    result: Result = beside()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that was found."""
+        return self.result.schedule
+
+    @property
+    def nfe(self) -> int:
+        """Network calls of the schedule, at most those that the problem allows."""
+        return self.schedule.nfe

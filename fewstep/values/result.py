@@ -1,0 +1,116 @@
+"""What a search ends with: winner and best baseline on test noises, and what it cost."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fewstep.schedule import Schedule
+from fewstep.values.fields import about, beside
+from fewstep.values.problem import Problem
+from fewstep.values.score import Interval, Score
+
+__all__ = ["Cost", "Measured", "Result", "StageReport"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A schedule under a ``name``, with its score on test noises, the score's 95 % interval, and its score by the
+    problem's secondary metric (`Problem.report`)."""
+
+    name: str = about("What it is called: a baseline's solver and grid, a winner's origin")
+    schedule: Schedule = about("In fewstep's own JSON format")
+    score: Score = about("By the metric that the search lowers")
+    interval: Interval | None = beside("95 % interval of the score", default=None)
+    secondary: Score | None = about("By the metric that is reported beside it", default=None, name="second")
+
+    @property
+    def value(self) -> float:
+        """The score's value."""
+        return self.score.value
+
+    @property
+    def standard_error(self) -> float:
+        """The score's standard error."""
+        return self.score.standard_error
+
+    @property
+    def noises(self) -> int:
+        """The number of test noises."""
+        return self.score.noises
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What one stage of a search spent, and the lowest error before and after it (None: no trial had a score yet)."""
+
+    label: str
+    evaluations: int
+    calls: int
+    seconds: float
+    best_before: float | None = None
+    best_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a search spent: network sample-``calls``, the teacher's included, ``evaluations`` of candidates, and
+    ``seconds``; a call passes the network ``passes_per_call`` times (2 with classifier-free guidance)."""
+
+    calls: int = about("Network sample-calls, the teacher's included")
+    evaluations: int = about("Trials")
+    seconds: float = about("Of running, in all attempts", unit="s")
+    passes_per_call: int = about("Passes of the network in one call", default=1, name="passes")
+    stages: tuple[StageReport, ...] = about("What each stage spent and gained", default=())
+
+    @property
+    def passes_spent(self) -> int:
+        """Samples times passes through the network."""
+        return self.calls * self.passes_per_call
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search publishes; every score is measured on test noises, which the search never used before.
+
+    ``ratio`` is the winner's score over the baseline's, with its paired 95 % bootstrap interval; a distance that cannot
+    be told from zero counts as the baseline's standard error there. ``teacher_error`` is the teacher's own distance to
+    convergence, in the units of the scores; ``tau`` is Kendall's τ of the forecasts made before evaluations. ``ended``
+    says why there were no more trials: the "budget" was spent, a limit of "calls", "seconds" or "improvement" was
+    reached, or the "space" had no other schedules.
+    """
+
+    ALSO: ClassVar = ("second_baseline",)  # in JSON
+
+    problem: Problem = beside(both=True)
+    winner: Measured = beside()
+    baseline: Measured = about("The best named solver on the same noises")
+    ratio: float = about("Winner's score over the baseline's")
+    ratio_interval: Interval = beside("95 % interval of the ratio", prefix="ratio_")
+    teacher_error: float = about("The teacher's own distance to convergence, in the units of the scores")
+    cost: Cost = beside()
+    ended: str = about("Why there were no more trials: budget, calls, seconds, improvement or space", default="budget")
+    tau: float | None = about("Kendall's τ of the forecasts made before evaluations", default=None)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The winner's schedule."""
+        return self.winner.schedule
+
+    @property
+    def score(self) -> Score:
+        """The winner's score."""
+        return self.winner.score
+
+    @property
+    def baseline_name(self) -> str:
+        """Solver and grid of the best baseline."""
+        return self.baseline.name
+
+    @property
+    def second_baseline(self) -> Score | None:
+        """The baseline's score by the secondary metric."""
+        return self.baseline.secondary
+
+    @property
+    def calls(self) -> int:
+        """Network sample-calls spent, the teacher's included."""
+        return self.cost.calls

@@ -1,0 +1,66 @@
+"""Candidates and trials: a schedule that a stage proposes, and what its evaluation gave."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fewstep.schedule import Schedule
+from fewstep.values.fields import about, beside
+from fewstep.values.forecast import Forecast, Forecasts
+from fewstep.values.origin import Origin
+from fewstep.values.score import Score
+
+__all__ = ["Candidate", "Rank", "Trial"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A schedule to evaluate, where it comes from, and its forecast, if a ranker made one."""
+
+    schedule: Schedule
+    origin: Origin
+    forecast: Forecast | None = beside(default=None)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluated candidate. ``score`` is None where the evaluation failed; ``reason`` then says why.
+
+    A trial that was stopped early has a score on fewer ``noises`` than its search, whose value is an estimate.
+    """
+
+    ALSO: ClassVar = ("digest",)  # in JSON
+
+    number: int
+    candidate: Candidate = beside()
+    score: Score | None = about("None where the evaluation failed", default=None)
+    reason: str | None = about("Why it has no score", default=None)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The candidate's schedule."""
+        return self.candidate.schedule
+
+    @property
+    def origin(self) -> Origin:
+        """Where the candidate comes from."""
+        return self.candidate.origin
+
+    @property
+    def predicted(self) -> float | None:
+        """The forecast of log(score), made before the evaluation."""
+        return None if self.candidate.forecast is None else self.candidate.forecast.mean
+
+    @property
+    def predicted_std(self) -> float | None:
+        """The standard deviation of the forecast."""
+        return None if self.candidate.forecast is None else self.candidate.forecast.std
+
+    @property
+    def digest(self) -> str:
+        """The schedule's digest."""
+        return self.schedule.digest
+
+
+Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Forecasts]
+"""``rank(trials so far, candidates) -> Forecasts``; deterministic in its arguments."""
