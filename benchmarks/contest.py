@@ -12,6 +12,8 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from fewstep.search.evaluation.racing import Race, best_of
+from fewstep.search.stages.teacher import Sets
 
 from fewstep import models, predictor, solvers
 from fewstep.errors import InvalidInput
@@ -21,15 +23,15 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet, joined
 from fewstep.search.evaluation.pool import InlinePool
-from fewstep.search.evaluation.racing import Race, best_of
 from fewstep.search.metrics import spaces
 from fewstep.search.metrics.base import value
 from fewstep.search.samplers.study import Proposal, Study
 from fewstep.search.space import Space
-from fewstep.search.stages.teacher import Sets
 from fewstep.trajectory import Trajectories
+from fewstep.values.forecast import Forecasts
 from fewstep.values.objective import Measure
-from fewstep.values.problem import Prediction, Problem, Rank, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "play", "taught"]
 
@@ -73,9 +75,9 @@ class Cell:
 def _at_random(trajectories: Trajectories, seed: int) -> Rank:
     """A rank that knows nothing."""
 
-    def rank(trials: Any, candidates: Any) -> Prediction:
+    def rank(trials: Any, candidates: Any) -> Forecasts:
         drawn = np.random.default_rng([seed, len(trials), len(candidates)]).normal(size=len(candidates))
-        return Prediction(drawn, np.zeros(len(candidates)))
+        return Forecasts(drawn, np.zeros(len(candidates)))
 
     return rank
 

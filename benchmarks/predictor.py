@@ -30,7 +30,9 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.samplers.ranking import RankFactory, by_replay
 from fewstep.search.space import Space
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 NFES = (6, 8)  # of the searches and of the speed
 TRIALS = (0, 25, 50, 100, 200)

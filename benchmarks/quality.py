@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 import torch
 import typer
+from fewstep.search.stages.teacher import FOLLOWED
 from filelock import FileLock
 from rich.console import Console
 
@@ -39,9 +40,9 @@ from fewstep.search.optimize.fit import fit
 from fewstep.search.space import Space
 from fewstep.search.stages.arc_length import SAMPLES, arc_length
 from fewstep.search.stages.baselines import along, baselines
-from fewstep.search.stages.teacher import FOLLOWED
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)

@@ -16,7 +16,8 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Score, Trial
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 __all__ = ["NOISES", "draw", "measure", "trajectories", "trials"]
 

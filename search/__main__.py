@@ -19,7 +19,9 @@ from fewstep.models.reference import ModelReference
 from fewstep.search.export import save, space_of
 from fewstep.search.find import find
 from fewstep.values.limits import Limits
-from fewstep.values.problem import NOISES, Result, Trial
+from fewstep.values.problem import NOISES
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 

@@ -88,6 +88,12 @@ class Budget:
         """What is set aside for a stage, nothing where it has no share."""
         return self._shares.get(name, Share(0, 0))
 
+    def move(self, calls: int, giver: str, taker: str) -> None:
+        """Give calls of one stage's share to another's."""
+        for name, change in ((giver, -calls), (taker, calls)):
+            share = self.share(name)
+            self._shares[name] = share._replace(calls=share.calls + change)
+
     @property
     def left(self) -> Share:
         """What neither is spent nor set aside."""

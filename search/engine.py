@@ -8,8 +8,6 @@ seconds makes it a function of the clock as well.)
 import time
 from collections.abc import Sequence
 
-from fewstep.values.result import Cost, Result, StageReport
-
 from fewstep.errors import SearchFailed
 from fewstep.processes import Process
 from fewstep.search.budget import Budget
@@ -24,6 +22,7 @@ from fewstep.search.space import Space
 from fewstep.search.stages import selection
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.problem import Problem
+from fewstep.values.result import Cost, Result, StageReport
 from fewstep.values.stages import Stage, order
 
 __all__ = ["run"]
@@ -105,7 +104,7 @@ def _work(stage: Stage, state: SearchState, evaluate: Evaluation) -> StageReport
         raise SearchFailed(f"none of {len(state.trials)} {stage.label} could be evaluated; the last: {last}")
     spent = state.budget.spent(stage.name)
     seconds = time.monotonic() - began
-    return StageReport(stage.name, spent.trials, spent.calls, seconds, before, state.best)
+    return StageReport(stage.name, spent.trials, int(spent.calls), seconds, before, state.best)
 
 
 def _stops(stage: Stage, batch: Batch, state: SearchState) -> str | None:

@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 
 import optuna
-from fewstep.values.trial import Trial
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -22,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from fewstep.errors import Conflict, InvalidInput
 from fewstep.search.samplers.optuna import distributions
 from fewstep.search.space import Space
+from fewstep.values.trial import Trial
 
 __all__ = ["optuna_study", "save", "space_of"]
 

@@ -1,18 +1,21 @@
 """In-process search: one call from a denoiser to the best schedule for a number of network calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fewstep import Schedule
 from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser
-from fewstep.search.engine import Progress, Record, run
+from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks, WarmStart
 from fewstep.search.samplers.ranking import RankFactory, by_replay
 from fewstep.values.catalogue import Catalogue
 from fewstep.values.limits import Limits
-from fewstep.values.problem import NOISES, Problem, Result, Trial
+from fewstep.values.problem import NOISES, Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 
 __all__ = ["find"]
 
@@ -28,8 +31,8 @@ def find(
     *,
     rank: RankFactory = by_replay,
     device: str = "cpu",
-    progress: Progress = lambda phase, done, total: None,
-    record: Record = lambda trial: None,
+    progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    record: Callable[[Trial], None] = lambda trial: None,
     sampler: str = "guided",
     seeds: Sequence[Schedule] = (),
     others: Sequence[Trial] = (),
@@ -61,4 +64,5 @@ def find(
     problem = Problem("in-process", nfe, metric, budget, seed, noises, report, sampler, limits)
     Catalogue(features).check(problem.measures, shape)
     pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
-    return run(problem, denoiser.process, pool, rank, record, progress=progress, seeds=seeds, others=others)
+    warm, on = WarmStart(seeds, others), Callbacks(trial=record, progress=progress)
+    return run(problem, denoiser.process, pool, rank, warm=warm, on=on)

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fewstep.values.trial import Trial
-
 from fewstep import Schedule
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.stages import Stage
+from fewstep.values.trial import Trial
 
 __all__ = ["Callbacks", "TrialLog", "WarmStart"]
 

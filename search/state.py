@@ -7,9 +7,6 @@ goes on. `fewstep.values.stages` has their table, `docs/extending.md` a small on
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fewstep.values.forecast import Forecasts
-from fewstep.values.trial import Candidate, Rank, Rejected, Trial
-
 from fewstep import Schedule
 from fewstep.search.budget import Budget
 from fewstep.search.evaluation.noises import NoiseSplit
@@ -18,7 +15,9 @@ from fewstep.search.evaluation.targets import Teacher
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
 from fewstep.search.metrics.base import Metric
 from fewstep.search.space import Space
+from fewstep.values.forecast import Forecasts
 from fewstep.values.problem import Problem
+from fewstep.values.trial import Candidate, Rank, Rejected, Trial
 
 __all__ = ["BATCH", "Batch", "SearchState"]
 

@@ -10,7 +10,7 @@ from fewstep.values.forecast import Forecast, Forecasts
 from fewstep.values.origin import Origin
 from fewstep.values.score import Score
 
-__all__ = ["Candidate", "Rank", "Trial"]
+__all__ = ["Candidate", "Rank", "Rejected", "Trial"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,14 @@ class Candidate:
     schedule: Schedule
     origin: Origin
     forecast: Forecast | None = beside(default=None)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A candidate that is not evaluated, for the ``reason`` given: a trial without a score."""
+
+    candidate: Candidate
+    reason: str
 
 
 @dataclass(frozen=True)

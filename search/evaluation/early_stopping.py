@@ -11,8 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
 import numpy as np
-from fewstep.values.score import Score
-from fewstep.values.trial import Candidate, Rejected, Trial
 
 from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator
@@ -22,6 +20,8 @@ from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.metrics.base import Metric, value
 from fewstep.search.metrics.bootstrap import difference_error, score
 from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Candidate, Rejected, Trial
 
 __all__ = ["Evaluation", "worse"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from fewstep.values.trial import Rank, Trial
 
 from fewstep import Schedule
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["Draw", "Exhausted", "Guided", "Proposal", "elite"]
 

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import optuna
-from fewstep.values.trial import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import Study as OptunaStudy
@@ -29,6 +28,7 @@ from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.guided import Draw, Exhausted, Proposal, elite
 from fewstep.search.shifts import NONE, RANGES
 from fewstep.search.space import FACTORS, GAP_RANGE, GENES, Space
+from fewstep.values.trial import Trial
 
 __all__ = ["OPTUNA", "OptunaSampler", "Propose", "ProposingSampler", "distributions"]
 

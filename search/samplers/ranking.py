@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from fewstep.values.forecast import Forecasts
-from fewstep.values.trial import Rank, Trial
 
 import fewstep
 from fewstep import Schedule
 from fewstep.trajectory import Trajectories
+from fewstep.values.forecast import Forecasts
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["RankFactory", "by_replay"]
 

@@ -8,9 +8,6 @@ import contextlib
 from collections.abc import Sequence
 
 import optuna
-from fewstep.values.forecast import Forecast
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate, Rank, Trial
 from optuna.trial import TrialState, create_trial
 
 from fewstep.errors import UnknownName
@@ -18,7 +15,10 @@ from fewstep.search.samplers.evolution import Evolution
 from fewstep.search.samplers.guided import Exhausted, Guided, Proposal
 from fewstep.search.samplers.optuna import OPTUNA, OptunaSampler, ProposingSampler
 from fewstep.search.space import Space
+from fewstep.values.forecast import Forecast
+from fewstep.values.origin import Origin
 from fewstep.values.problem import SAMPLERS
+from fewstep.values.trial import Candidate, Rank, Trial
 
 __all__ = ["Study"]
 

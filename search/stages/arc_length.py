@@ -9,9 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate
-
 from fewstep import Schedule, solvers
 from fewstep.errors import InvalidModel
 from fewstep.grids import score_optimal
@@ -21,6 +18,8 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
 __all__ = ["SAMPLES", "along", "arc_length", "cost", "propose"]
 

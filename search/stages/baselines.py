@@ -7,14 +7,14 @@ generation by what those before it did, so that the best is among the first two 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate
 
 import fewstep
 from fewstep import Schedule, grids, solvers
 from fewstep.processes import Process
 from fewstep.search.budget import Share
 from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
 __all__ = ["baselines", "cost", "propose", "varied"]
 

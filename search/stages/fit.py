@@ -10,8 +10,6 @@ from dataclasses import replace
 from itertools import zip_longest
 
 import numpy as np
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate, Trial
 
 from fewstep import Schedule, Step, grids
 from fewstep.search.budget import Share
@@ -20,6 +18,8 @@ from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, fit
 from fewstep.search.stages import polish, time_search
 from fewstep.search.state import Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Trial
 
 __all__ = ["cost", "final_trials", "propose", "starts"]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from fewstep.values.trial import Trial
 
 from fewstep.search.samplers.study import Study
 from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.values.trial import Trial
 
 __all__ = ["propose"]
 

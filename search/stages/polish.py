@@ -7,14 +7,13 @@ iterations, and what is said where there is no gradient or the error does not fa
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate, Rejected, Trial
-
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.optimize import gradient_check
 from fewstep.search.optimize.descent import CHUNK, FRAMED, Task, iteration, polish
 from fewstep.search.state import Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Rejected, Trial
 
 __all__ = ["calls", "cost", "count", "obstacle", "propose", "trials"]
 

@@ -3,17 +3,15 @@ noises, which chose nothing.
 
 The best of many noisy scores flatters itself. So the best trials, the fitted schedules and the best baselines are
 measured anew on validation noises: all on a first piece, those that are not significantly worse there on all. The
-winner and the best baseline are then measured in pairs on the test noises, by the objective and by the secondary metric.
-Fits and polishes lower the paired error whatever the objective is; it is the choice among them that the objective makes.
+winner and the best baseline are then measured in pairs on the test noises, by the objective and by the secondary
+metric. Fits and polishes lower the paired error whatever the objective is; it is the choice among them that the
+objective makes.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from fewstep.values.result import Measured
-from fewstep.values.score import Interval
-from fewstep.values.trial import Trial
 
 from fewstep import Schedule
 from fewstep.errors import SearchFailed
@@ -27,6 +25,9 @@ from fewstep.search.stages import baselines
 from fewstep.search.stages.warm_start import split
 from fewstep.search.state import SearchState
 from fewstep.values.problem import Problem
+from fewstep.values.result import Measured
+from fewstep.values.score import Interval
+from fewstep.values.trial import Trial
 
 __all__ = ["Chosen", "Tested", "choose", "cost", "test"]
 
@@ -121,8 +122,10 @@ def _finalists(state: SearchState) -> list[Trial]:
     """One trial of each finalist: the best of the search, all of the final stages, the best baselines."""
     searched = [trial for trial in state.whole if trial.origin.stage not in state.final]
     fitted = [trial for trial in state.trials if trial.origin.stage in state.final and trial.score is not None]
-    trials = [*searched[:TRIALS], *fitted, *_baselines(state)]
-    return list({trial.schedule: trial for trial in reversed(trials)}.values())[::-1]
+    finalists: dict[Schedule, Trial] = {}
+    for trial in (*searched[:TRIALS], *fitted, *_baselines(state)):
+        finalists.setdefault(trial.schedule, trial)
+    return list(finalists.values())
 
 
 def _observe(

@@ -15,8 +15,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate
 
 import fewstep
 from fewstep import Schedule, Step, grids
@@ -32,6 +30,8 @@ from fewstep.search.space import GAP_RANGE, Space
 from fewstep.search.stages import polish
 from fewstep.search.state import Batch, SearchState
 from fewstep.trajectory import Trajectories
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
 __all__ = ["TimeSearch", "assess", "calls", "cost", "propose", "search_times", "trials"]
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate
 
 import fewstep
 from fewstep import Schedule, Step, Tableau
@@ -17,6 +15,8 @@ from fewstep.search.budget import Share
 from fewstep.search.ends import log_snrs
 from fewstep.search.stages.fit import final_trials
 from fewstep.search.state import Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate
 
 __all__ = ["cost", "propose", "split"]
 

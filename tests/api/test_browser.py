@@ -8,7 +8,9 @@ import pytest
 
 from api.settings import Settings
 from fewstep import Schedule
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 from storage.jobs import Jobs
 from storage.values import Claim
 from tests.api.support import Service, add_model, claim, serving

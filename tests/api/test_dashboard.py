@@ -12,7 +12,9 @@ from api.dashboard import views
 from fewstep import Schedule
 from fewstep.cli.display import measured
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 from storage.jobs import Jobs
 from storage.store import Store
 from storage.values import Claim, Model

@@ -10,7 +10,9 @@ import pytest
 from fewstep import Schedule
 from fewstep.cli.display import measured
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim, publish
 from tests.fewstep.invoked import Fewstep, refused

@@ -12,7 +12,8 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Rank, Score, Trial
+from fewstep.values.score import Score
+from fewstep.values.trial import Rank, Trial
 
 MODEL, NFE, KNOWN, UNSEEN, NOISES = "digits-mixture", 6, 100, 100, 96
 

@@ -14,18 +14,20 @@ from fewstep.predictor.report import coverage
 from fewstep.predictor.train import ENOUGH, log_score
 from fewstep.timeshift import TimeShift
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Rank, Score, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.score import Score
+from fewstep.values.trial import Rank, Trial
 
 
 def schedules(trials: Sequence[Trial]) -> list[Schedule]:
     return [trial.schedule for trial in trials]
 
 
-def tau(forecast: Prediction, trials: Sequence[Trial]) -> float:
+def tau(forecast: Forecasts, trials: Sequence[Trial]) -> float:
     return float(kendalltau(forecast.mean, [log_score(trial) for trial in trials]).statistic)
 
 
-def assert_same(first: Prediction, second: Prediction) -> None:
+def assert_same(first: Forecasts, second: Forecasts) -> None:
     np.testing.assert_array_equal(first.mean, second.mean)
     np.testing.assert_array_equal(first.std, second.std)
 
@@ -132,8 +134,8 @@ def test_each_number_of_calls_is_ranked_by_itself(
     long = schedules(unseen)[: len(short)]
     mixed = [schedule for pair in zip(short, long, strict=True) for schedule in pair]
     together = ranker(trajectories)(known, mixed)
-    assert_same(Prediction(together.mean[::2], together.std[::2]), ranker(trajectories)(known, short))
-    assert_same(Prediction(together.mean[1::2], together.std[1::2]), ranker(trajectories)(known, long))
+    assert_same(Forecasts(together.mean[::2], together.std[::2]), ranker(trajectories)(known, short))
+    assert_same(Forecasts(together.mean[1::2], together.std[1::2]), ranker(trajectories)(known, long))
 
 
 def test_no_candidates_no_forecasts(rank: Rank, known: list[Trial]):

@@ -16,7 +16,9 @@ from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.space import Space
 from fewstep.search.stages import arc_length as arc
 from fewstep.search.stages.baselines import baselines, on_arc
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 LAW = processes.VPLinear()
 

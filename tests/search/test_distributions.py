@@ -20,7 +20,8 @@ from fewstep.search.metrics.coupled import Coupled
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.catalogue import Catalogue
 from fewstep.values.objective import Measure
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 
 @pytest.mark.parametrize("metric", ["frechet", "kid", "cmmd", "wasserstein"])

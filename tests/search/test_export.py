@@ -13,7 +13,8 @@ from fewstep.search.export import optuna_study, save, space_of
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.shifts import NONE
 from fewstep.search.space import GENES, Space
-from fewstep.values.problem import Score, Trial
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 SPACE = Space(processes.VPLinear(), 4)
 

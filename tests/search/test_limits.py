@@ -13,7 +13,9 @@ from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.optimize import descent as polish
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Result, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 
 PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fewstep.search.evaluation.racing import Race, best_of, loses
+from fewstep.search.stages.teacher import Sets
 
 from fewstep import Schedule, models, solvers
 from fewstep.errors import SearchFailed
@@ -11,7 +13,6 @@ from fewstep.search.engine import LATE, run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
-from fewstep.search.evaluation.racing import Race, best_of, loses
 from fewstep.search.metrics import endpoint, named
 from fewstep.search.metrics.reference import from_rows
 from fewstep.search.samplers import operators as proposals
@@ -19,9 +20,9 @@ from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.samplers.study import Proposal
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import BY_HAND
-from fewstep.search.stages.teacher import Sets
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=64)
 ENDPOINT = named("endpoint")

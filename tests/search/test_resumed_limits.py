@@ -10,7 +10,9 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Result, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {

@@ -18,7 +18,10 @@ from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.stages.baselines import baselines
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Problem, Rank, Result, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Rank, Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=16)
 
@@ -193,11 +196,11 @@ def test_hand_made_solvers_teach_which_ones_to_try_next(inline: InlinePool, blob
     known: list[int] = []
 
     def by_grid(trajectories: Trajectories) -> Rank:
-        def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+        def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
             known.append(len(trials))
             best = min((t for t in trials if t.score), key=lambda t: t.score.value, default=None)
             near = [best is not None and c.times == best.schedule.times for c in candidates]
-            return Prediction(-np.array(near, dtype=float), np.ones(len(candidates)))
+            return Forecasts(-np.array(near, dtype=float), np.ones(len(candidates)))
 
         return rank
 

@@ -12,7 +12,9 @@ from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.study import SAMPLERS, Proposal, Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
-from fewstep.values.problem import Prediction, Score, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 SPACE = Space(processes.VPLinear(), 3)
 BATCH = 4
@@ -26,10 +28,10 @@ def cost(schedule: Schedule) -> float:
     return float(np.sqrt(np.sum((SPACE.logits(schedule) - WANTED) ** 2) + 0.1 * noise)) + 0.01
 
 
-def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
     """A fair forecast: the truth, twisted."""
     twist = np.array([np.sin(40 * schedule.times[1]) for schedule in candidates])
-    return Prediction(np.log([cost(s) for s in candidates]) + 0.5 * twist, np.full(len(candidates), 0.3))
+    return Forecasts(np.log([cost(s) for s in candidates]) + 0.5 * twist, np.full(len(candidates), 0.3))
 
 
 def outcome(proposal: Proposal) -> Trial:
@@ -103,7 +105,7 @@ def test_another_seed_asks_for_others(sampler: str, straight: dict[str, list[Tri
 def test_a_used_up_space_ends_the_asking(sampler: str) -> None:
     """With one call all points are the same schedule: after it nothing is left to ask for."""
     space = Space(processes.VPLinear(), 1)
-    study = Study(space, lambda trials, new: Prediction(np.zeros(len(new)), np.ones(len(new))), BATCH, 0, sampler)
+    study = Study(space, lambda trials, new: Forecasts(np.zeros(len(new)), np.ones(len(new))), BATCH, 0, sampler)
     (only,) = study.ask(BATCH)
     study.tell([Trial(only.number, only.schedule, Score(1.0, 0.0, 1, 1), only.origin)])
     assert study.ask(BATCH) == []

@@ -18,7 +18,9 @@ from fewstep.search.samplers.study import SAMPLERS, Study
 from fewstep.search.shifts import RANGES, ShiftGenes
 from fewstep.search.space import Space
 from fewstep.timeshift import TimeShift
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 VP, TABLE = processes.VPLinear(), processes.Discrete.linear_betas()
 LAWS = [VP, TABLE, processes.VE(), processes.Flow(), processes.DDM()]

@@ -9,10 +9,12 @@ from fewstep import Schedule, processes, solvers
 from fewstep.search.samplers.study import Proposal, Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
-from fewstep.values.problem import Prediction, Score, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 
 SPACE = Space(processes.VPLinear(), 4)
-Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Prediction]
+Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Forecasts]
 
 
 def cost(schedule: Schedule) -> float:
@@ -20,13 +22,13 @@ def cost(schedule: Schedule) -> float:
     return abs(schedule.times[1] - 0.6) + 1e-4
 
 
-def oracle(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
-    return Prediction(np.log([cost(s) for s in candidates]), np.full(len(candidates), 0.1))
+def oracle(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
+    return Forecasts(np.log([cost(s) for s in candidates]), np.full(len(candidates), 0.1))
 
 
-def blind(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+def blind(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
     noise = np.random.default_rng(len(trials)).normal(size=len(candidates))
-    return Prediction(noise, np.ones(len(candidates)))
+    return Forecasts(noise, np.ones(len(candidates)))
 
 
 def outcome(proposal: Proposal) -> Trial:

@@ -10,7 +10,10 @@ import fewstep
 from fewstep import Schedule, processes, solvers
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Result, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
 from storage import Claim, Facts, Jobs, Model, ModelState, Store
 
 PROCESS = processes.VPLinear()

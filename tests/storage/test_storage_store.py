@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from fewstep import processes
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.values.problem import Score
+from fewstep.values.score import Score
 from storage import Jobs, Model, SearchState, Store
 from storage.tables import PublishedRow
 from tests.storage import samples
