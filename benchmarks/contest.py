@@ -1,57 +1,59 @@
-"""One search of one method, as the others see it: the same space, start, noises and judge for every method.
+"""One search of one method, as the others see it: the same engine, space, start, noises and judge for every method.
 
-Every method starts from the same hand-made solvers, and lowers the same metric on the same noises. A search's curve is
-the score of its best trial so far on held-out noises, which cost it nothing, against the network sample-calls that it
-spent: those of its trials, of the teacher where the metric wants the teacher's ends, and of the teacher's trajectories
-where the method replays them.
+Every method is a run of the search itself with another list of stages: the same baselines to begin with, then guided
+trials by its sampler, and no final stages. A search's curve is the score of its incumbent on test noises, which cost it
+nothing, against the network calls that it spent: those of its trials, of the teacher where the metric compares with the
+teacher's samples, and of the teacher's trajectories where the method replays them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from fewstep.search.evaluation.racing import Race, best_of
-from fewstep.search.stages.teacher import Sets
 
 from fewstep import models, predictor, solvers
 from fewstep.errors import InvalidInput
 from fewstep.grids import suitable
+from fewstep.search.budget import Share
+from fewstep.search.engine import RANKED, run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet, joined
+from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks, WarmStart
 from fewstep.search.metrics import spaces
 from fewstep.search.metrics.base import value
-from fewstep.search.samplers.study import Proposal, Study
 from fewstep.search.space import Space
+from fewstep.search.stages import guided
+from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
 from fewstep.values.objective import Measure
+from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
-from fewstep.values.trial import Rank, Trial
+from fewstep.values.stages import STAGES, Stage
+from fewstep.values.trial import Candidate, Rank, Trial
 
-__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "play", "taught"]
+__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "play", "starts", "teacher_calls"]
 
 METRICS = ("endpoint", "frechet:digits:teacher")
 STARTS = ("ddim", "dpmpp-2m", "dpmpp-3m", "unipc-2-bh2")  # on every grid
-BATCH = 8  # of the guided search; the others are asked and told one by one, which is best for them
-FOLLOWED = 24
-HELD = 512
-WARM = 120  # evaluations of the search that a warm one knows
+TEST_NOISES = 512
+WARM = 120  # evaluations of the search that a warm one starts from
 
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler with its evaluations, what ranks for it (from trajectories and a seed), whether its trials race, and
-    whether it knows the trials of a search with one call more."""
+    """A sampler with its evaluations, what ranks for it (from trajectories and a seed), whether trials are stopped early,
+    and whether it starts from the trials of a search with one call more."""
 
     sampler: str
     evaluations: int = 400
     rank: Callable[[Trajectories, int], Rank] | None = None
-    racing: bool = False
+    early_stopping: bool = False
     warm: bool = False
 
 
@@ -82,33 +84,46 @@ def _at_random(trajectories: Trajectories, seed: int) -> Rank:
     return rank
 
 
-def _learned(knowledge: str, trajectories: Trajectories, seed: int) -> Rank:
-    return predictor.ranker(trajectories, seed, knowledge)
+def _learned(features: str, trajectories: Trajectories, seed: int) -> Rank:
+    return predictor.ranker(trajectories, seed, features)
 
 
 METHODS = {
-    "s3": Method("guided", 160, partial(_learned, "all"), racing=True),
+    "s3": Method("guided", 160, partial(_learned, "all"), early_stopping=True),
     "tpe": Method("tpe"),
     "evolution": Method("evolution"),
     "cmaes": Method("cmaes"),
     "random": Method("random"),
     "gp": Method("gp", 64),  # Optuna's needs a second for a trial there, and seconds later
-    "s3-warm": Method("guided", 160, partial(_learned, "all"), racing=True, warm=True),
-    "s3-without-predictor": Method("guided", 160, _at_random, racing=True),
-    "s3-without-physics": Method("guided", 160, partial(_learned, "tableau"), racing=True),
+    "s3-warm": Method("guided", 160, partial(_learned, "all"), early_stopping=True, warm=True),
+    "s3-without-predictor": Method("guided", 160, _at_random, early_stopping=True),
+    "s3-without-physics": Method("guided", 160, partial(_learned, "tableau"), early_stopping=True),
     "s3-without-racing": Method("guided", 160, partial(_learned, "all")),
 }
 
 
-def hand_made(space: Space) -> list[Proposal]:
+def starts(space: Space) -> list[Candidate]:
     """What every search starts with: usual solvers on every grid, as far as the space holds them."""
-    made = [
+    schedules = [
         (f"{name} {grid}", solvers.named(name).schedule(space.process, space.nfe, grid).canonical())
         for name in STARTS
         for grid in suitable(space.process)
     ]
-    named = {schedule: name for name, schedule in reversed(made) if space.holds(schedule)}
-    return [Proposal(i, schedule, f"baseline {name}") for i, (schedule, name) in enumerate(reversed(named.items()))]
+    names = {schedule: name for name, schedule in reversed(schedules) if space.holds(schedule)}
+    return [Candidate(schedule, Origin("baselines", name)) for schedule, name in reversed(names.items())]
+
+
+def _start(state: SearchState) -> Iterator[Batch]:
+    yield Batch.of(starts(state.space), early_stopping=False)
+
+
+def _stages(method: Method) -> list[Stage]:
+    """The starts, then guided trials: in generations where a ranker chooses, else one by one, which is best for them."""
+    batch = BATCH if method.sampler == "guided" else 1
+    return [
+        replace(STAGES["baselines"], propose=_start, cost=lambda state, left: Share(0, 0)),
+        replace(STAGES["guided"], propose=partial(guided.propose, batch=batch)),
+    ]
 
 
 @cache
@@ -117,70 +132,59 @@ def evaluator_of(model: str) -> Evaluator:
     return Evaluator(models.zoo.load(model), models.zoo.describe(model).shape)
 
 
-@cache
-def _followed(model: str, seed: int) -> Trajectories:
-    return evaluate.follow(evaluator_of(model), NoiseSet(seed, SEARCH, FOLLOWED))
+def teacher_calls(metric: str, method: str, noises: int) -> int:
+    """The teacher's network calls: targets where the metric wants them, trajectories where the method replays them.
 
-
-def taught(metric: str, method: str, noises: int) -> int:
-    """Sample-calls of the teacher: ends of the noises where the metric wants them, trajectories where it replays them.
-
-    >>> taught("endpoint", "random", 1) == teacher.CALLS
+    >>> teacher_calls("endpoint", "random", 1) == teacher.CALLS
     True
     """
-    ends = noises * teacher.CALLS if Measure.parse(metric).taught else 0
-    return ends + (FOLLOWED * (teacher.CALLS + 1) if METHODS[method].rank is not None else 0)
+    targets = noises * teacher.CALLS if Measure.parse(metric).taught else 0
+    return targets + (RANKED * (teacher.CALLS + 1) if METHODS[method].rank is not None else 0)
 
 
 def contest(cell: Cell) -> list[dict[str, Any]]:
-    """The curve of one search: evaluations and their calls so far, and the best trial's own and held-out scores."""
+    """The curve of one search: evaluations and their calls so far, the incumbent's scores on search and test noises."""
     method, evaluator, curve = METHODS[cell.method], evaluator_of(cell.model), list[dict[str, Any]]()
-    held, measure = NoiseSet(cell.seed, HELD_OUT, HELD), Measure.parse(cell.metric)
-    metric = spaces.judging(measure)
-
-    def mark(best: Trial | None, evaluations: int, calls: int) -> None:
-        if best is None or best.score is None:
-            return
-        point = {"evaluations": evaluations, "calls": calls, "own": best.score.value}
-        if not curve or best.score.value < curve[-1]["own"]:
-            rows = evaluate.observe(evaluator, held, best.schedule, [measure])[0]
-            curve.append(point | {"held_out": value(metric, rows)})
-        elif evaluations == method.evaluations:
+    trials = play(cell, method.evaluations, play(replace(cell, nfe=cell.nfe + 1), WARM) if method.warm else ())
+    test, objective = NoiseSet(cell.seed, TEST, TEST_NOISES), Measure.parse(cell.metric)
+    metric, calls, begun = spaces.judging(objective), 0, len(starts(Space(evaluator.denoiser.process, cell.nfe)))
+    incumbent: Trial | None = None
+    for count, trial in enumerate(trials, 1):
+        calls += trial.score.calls if trial.score else cell.noises * cell.nfe
+        improved = _better(trial, incumbent, cell.noises)
+        incumbent = trial if improved else incumbent
+        if count < begun or incumbent is None or incumbent.score is None:
+            continue
+        point = {"evaluations": count, "calls": calls, "own": incumbent.score.value}
+        if improved or not curve:
+            observations = evaluate.observe(evaluator, test, incumbent.schedule, [objective])[0]
+            curve.append(point | {"held_out": value(metric, observations)})
+        elif count == len(trials):
             curve.append(point | {"held_out": curve[-1]["held_out"]})
-
-    others = []
-    if method.warm:
-        others = play(replace(cell, nfe=cell.nfe + 1), WARM, [], lambda best, evaluations, calls: None)
-    play(cell, method.evaluations, others, mark)
     if not curve:
         raise InvalidInput(f"{cell.name}: not one trial could be measured")
     return curve
 
 
-def play(
-    cell: Cell, evaluations: int, others: Sequence[Trial], mark: Callable[[Trial | None, int, int], None]
-) -> list[Trial]:
-    """The trials of one search, which knows the trials ``others`` of other numbers of calls.
-
-    ``mark`` is told the best trial, the evaluations and their calls after every generation.
-    """
-    method, evaluator, followed = METHODS[cell.method], evaluator_of(cell.model), _followed(cell.model, cell.seed)
+def play(cell: Cell, evaluations: int, warm: Sequence[Trial] = ()) -> list[Trial]:
+    """The trials of one search, by number; ``warm`` are those of a search with another number of calls."""
+    method, evaluator, trials = METHODS[cell.method], evaluator_of(cell.model), list[Trial]()
     problem = Problem(cell.model, cell.nfe, cell.metric, evaluations, cell.seed, cell.noises, sampler=method.sampler)
-    space, pieces = Space(evaluator.denoiser.process, cell.nfe), Sets.of(problem).search
-    pieces = pieces if method.racing else (joined(pieces),)
-    rank = (method.rank or _at_random)(followed, cell.seed)
-    study = Study(space, lambda known, new: rank([*others, *known], new), BATCH, cell.seed, method.sampler)
-    metric = spaces.judging(problem.measure)
-    race = Race(InlinePool(evaluator), problem, pieces, metric, lambda trial: None, (), lambda *_: None)
-    for trial in race(hand_made(space), "start"):
-        study.add(trial)
-    batch, best = BATCH if method.sampler == "guided" else 1, best_of(study.trials, problem.noises)
-    mark(best, len(study.trials), race.calls)
-    while len(study.trials) < evaluations:
-        asked = study.ask(min(batch, evaluations - len(study.trials)))
-        if not asked:
-            break
-        study.tell(race(asked, "search", best if method.racing else None))
-        best = best_of(study.trials, problem.noises)
-        mark(best, len(study.trials), race.calls)
-    return study.trials
+    run(
+        problem,
+        evaluator.denoiser.process,
+        InlinePool(evaluator),
+        lambda trajectories: (method.rank or _at_random)(trajectories, cell.seed),
+        warm=WarmStart(trials=warm),
+        on=Callbacks(trial=trials.append),
+        stages=_stages(method),
+        early_stopping=method.early_stopping,
+    )
+    return sorted(trials, key=lambda trial: trial.number)
+
+
+def _better(trial: Trial, incumbent: Trial | None, noises: int) -> bool:
+    """Whether a trial on all noises has a lower score than the incumbent."""
+    if trial.score is None or trial.score.noises != noises:
+        return False
+    return incumbent is None or incumbent.score is None or trial.score.value < incumbent.score.value

@@ -20,7 +20,9 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks
 from fewstep.values.problem import Problem
+from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
 FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # noises: their own chance is small beside that of 512
@@ -33,12 +35,15 @@ def judged(model: str, nfe: int, seed: int) -> dict[str, Any]:
     """One search, and what its winner does on fresh noises."""
     evaluator, trials = evaluator_of(model), list[Trial]()
     problem = Problem(model, nfe, budget=BUDGET, seed=seed)
-    result = run(problem, evaluator.denoiser.process, InlinePool(evaluator), predictor.ranker, trials.append)
+    result = run(
+        problem, evaluator.denoiser.process, InlinePool(evaluator), predictor.ranker, on=Callbacks(trial=trials.append)
+    )
     fresh = NoiseSet(0, "fresh", FRESH[model]).chunks(CHUNK)
     errors = np.concatenate([evaluate.measure(evaluator, chunk, result.schedule) for chunk in fresh])
     own = [t.score.value for t in trials if t.schedule == result.schedule and t.score is not None]
     true = float(np.sqrt(errors.mean()))
-    low, high = result.low or 0.0, result.high or 0.0
+    interval = result.winner.interval or Interval(0.0, 0.0)
+    low, high = interval.low, interval.high
     return {
         "model": model,
         "nfe": nfe,

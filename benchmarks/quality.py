@@ -19,7 +19,6 @@ from typing import Annotated, Any, Self
 import numpy as np
 import torch
 import typer
-from fewstep.search.stages.teacher import FOLLOWED
 from filelock import FileLock
 from rich.console import Console
 
@@ -32,14 +31,15 @@ from fewstep.processes import Process
 from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, NoiseSet, NoiseSplit
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks
 from fewstep.search.metrics.frechet import between
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import fit
 from fewstep.search.space import Space
-from fewstep.search.stages.arc_length import SAMPLES, arc_length
-from fewstep.search.stages.baselines import along, baselines
+from fewstep.search.stages.arc_length import SAMPLES, along, arc_length
+from fewstep.search.stages.baselines import baselines
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.trial import Trial
@@ -50,7 +50,7 @@ UNSEEN = 1024  # noises; four times as many for the mixture, whose calls cost li
 ROUNDS = ((16, 40), (64, 10))  # hand-made solvers meet so many noises, and so many of them stay; these meet all
 CALLS = 100_000  # of a search
 TRUTH = 120  # calls that the judge's ends take, beside the teacher's in a search
-STAGES = {"fit": "+ fit", "fit closed-loop": "+ closed loop", "polish": "+ polish"}
+TITLES = {"fit": "+ fit", "time-search": "+ closed loop", "polish": "+ polish"}  # of stages; the others are "search"
 SEED = 20_000
 REPORT = Path("docs/benchmarks")  # what is written there, other pages quote
 
@@ -163,7 +163,7 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
 
     counted, began = Counted(load(model)[0]), time.monotonic()
     problem = Problem(model, nfe, budget=budget, limits=Limits(calls=most))
-    evaluator, seen = Evaluator(counted, shape), NoiseSet(0, SEARCH, FOLLOWED * problem.noises)
+    evaluator, seen = Evaluator(counted, shape), NoiseSplit.of(problem).train
     followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
     grid = "quadratic" if "quadratic" in grids.suitable(process) else grids.suitable(process)[0]
     start = Schedule(process, grids.named(grid)(process, nfe), (Step(),) * nfe)
@@ -175,15 +175,15 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
 
     def record(trial: Trial) -> None:
         trials.append(trial)
-        marks[STAGES.get(trial.origin, "search")] = counted.seen[0], time.monotonic() - began
+        marks[TITLES.get(trial.origin.stage, "search")] = counted.seen[0], time.monotonic() - began
 
     pool = InlinePool(Evaluator(counted, shape))
-    result = run(problem, process, pool, predictor.ranker, record)
-    for title in ("search", *STAGES.values()):
-        own = [t for t in trials if t.score and STAGES.get(t.origin, "search") == title]
+    result = run(problem, process, pool, predictor.ranker, on=Callbacks(trial=record))
+    for title in ("search", *TITLES.values()):
+        own = [t for t in trials if t.score and TITLES.get(t.origin.stage, "search") == title]
         if own:
             found = min(own, key=lambda t: t.score.value if t.score else np.inf)
-            rows.append(judge.row(title, found.schedule, *marks[title], found.origin if title == "search" else ""))
+            rows.append(judge.row(title, found.schedule, *marks[title], str(found.origin) if title == "search" else ""))
     rows.append(judge.row("published", result.schedule, counted.seen[0], time.monotonic() - began))
     return [{"model": model, "nfe": nfe, **row} for row in rows]
 

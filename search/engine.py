@@ -24,6 +24,7 @@ from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.problem import Problem
 from fewstep.values.result import Cost, Result, StageReport
 from fewstep.values.stages import Stage, order
+from fewstep.values.trial import Candidate
 
 __all__ = ["run"]
 
@@ -93,7 +94,8 @@ def _work(stage: Stage, state: SearchState, evaluate: Evaluation) -> StageReport
             candidates = [trial.candidate for trial in recorded] or batch.make()
             trials = evaluate(candidates, first, stage.phase, state.incumbent, batch.early_stopping)
             state.trials += trials
-            state.budget.spend(stage.name, evaluate.calls - calls, len(trials))
+            evaluations = sum(isinstance(candidate, Candidate) for candidate in candidates)
+            state.budget.spend(stage.name, evaluate.calls - calls, evaluations)
             reason = None if trials else "space"
         if reason is not None:
             if stage.cost is None:

@@ -5,7 +5,7 @@ search needs no data. 32 samples at ratio 1.2 place knots within a few percent; 
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -16,12 +16,12 @@ from fewstep.grids.arc_length import BLEND, MAX_RATIO, ArcLength
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
-from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.origin import Origin
-from fewstep.values.trial import Candidate
+from fewstep.values.trial import Candidate, Trial
 
-__all__ = ["SAMPLES", "along", "arc_length", "cost", "propose"]
+__all__ = ["SAMPLES", "along", "arc_length", "best_solvers", "cost", "measure", "propose"]
 
 NAME = "arc-length"
 SAMPLES = 32
@@ -42,19 +42,24 @@ def propose(state: SearchState) -> Iterator[Batch]:
     """
     if not state.budget.share(NAME).calls:
         return
-    arc = None
-    with contextlib.suppress(InvalidModel, WorkerLost):
-        arc = state.pool.submit(arc_length, NoiseSet(state.problem.seed, SEARCH, SAMPLES)).result()
+    arc = measure(state.pool, state.problem.seed)
     if arc is None:
         return
     state.budget.spend(NAME, arc.calls)
     state.space = replace(state.space, arc=arc)
     state.on.curve(arc)
     most = min(BATCH, state.budget.left.trials // SHARE)
-    seeds = islice(along(arc, state.problem.nfe, _best_solvers(state)), most)
+    seeds = islice(along(arc, state.problem.nfe, best_solvers(state.of("baselines"))), most)
     candidates = [Candidate(schedule, Origin(NAME, name)) for name, schedule in seeds]
     if candidates:
         yield Batch.of(candidates)
+
+
+def measure(pool: Pool, seed: int) -> ArcLength | None:
+    """The arc length for a search; None where the model gives nothing to measure."""
+    with contextlib.suppress(InvalidModel, WorkerLost):
+        return pool.submit(arc_length, NoiseSet(seed, SEARCH, SAMPLES)).result()
+    return None
 
 
 def arc_length(evaluator: Evaluator, noises: NoiseSet) -> ArcLength:
@@ -80,7 +85,7 @@ def along(arc: ArcLength, nfe: int, names: Iterable[str]) -> Iterator[tuple[str,
             yield f"{name} {grid}", schedule.canonical()
 
 
-def _best_solvers(state: SearchState) -> list[str]:
-    """Names of the solvers among the baselines, the best first."""
-    scored = sorted((t.score.value, t.number, t.origin.name) for t in state.of("baselines") if t.score)
+def best_solvers(baselines: Sequence[Trial]) -> list[str]:
+    """Names of the solvers of these trials, the best first."""
+    scored = sorted((t.score.value, t.number, t.origin.name) for t in baselines if t.score)
     return list(dict.fromkeys(name.split()[0] for *_, name in scored))

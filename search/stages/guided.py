@@ -15,14 +15,14 @@ CRITICAL = 1.645  # standard deviations below a forecast: lower is 5 % likely
 PATIENCE = 2  # generations that promise no improvement, after which trials end
 
 
-def propose(state: SearchState) -> Iterator[Batch]:
+def propose(state: SearchState, batch: int = BATCH) -> Iterator[Batch]:
     """Generations, until the trials that no other stage has are spent or no forecast promises the improvement."""
     problem = state.problem
-    study = Study(state.space, state.rank, BATCH, problem.seed, problem.sampler)
+    study = Study(state.space, state.rank, batch, problem.seed, problem.sampler)
     for trial in state.trials:
         study.add(trial)
     idle = 0
-    while (count := min(BATCH, state.budget.left.trials)) > 0:
+    while (count := min(batch, state.budget.left.trials)) > 0:
         if idle == PATIENCE:
             state.ended = "improvement"
             return

@@ -1,24 +1,28 @@
 """The model's own arc length in a search: seeds and proposals, all of them counted."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
 
 from fewstep import models, processes, solvers
 from fewstep.grids.arc_length import ArcLength
-from fewstep.search.budget import MOST_FITS
 from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.space import Space
 from fewstep.search.stages import arc_length as arc
-from fewstep.search.stages.baselines import baselines, on_arc
+from fewstep.search.stages.baselines import baselines
+from fewstep.search.stages.fit import MOST as FINAL_TRIALS
+from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
-from fewstep.values.trial import Trial
+from fewstep.values.trial import Candidate, Trial
 
 LAW = processes.VPLinear()
 
@@ -40,7 +44,7 @@ def test_it_is_measured_the_same_everywhere(blobs: models.GaussianMixture) -> No
         return blobs(x, t)
 
     evaluator = Evaluator(models.from_callable(count, blobs.process, prediction="data"), (4,))
-    first = arc.measured(InlinePool(evaluator), seed=3)
+    first = arc.measure(InlinePool(evaluator), seed=3)
     again = arc.arc_length(Evaluator(blobs, (4,)), NoiseSet(3, SEARCH, arc.SAMPLES))
     assert first is not None
     assert first.to_dict() == again.to_dict()
@@ -50,7 +54,7 @@ def test_it_is_measured_the_same_everywhere(blobs: models.GaussianMixture) -> No
 def test_a_model_that_cannot_be_measured_has_none(blobs: models.GaussianMixture) -> None:
     """Outputs that are not finite leave a search without arc length, not without result."""
     broken = models.from_callable(lambda x, t: x * torch.nan, blobs.process, prediction="data")
-    assert arc.measured(InlinePool(Evaluator(broken, (4,))), seed=0) is None
+    assert arc.measure(InlinePool(Evaluator(broken, (4,))), seed=0) is None
 
 
 def test_the_best_solvers_by_hand_are_tried_on_it(bent: ArcLength) -> None:
@@ -58,11 +62,12 @@ def test_the_best_solvers_by_hand_are_tried_on_it(bent: ArcLength) -> None:
     by_hand = baselines(LAW, 5)
     scores = {"dpmpp-3m time": 0.1, "ipndm-2 edm": 0.2, "dpmpp-3m logsnr": 0.3, "ddim logsnr": 0.4}
     trials = [
-        Trial(i, by_hand[name], Score(value, 0.01, 8, 40), f"baseline {name}")
+        Trial(i, Candidate(by_hand[name], Origin("baselines", name)), Score(value, 0.01, 8, 40))
         for i, (name, value) in enumerate(scores.items())
     ]
-    trials.append(Trial(9, by_hand["ddim time"], None, "baseline deis-3 time", reason="made to fail"))
-    found = on_arc(bent, 5, trials[::-1], most=5)
+    failed = Candidate(by_hand["ddim time"], Origin("baselines", "deis-3 time"))
+    trials.append(Trial(9, failed, None, "made to fail"))
+    found = dict(islice(arc.along(bent, 5, arc.best_solvers(trials[::-1])), 5))
     assert list(found) == [
         "dpmpp-3m score-optimal",
         "dpmpp-3m score-blend",
@@ -72,7 +77,6 @@ def test_the_best_solvers_by_hand_are_tried_on_it(bent: ArcLength) -> None:
     ]
     assert found["ipndm-2 score-optimal"].times == bent.times(5, blend=1.0)
     assert found["dpmpp-3m score-blend"].steps == solvers.named("dpmpp-3m").schedule(LAW, 5, bent.grid(0.7)).steps
-    assert on_arc(bent, 5, trials, most=0) == {}
 
 
 @pytest.mark.parametrize("nfe", [1, 2, 7])
@@ -104,14 +108,14 @@ def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: mode
     trials: list[Trial] = []
     told: list[ArcLength] = []
     problem = Problem("blobs", 3, budget=70, noises=16)
-    result = run(problem, blobs.process, inline, by_replay, record=trials.append, curve=told.append)
-    words = [trial.origin.split()[0] for trial in sorted(trials, key=lambda trial: trial.number)]
-    last = len(words) - 1 - words[::-1].index("seed")
-    assert words[words.index("seed") - 1] == "baseline"
-    assert "baseline" not in words[last:]
-    assert set(words[words.index("seed") : last]) <= {"seed"}
-    assert 70 - MOST_FITS < len(trials) <= 70  # distinct fits may be fewer than there is room for
-    assert result.evaluations == sum(trial.score is not None for trial in trials)
-    measured = arc.measured(inline, problem.seed)
+    result = run(problem, blobs.process, inline, by_replay, on=Callbacks(trial=trials.append, curve=told.append))
+    words = [trial.origin.stage for trial in sorted(trials, key=lambda trial: trial.number)]
+    last = len(words) - 1 - words[::-1].index("arc-length")
+    assert words[words.index("arc-length") - 1] == "baselines"
+    assert "baselines" not in words[last:]
+    assert set(words[words.index("arc-length") : last]) <= {"arc-length"}
+    assert 70 - FINAL_TRIALS < len(trials) <= 70  # distinct fits may be fewer than there is room for
+    assert result.cost.evaluations == sum(trial.score is not None for trial in trials)
+    measured = arc.measure(inline, problem.seed)
     assert measured is not None
     assert [each.to_dict() for each in told] == [measured.to_dict()]

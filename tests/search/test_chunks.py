@@ -16,7 +16,7 @@ from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.optimize.fit import fit
 from fewstep.search.samplers.ranking import by_replay
@@ -127,7 +127,7 @@ def test_a_conditional_model_is_searched() -> None:
     result = find(Shifted(), nfe=3, shape=(2,), budget=12, noises=16)
     assert result.passes == 2
     assert result.ratio < 1
-    held_out = NoiseSet(0, HELD_OUT, 128)
+    held_out = NoiseSet(0, TEST, 128)
     errors = evaluate.measure(Evaluator(Shifted(), (2,), batch=7), held_out, result.schedule)
     assert result.score.value == pytest.approx(np.sqrt(errors.mean()))
 

@@ -12,7 +12,7 @@ from fewstep.errors import InvalidInput, UnknownName
 from fewstep.search.engine import run
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.noises import HELD_OUT, NoiseSet
+from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.metrics import spaces
 from fewstep.search.metrics.base import value
@@ -31,7 +31,7 @@ def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models
     problem = Problem("blobs", nfe=3, metric=metric, budget=40, noises=32)
     trials: list[Trial] = []
     result = run(problem, blobs.process, inline, by_replay, trials.append)
-    noise = NoiseSet(0, HELD_OUT, 256).draw((4,))
+    noise = NoiseSet(0, TEST, 256).draw((4,))
     taught, judge = teacher.ends(blobs, noise), Coupled(metric)
     samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline_schedule)}
     for schedule, score, second in (

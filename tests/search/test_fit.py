@@ -9,7 +9,7 @@ import torch
 import fewstep
 from fewstep import models, processes, solvers
 from fewstep.search.evaluation import evaluator as evaluate
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.optimize.fit import STRENGTHS, fit
 
 
@@ -18,7 +18,7 @@ def test_an_isotropic_gaussian_is_solved_exactly_in_one_call() -> None:
     process = processes.VPLinear()
     model = models.Gaussian(process, torch.zeros(5), 0.25 * torch.eye(5))
     evaluator = evaluate.Evaluator(model, (5,))
-    seen, unseen = NoiseSet(0, SEARCH, 30), NoiseSet(0, HELD_OUT, 30)
+    seen, unseen = NoiseSet(0, SEARCH, 30), NoiseSet(0, TEST, 30)
     schedule = solvers.named("ddim").schedule(process, 1, "logsnr")
     fitted = fit(evaluator, seen, evaluate.follow(evaluator, seen), schedule).schedule
     assert np.sqrt(evaluate.measure(evaluator, unseen, schedule).mean()) > 0.1
@@ -28,7 +28,7 @@ def test_an_isotropic_gaussian_is_solved_exactly_in_one_call() -> None:
 def test_fit_lowers_the_error_on_unseen_noise(blobs: models.GaussianMixture) -> None:
     """On a mixture the fitted rows at least halve the error of the rows they started from."""
     evaluator = evaluate.Evaluator(blobs, (4,))
-    seen, unseen = NoiseSet(0, SEARCH, 200), NoiseSet(0, HELD_OUT, 200)
+    seen, unseen = NoiseSet(0, SEARCH, 200), NoiseSet(0, TEST, 200)
     schedule = solvers.named("dpmpp-2m").schedule(blobs.process, 4, "quadratic")
     fitted = fit(evaluator, seen, evaluate.follow(evaluator, seen), schedule).schedule
     before, after = (evaluate.measure(evaluator, unseen, s).mean() for s in (schedule, fitted))

@@ -7,22 +7,27 @@ import torch
 
 from fewstep import models
 from fewstep.errors import SearchFailed
-from fewstep.search.engine import LATE, run
+from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.optimize import descent as polish
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.result import Result
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Trial
+from tests.search.timeless import timeless
 
 PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
 
 
 def search(pool: InlinePool, blobs: models.GaussianMixture, limits: Limits) -> tuple[Result, list[Trial]]:
     trials: list[Trial] = []
-    return run(replace(PROBLEM, limits=limits), blobs.process, pool, by_replay, record=trials.append), trials
+    return run(
+        replace(PROBLEM, limits=limits), blobs.process, pool, by_replay, on=Callbacks(trial=trials.append)
+    ), trials
 
 
 @pytest.mark.parametrize("share", [0.65, 0.8, 0.9, 1.0])
@@ -34,7 +39,7 @@ def test_no_more_calls_are_spent_than_allowed(inline: InlinePool, blobs: models.
     found, trials = search(inline, blobs, Limits(calls=allowed))
     assert found.calls <= allowed
     assert len(trials) <= PROBLEM.budget
-    assert found.ratio <= 1.0 or found.schedule == found.baseline_schedule
+    assert found.ratio <= 1.0 or found.schedule == found.baseline.schedule
 
 
 def test_calls_that_save_memory_are_within_the_limit(
@@ -46,7 +51,7 @@ def test_calls_that_save_memory_are_within_the_limit(
     allowed = int(0.8 * free.calls)
     found, trials = search(inline, blobs, Limits(calls=allowed))
     assert found.calls <= allowed
-    assert "polish" in {trial.origin for trial in trials}
+    assert "polish" in {trial.origin.stage for trial in trials}
 
 
 def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.GaussianMixture) -> None:
@@ -60,17 +65,17 @@ def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.Gaus
         found, trials = search(InlinePool(Evaluator(model, (4,))), blobs, limits)
         assert found.calls <= limits.calls
         assert len(trials) <= PROBLEM.budget
-        seen.append({trial.origin for trial in trials if trial.score is not None})
-        guided.append(sum(trial.origin.split()[0] not in LATE for trial in trials))
+        seen.append({trial.origin.stage for trial in trials if trial.score is not None})
+        guided.append(sum(not STAGES[trial.origin.stage].final for trial in trials))
     assert guided[1] > guided[0]
-    assert "fit closed-loop" in seen[1]
+    assert "time-search" in seen[1]
     assert "polish" in seen[0] - seen[1]
     assert (trials[-1].reason or "").startswith("not polished: it has no gradient")
 
 
 def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """Before anything is spent, the search says what teacher and confirmation cost."""
-    told = r"teacher, first trials and confirmation on 32 noises cost .* and 1,000 are allowed"
+    told = r"teacher, first trials and selection on 32 noises cost .* and 1,000 are allowed"
     with pytest.raises(SearchFailed, match=told):
         search(inline, blobs, Limits(calls=1000))
 
@@ -78,9 +83,9 @@ def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.
 def test_when_time_is_up_the_search_confirms_what_it_has(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """No second generation, no closed loop, no polish; but fits, which are cheap, and a result."""
     found, trials = search(inline, blobs, Limits(seconds=1e-6))
-    assert sum(trial.origin.startswith("baseline") for trial in trials) <= 8
-    assert {trial.origin.split()[0] for trial in trials} == {"baseline", "fit"}
-    assert found.evaluations == len(trials)
+    assert sum(trial.origin.stage == "baselines" for trial in trials) <= 8
+    assert {trial.origin.stage for trial in trials} == {"baselines", "fit"}
+    assert found.cost.evaluations == len(trials)
 
 
 def test_without_hope_of_the_wanted_improvement_trials_stop(inline: InlinePool, blobs: models.GaussianMixture) -> None:
@@ -88,7 +93,7 @@ def test_without_hope_of_the_wanted_improvement_trials_stop(inline: InlinePool, 
     _, modest = search(inline, blobs, Limits(improvement=0.001))
     _, greedy = search(inline, blobs, Limits(improvement=0.999))
     assert len(greedy) < len(modest)
-    assert any(trial.origin == "fit" for trial in greedy)
+    assert any(trial.origin.stage == "fit" for trial in greedy)
 
 
 def test_an_ended_search_taken_up_again_ends_alike(inline: InlinePool, blobs: models.GaussianMixture) -> None:
@@ -96,6 +101,13 @@ def test_an_ended_search_taken_up_again_ends_alike(inline: InlinePool, blobs: mo
     limits = Limits(improvement=0.999)
     found, trials = search(inline, blobs, limits)
     new: list[Trial] = []
-    again = run(replace(PROBLEM, limits=limits), blobs.process, inline, by_replay, new.append, recorded=trials)
+    again = run(
+        replace(PROBLEM, limits=limits),
+        blobs.process,
+        inline,
+        by_replay,
+        log=TrialLog(trials),
+        on=Callbacks(trial=new.append),
+    )
     assert not new
-    assert replace(again, seconds=0.0) == replace(found, seconds=0.0)
+    assert timeless(again) == timeless(found)

@@ -2,7 +2,7 @@
 
 import torch
 
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, TEST, VALIDATION, NoiseSet
 
 
 def test_chunks_hold_the_same_noises() -> None:
@@ -16,7 +16,7 @@ def test_chunks_hold_the_same_noises() -> None:
 
 def test_roles_and_seeds_share_no_noise() -> None:
     """No sample of one role or seed occurs in another."""
-    sets = [NoiseSet(seed, role, 50) for seed in (0, 1) for role in (SEARCH, VALIDATION, HELD_OUT)]
+    sets = [NoiseSet(seed, role, 50) for seed in (0, 1) for role in (SEARCH, VALIDATION, TEST)]
     rows = {tuple(row.tolist()) for noises in sets for row in noises.draw((4,))}
     assert len(rows) == 50 * len(sets)
 

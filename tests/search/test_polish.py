@@ -14,14 +14,14 @@ from fewstep.errors import InvalidInput, UnknownName
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, TEST, VALIDATION, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.optimize import descent as polish
 from fewstep.search.optimize import gradient_check as gradient
 from fewstep.search.optimize.descent import Task
 from fewstep.search.optimize.relaxed import Relaxed, walk
 
-SEEN, JUDGE, UNSEEN = NoiseSet(0, SEARCH, 64), NoiseSet(0, VALIDATION, 64), NoiseSet(0, HELD_OUT, 200)
+SEEN, JUDGE, UNSEEN = NoiseSet(0, SEARCH, 64), NoiseSet(0, VALIDATION, 64), NoiseSet(0, TEST, 200)
 
 
 def task(model: models.Denoiser, iterations: int = 60, solver: str = "dpmpp-2m", nfe: int = 4, **more: object) -> Task:

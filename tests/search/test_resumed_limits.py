@@ -1,18 +1,19 @@
 """Searches with limits that are broken off and taken up again: what was begun is ended, what was cut off stays so."""
 
-from dataclasses import replace
-
 import pytest
 
 from fewstep import models
-from fewstep.search import budget as purse
+from fewstep.search import budget
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.result import Result
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Trial
+from tests.search.timeless import timeless
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {
@@ -48,7 +49,7 @@ def searched(
 ) -> Result:
     """A run that adds its trials to ``recorded``, and breaks off after so many."""
     clock = Clock()
-    monkeypatch.setattr(purse, "time", clock)
+    monkeypatch.setattr(budget, "time", clock)
 
     def record(trial: Trial) -> None:
         if len(recorded) == stop_after:
@@ -57,7 +58,8 @@ def searched(
         clock.now += 1.0
 
     problem = Problem("blobs", nfe=4, budget=BUDGET, noises=16, limits=limits)
-    return run(problem, blobs.process, pool, by_replay, record, list(recorded), elapsed=elapsed)
+    log, on = TrialLog(list(recorded), elapsed), Callbacks(trial=record)
+    return run(problem, blobs.process, pool, by_replay, log=log, on=on)
 
 
 @pytest.mark.parametrize("kind", LIMITS)
@@ -70,7 +72,7 @@ def test_a_limited_search_ends_the_same_wherever_it_was_broken_off(
     straight = searched(blobs, inline, monkeypatch, LIMITS[kind], all_trials)
     assert straight.ended == kind
     assert straight.calls <= (straight.problem.limits.calls or straight.calls)
-    cut = [trial for trial in all_trials if trial.origin.split()[0] not in ("fit", "polish")]
+    cut = [trial for trial in all_trials if not STAGES[trial.origin.stage].final]
     assert (len(cut) < BUDGET - 12) == (kind != "budget")
     for stop_after in (20, len(cut) + 2):
         seen: list[Trial] = []
@@ -78,5 +80,5 @@ def test_a_limited_search_ends_the_same_wherever_it_was_broken_off(
             searched(blobs, inline, monkeypatch, LIMITS[kind], seen, stop_after)
         late = 10 * SECONDS if stop_after > 20 else stop_after
         resumed = searched(blobs, inline, monkeypatch, LIMITS[kind], seen, elapsed=late)
-        assert replace(resumed, seconds=0.0) == replace(straight, seconds=0.0)
+        assert timeless(resumed) == timeless(straight)
         assert sorted(seen, key=lambda trial: trial.number) == sorted(all_trials, key=lambda trial: trial.number)

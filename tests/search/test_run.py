@@ -13,8 +13,9 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, VALIDATION, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, TEST, VALIDATION, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.stages.baselines import baselines
 from fewstep.trajectory import Trajectories
@@ -22,6 +23,7 @@ from fewstep.values.forecast import Forecasts
 from fewstep.values.problem import Problem
 from fewstep.values.result import Result
 from fewstep.values.trial import Rank, Trial
+from tests.search.timeless import timeless
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=16)
 
@@ -32,7 +34,7 @@ class Interrupted(Exception):
 
 def search(pool: InlinePool, blobs: models.GaussianMixture, **options: object) -> tuple[Result, list[Trial]]:
     trials: list[Trial] = []
-    result = run(PROBLEM, blobs.process, pool, by_replay, record=trials.append, **options)  # type: ignore[arg-type]
+    result = run(PROBLEM, blobs.process, pool, by_replay, on=Callbacks(trial=trials.append), **options)  # type: ignore[arg-type]
     return result, trials
 
 
@@ -41,7 +43,7 @@ def number(trial: Trial) -> int:
 
 
 def same(first: Result, second: Result) -> bool:
-    return replace(first, seconds=0.0) == replace(second, seconds=0.0)
+    return timeless(first) == timeless(second)
 
 
 def test_a_search_is_reproducible(inline: InlinePool, blobs: models.GaussianMixture) -> None:
@@ -66,8 +68,8 @@ def test_an_interrupted_search_goes_on_from_its_trials(
         seen.append(trial)
 
     with pytest.raises(Interrupted):
-        run(PROBLEM, blobs.process, inline, by_replay, record=record)
-    resumed, rest = search(inline, blobs, recorded=seen)
+        run(PROBLEM, blobs.process, inline, by_replay, on=Callbacks(trial=record))
+    resumed, rest = search(inline, blobs, log=TrialLog(seen))
     assert same(resumed, straight)
     assert sorted(t.number for t in seen + rest) == list(range(PROBLEM.budget))
     assert {t.number: t for t in seen + rest} == {t.number: t for t in trials}
@@ -76,15 +78,15 @@ def test_an_interrupted_search_goes_on_from_its_trials(
 def test_the_result_is_measured_on_held_out_noises(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """The published scores are those of the published schedules on noises of the held-out role, paired."""
     result, _ = search(inline, blobs)
-    evaluator, noises = Evaluator(blobs, (4,)), NoiseSet(PROBLEM.seed, HELD_OUT, 128)
+    evaluator, noises = Evaluator(blobs, (4,)), NoiseSet(PROBLEM.seed, TEST, 128)
     found, baseline = (
-        np.sqrt(evaluate.measure(evaluator, noises, s).mean()) for s in (result.schedule, result.baseline_schedule)
+        np.sqrt(evaluate.measure(evaluator, noises, s).mean()) for s in (result.schedule, result.baseline.schedule)
     )
     assert (result.score.value, result.baseline.value) == pytest.approx((found, baseline))
     assert result.ratio == pytest.approx(found / baseline)
     assert result.ratio_low <= result.ratio <= result.ratio_high
     assert result.ratio < 0.75
-    assert baselines(blobs.process, 4)[result.baseline_name].canonical() == result.baseline_schedule
+    assert baselines(blobs.process, 4)[result.baseline_name].canonical() == result.baseline.schedule
 
 
 def test_every_network_call_is_counted(blobs: models.GaussianMixture) -> None:
@@ -118,11 +120,17 @@ def test_no_call_is_spent_on_noises_of_another_role(blobs: models.GaussianMixtur
             return super().submit(function, *args, **kwargs)
 
     phases = [""]
-    run(PROBLEM, blobs.process, Watching(Evaluator(blobs, (4,))), by_replay, progress=lambda p, *_: phases.append(p))
+    run(
+        PROBLEM,
+        blobs.process,
+        Watching(Evaluator(blobs, (4,))),
+        by_replay,
+        on=Callbacks(progress=lambda p, *_: phases.append(p)),
+    )
     roles = [role for role, _ in asked]
     first = roles.index(VALIDATION)
     assert set(roles[:first]) == {SEARCH}
-    assert set(roles[first:]) == {VALIDATION, HELD_OUT}
+    assert set(roles[first:]) == {VALIDATION, TEST}
     assert all(phase == "confirm" for _, phase in asked[first:])
 
 
@@ -182,7 +190,7 @@ def test_the_fewest_calls_can_be_searched(inline: InlinePool, blobs: models.Gaus
 def test_progress_names_every_phase_and_never_falls(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """Phases come in order, counts rise, and teacher, trials and confirmation end with done = total."""
     told: list[tuple[str, int, int]] = []
-    run(PROBLEM, blobs.process, inline, by_replay, progress=lambda *p: told.append(p))
+    run(PROBLEM, blobs.process, inline, by_replay, on=Callbacks(progress=lambda *p: told.append(p)))
     assert list(dict.fromkeys(phase for phase, _, _ in told)) == ["teacher", "search", "fit", "polish", "confirm"]
     for name in ("teacher", "fit", "confirm"):
         *_, (_, done, total) = (item for item in told if item[0] == name)
@@ -205,7 +213,7 @@ def test_hand_made_solvers_teach_which_ones_to_try_next(inline: InlinePool, blob
         return rank
 
     trials: list[Trial] = []
-    run(replace(PROBLEM, budget=44), blobs.process, inline, by_grid, record=trials.append)
+    run(replace(PROBLEM, budget=44), blobs.process, inline, by_grid, on=Callbacks(trial=trials.append))
     assert known[:3] == [0, 8, 16]
     best = min((t for t in trials[:8] if t.score), key=lambda t: t.score.value if t.score else 0.0)
     others = {t.schedule.times for t in trials[8:16]}
@@ -220,20 +228,20 @@ def test_hand_made_schedules_take_at_most_half_of_the_trials(
     trials: list[Trial] = []
 
     def record(trial: Trial) -> None:
-        if not trial.origin.startswith("baseline"):
+        if trial.origin.stage != "baselines":
             raise Interrupted
         trials.append(trial)
 
     everything = {name: schedule.canonical() for name, schedule in baselines(blobs.process, 4).items()}
     assert len(everything) > 21
     try:
-        run(replace(PROBLEM, budget=budget), blobs.process, inline, by_replay, record=record)
+        run(replace(PROBLEM, budget=budget), blobs.process, inline, by_replay, on=Callbacks(trial=record))
     except Interrupted:
         assert budget > 1
     assert len({trial.origin for trial in trials}) == len(trials) == (seeds or len(everything))
     rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 24).draw((4,))))
     likely = sorted(everything, key=lambda name: rank([], [everything[name]]).mean[0])
     leaders = [next(name for name in likely if name.split()[1] == grid) for grid in grids.names()]
-    begun = {trial.origin.removeprefix("baseline ") for trial in trials[:8]}
+    begun = {trial.origin.name for trial in trials[:8]}
     assert begun >= set(leaders) or budget == 1
     assert likely[0] in begun

@@ -7,21 +7,20 @@ import torch
 from fewstep import Schedule, Step, grids, models
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.noises import HELD_OUT, SEARCH, NoiseSet
+from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.optimize import replay
-from fewstep.search.optimize.fit import fit
+from fewstep.search.optimize.fit import ORDER, fit
 from fewstep.search.space import Space
-from fewstep.search.stages import time_search as closed_loop
-from fewstep.search.stages.fit import ORDER
+from fewstep.search.stages import time_search
 
-SEEN, UNSEEN = NoiseSet(0, SEARCH, 128), NoiseSet(0, HELD_OUT, 400)
+SEEN, UNSEEN = NoiseSet(0, SEARCH, 128), NoiseSet(0, TEST, 400)
 
 
-def sought(model: models.Denoiser, nfe: int, seed: int = 0) -> closed_loop.Sought:
+def sought(model: models.Denoiser, nfe: int, seed: int = 0) -> time_search.TimeSearch:
     evaluator = Evaluator(model, (4,))
     followed = evaluate.follow(evaluator, SEEN)
-    return closed_loop.seek(InlinePool(evaluator), Space(model.process, nfe), SEEN, followed, seed)
+    return time_search.search_times(InlinePool(evaluator), Space(model.process, nfe), SEEN, followed, seed)
 
 
 def error(model: models.Denoiser, schedule: Schedule) -> float:
@@ -53,7 +52,7 @@ def test_calls_are_what_the_model_saw(blobs: models.GaussianMixture, nfe: int) -
     evaluator = Evaluator(models.from_callable(call, blobs.process, prediction="data"), (4,))
     followed = evaluate.follow(evaluator, SEEN)
     seen[0] = 0
-    found = closed_loop.seek(InlinePool(evaluator), Space(blobs.process, nfe), SEEN, followed)
+    found = time_search.search_times(InlinePool(evaluator), Space(blobs.process, nfe), SEEN, followed)
     assert found.calls == seen[0]
     assert found.schedule is not None
     assert found.schedule.nfe == nfe
@@ -75,6 +74,6 @@ def test_nothing_is_found_where_every_path_diverges(blobs: models.GaussianMixtur
     followed = evaluate.follow(evaluator, SEEN)
     nan = models.from_callable(lambda x, t: torch.full_like(x, torch.nan), blobs.process)
     broken = Evaluator(nan, (4,), ends=evaluator.ends)
-    found = closed_loop.seek(InlinePool(broken), Space(blobs.process, 4), SEEN, followed)
+    found = time_search.search_times(InlinePool(broken), Space(blobs.process, 4), SEEN, followed)
     assert found.schedule is None
-    assert found.calls == 2 * closed_loop.FEW * 4 * (closed_loop.STARTS + len(grids.names()))
+    assert found.calls == 2 * time_search.FEW * 4 * (time_search.STARTS + len(grids.names()))
