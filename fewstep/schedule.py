@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from fewstep.steps.weights import Law
 from fewstep.tableau import MAX_CALLS, Tableau
 from fewstep.timeshift import TimeShift
 
-__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile"]
+__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile", "json_schema"]
 
 FORMAT = "fewstep.schedule"
 VERSION = 1
@@ -196,6 +197,22 @@ def compile(schedule: Schedule) -> Tableau:
     if schedule.rows is not None:
         return schedule.rows
     return rows(Law(schedule.process, np.array(schedule.times)), schedule.canonical().steps)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of stored schedules: the file in the wheel, and a case for each process that a package adds.
+
+    >>> json_schema()["title"]
+    'fewstep schedule, version 1'
+    """
+    schema: dict[str, Any] = json.loads((resources.files("fewstep") / "schedule.schema.json").read_text())
+    cases = schema["$defs"]["process"]["oneOf"]
+    stated = {case["properties"]["kind"]["const"] for case in cases}
+    for kind in processes.names():
+        if kind not in stated:
+            parameters: dict[str, Any] = {field.name: {} for field in fields(processes.KINDS[kind])}
+            cases.append({"properties": {"kind": {"const": kind}, **parameters}, "additionalProperties": False})
+    return schema
 
 
 def _step(index: int, item: Any) -> Step:

@@ -107,7 +107,7 @@ class TimeShift:
         return torch.where(active, candidates.gather(1, nearest)[:, 0], t)
 
     def _offsets(self, process: Process, t: torch.Tensor) -> torch.Tensor:
-        if process.knots:
+        if process.whole_times:
             most = int(self.window // 2)
             steps = torch.arange(-most, most + 1, device=t.device, dtype=t.dtype)
         else:

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from fewstep import processes
 from fewstep import sample as run
 from fewstep.cli import models as model_commands
+from fewstep.cli.commands import COMMANDS, AddedCommand
 from fewstep.cli.convert import export_schedule, import_scheduler
 from fewstep.cli.display import axis, steps_table
 from fewstep.cli.files import read_schedule, write
@@ -28,7 +28,17 @@ MAX_SAMPLES = 4096
 
 
 class _Group(TyperGroup):
-    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback."""
+    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback.
+
+    Commands of installed packages come after its own.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in COMMANDS if name not in own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or (AddedCommand(cmd_name) if cmd_name in COMMANDS else None)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -79,11 +89,12 @@ def show(schedule: ScheduleFile) -> None:
     console.print(steps_table(plan))
     console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
     console.print(axis(plan, min(console.width, 72)), highlight=False)
-    process = processes.to_dict(plan.process)["kind"]
     fitted = "fitted numbers that overrule these steps" if plan.rows is not None else "the numbers of these steps"
     moved = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
     console.print(
-        f"\n{plan.nfe} calls on {process}; {fitted}{moved}; digest {plan.digest[:16]}", highlight=False, soft_wrap=True
+        f"\n{plan.nfe} calls on {plan.process.kind}; {fitted}{moved}; digest {plan.digest[:16]}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -25,7 +25,7 @@ __all__ = ["FewstepScheduler"]
 
 NAMES = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 NARROW = 4e-3  # bfloat16 keeps 8 bits of a time step
-USUAL = {"discrete": ("epsilon", 1.0), "flow": ("flow_prediction", 1000.0)}  # prediction type, time scale
+TYPES = {prediction: name for name, prediction in NAMES.items()}
 
 
 class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
@@ -59,11 +59,12 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         num_train_timesteps: int = 1000,
     ) -> None:
         chosen = schedule if isinstance(schedule, Schedule) else Schedule.from_dict(schedule)
-        usual = USUAL.get(chosen.process.kind, (None, None))
-        prediction, scale = prediction_type or usual[0], usual[1] if time_scale is None else float(time_scale)
+        process = chosen.process
+        prediction = prediction_type or TYPES.get(process.default_prediction or "")
+        scale = process.default_time_scale if time_scale is None else float(time_scale)
         if prediction is None or scale is None:
             raise InvalidInput(
-                f"networks on {chosen.process.kind} are told their time in different units and predict different "
+                f"networks on {process.kind} are told their time in different units and predict different "
                 f"things: pass prediction_type (one of {', '.join(NAMES)}) and time_scale (such as 1000.0)"
             )
         if prediction not in NAMES:
@@ -74,13 +75,12 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             schedule=chosen.to_dict(), prediction_type=prediction, time_scale=scale, _use_default_values=[]
         )
         self.schedule, self._scale = chosen, scale
-        self._tableau, self._process = compile(chosen), chosen.process
-        told = self._tableau.network_times
-        units = self._process.sigma(told) if chosen.process.kind == "flow" else told  # flow networks are told σ
-        self._reading = reading(NAMES[prediction], self._process, told)
-        self._told = torch.tensor(units * scale, dtype=torch.float32)
+        self._tableau, self._process = compile(chosen), process
+        times = self._tableau.network_times
+        self._reading = reading(NAMES[prediction], process, times)
+        self._told = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
         self._plans: dict[int, list[plan.Move]] = {}
-        self.init_noise_sigma = float(self._process.prior_std)
+        self.init_noise_sigma = float(process.prior_std)
         self.set_timesteps()
 
     @classmethod
@@ -232,7 +232,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         off = (given[:, None] - self._told.to(given.device)).abs()
         nearest = off.argmin(1)
         states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=given.device)
-        times = torch.where(off.min(1).values <= NARROW * given.abs(), states[nearest], given / self._scale)
+        elsewhere = self._process.time_of_network(given / self._scale)
+        times = torch.where(off.min(1).values <= NARROW * given.abs(), states[nearest], elsewhere)
         alpha, sigma = (
             per_sample(of(times.to(wide)), original_samples) for of in (self._process.alpha, self._process.sigma)
         )

@@ -72,11 +72,10 @@ class Attachment:
         return told.expand(len(x))
 
     def _times(self, told: torch.Tensor) -> torch.Tensor:
-        t = told / self._scale
-        return self._process.time(torch.log1p(-t) - torch.log(t)) if self._process.kind == "flow" else t
+        return self._process.time_of_network(told / self._scale)
 
     def _network_times(self, t: torch.Tensor) -> torch.Tensor:
-        return self._scale * (self._process.sigma(t) if self._process.kind == "flow" else t)
+        return self._scale * self._process.network_time(t)
 
     def _as_at_own_time(self, output: torch.Tensor) -> torch.Tensor:
         x, t, shifted = self._last

@@ -7,7 +7,7 @@ import numpy as np
 from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.export.shift import refuse_shift
-from fewstep.export.sigmas import levels, state_scale, strides
+from fewstep.export.sigmas import strides
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["diffusers_sigmas"]
@@ -33,8 +33,8 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     """
     refuse_shift(schedule)
     name, config = type(scheduler).__name__, scheduler.config
-    own = levels(schedule.process, strides(schedule))
-    flow = schedule.process.kind == "flow"
+    own = schedule.process.sampler_sigma(strides(schedule))
+    flow = schedule.process.sampler_state == "plain"
     if name == "EulerDiscreteScheduler":
         wanted, given = not flow, own
     elif name in SHIFTS and (name.startswith("Flow") or config.use_flow_sigmas):
@@ -65,8 +65,8 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
 
 
 def _in_sigmas(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A schedule's levels, told levels and rows (N, 1 + N + K) for states as samplers keep them."""
+    """A schedule's levels, levels of its network times, and rows (N, 1 + N + K) for states as samplers keep them."""
     tableau, process = compile(schedule), schedule.process
-    scale = state_scale(process, tableau.times)
+    scale = process.sampler_scale(tableau.times)
     rows = np.hstack([tableau.start[:, None] * scale[0], tableau.outputs, tableau.noise]) / scale[1:, None]
-    return levels(process, tableau.times), levels(process, tableau.network_times), rows
+    return process.sampler_sigma(tableau.times), process.sampler_sigma(tableau.network_times), rows

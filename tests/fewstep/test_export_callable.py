@@ -10,7 +10,7 @@ import torch
 from fewstep import Schedule, Step, compile, models, sample, solvers
 from fewstep.errors import InvalidInput
 from fewstep.export import sampler
-from fewstep.export.sigmas import levels, strides
+from fewstep.export.sigmas import strides
 from fewstep.processes import DDM, VE, Discrete, Flow, Process, VPLinear
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -22,7 +22,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 def own(schedule: Schedule) -> torch.Tensor:
     """The sigmas that a host would pass."""
-    return torch.tensor(levels(schedule.process, strides(schedule)))
+    return torch.tensor(schedule.process.sampler_sigma(strides(schedule)))
 
 
 def host(denoiser: models.Denoiser):
