@@ -20,10 +20,10 @@ from fewstep.errors import FewstepError, InvalidSchedule
 from fewstep.processes import Process
 from fewstep.steps.rows import rows
 from fewstep.steps.rules import MIN_GAP, check
+from fewstep.steps.shift import TimeShift
 from fewstep.steps.step import Step
 from fewstep.steps.weights import Law
 from fewstep.tableau import MAX_CALLS, Tableau
-from fewstep.timeshift import TimeShift
 
 __all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile", "json_schema"]
 

@@ -17,15 +17,15 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.models.base import per_sample, reading
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.sampling import plan
 from fewstep.sampling.history import History
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["FewstepScheduler"]
 
-NAMES = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 NARROW = 4e-3  # bfloat16 keeps 8 bits of a time step
-TYPES = {prediction: name for name, prediction in NAMES.items()}
+TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
 
 
 class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
@@ -65,10 +65,10 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if prediction is None or scale is None:
             raise InvalidInput(
                 f"networks on {process.kind} are told their time in different units and predict different "
-                f"things: pass prediction_type (one of {', '.join(NAMES)}) and time_scale (such as 1000.0)"
+                f"things: pass prediction_type (one of {', '.join(DIFFUSERS)}) and time_scale (such as 1000.0)"
             )
-        if prediction not in NAMES:
-            raise UnknownName("prediction_type", prediction, NAMES)
+        if prediction not in DIFFUSERS:
+            raise UnknownName("prediction_type", prediction, DIFFUSERS)
         if chosen.shift is not None and chosen.shift.mode == "start":
             raise InvalidInput("a pipeline's steps leave from one time for the whole batch: shift in mode 'network'")
         self.register_to_config(  # type: ignore[no-untyped-call]
@@ -77,7 +77,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.schedule, self._scale = chosen, scale
         self._tableau, self._process = compile(chosen), process
         times = self._tableau.network_times
-        self._reading = reading(NAMES[prediction], process, times)
+        self._reading = reading(DIFFUSERS[prediction], process, times)
         self._told = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
         self._plans: dict[int, list[plan.Move]] = {}
         self.init_noise_sigma = float(process.prior_std)

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from fewstep.diffusers.scheduler import NAMES, NARROW, FewstepScheduler
+from fewstep.diffusers.scheduler import NARROW, FewstepScheduler
 from fewstep.errors import InvalidInput
-from fewstep.models.base import PREDICTIONS, per_sample
+from fewstep.models.base import per_sample
+from fewstep.models.predictions import DIFFUSERS, PREDICTIONS
 
 __all__ = ["Attachment", "attach"]
 
@@ -25,7 +26,10 @@ class Attachment:
 
     def __init__(self, network: torch.nn.Module, scheduler: FewstepScheduler) -> None:
         self._scheduler, self._shift, self._process = scheduler, scheduler.schedule.shift, scheduler.schedule.process
-        self._scale, self._predicts = float(scheduler.config["time_scale"]), NAMES[scheduler.config["prediction_type"]]
+        self._scale, self._predicts = (
+            float(scheduler.config["time_scale"]),
+            DIFFUSERS[scheduler.config["prediction_type"]],
+        )
         self._handles = [
             network.register_forward_pre_hook(self._before, with_kwargs=True),
             network.register_forward_hook(self._after),

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.models.predictions import PREDICTIONS
 from fewstep.processes import Process
 
 __all__ = [
@@ -63,16 +64,6 @@ def passes(denoiser: Denoiser) -> int:
 def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """``values`` (B,) shaped (B, 1, …, 1) so that they broadcast over ``like`` (B, ...)."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))
-
-
-# What a network may predict, and how it becomes data: v = α ε − σ x_0 (Salimans and Ho 2022, section 4) is the
-# "velocity", ε − x_0 (Lipman et al. 2023; Liu et al. 2023) the "flow".
-PREDICTIONS: dict[str, Callable[..., Any]] = {
-    "data": lambda output, x, alpha, sigma: output,
-    "noise": lambda output, x, alpha, sigma: (x - sigma * output) / alpha,
-    "velocity": lambda output, x, alpha, sigma: (alpha * x - sigma * output) / (alpha**2 + sigma**2),
-    "flow": lambda output, x, alpha, sigma: (x - sigma * output) / (alpha + sigma),
-}
 
 
 def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process) -> torch.Tensor:

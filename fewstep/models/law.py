@@ -18,9 +18,10 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidModel, UnknownName
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow, Process
 
-__all__ = ["EDM", "FLOW", "PREDICTIONS", "TABLE", "Law", "alphas_cumprod", "read", "table"]
+__all__ = ["EDM", "FLOW", "TABLE", "Law", "alphas_cumprod", "read", "table"]
 
 _SMALL = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 _LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
@@ -50,7 +51,6 @@ TABLE: dict[str, dict[str, Any]] = {  # the settings where a saved config leaves
 }
 FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
 EDM = ("EDMDPMSolverMultistepScheduler", "EDMEulerScheduler")
-PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 MOST_STEPS = 100_000  # entries of a table
 LAST = 2.0**-24  # what diffusers, too, takes for a last ᾱ of zero: the smallest number of half precision
 
@@ -163,9 +163,9 @@ BETAS = {"linear": _linear, "scaled_linear": _scaled_linear, "squaredcos_cap_v2"
 
 def _predicts(config: Mapping[str, Any]) -> str:
     kind = config.get("prediction_type", "epsilon")
-    if not isinstance(kind, str) or kind not in PREDICTIONS:
-        raise UnknownName("prediction_type", str(kind)[:80], PREDICTIONS)
-    return PREDICTIONS[kind]
+    if not isinstance(kind, str) or kind not in DIFFUSERS:
+        raise UnknownName("prediction_type", str(kind)[:80], DIFFUSERS)
+    return DIFFUSERS[kind]
 
 
 def _edm(config: Mapping[str, Any], sigma_data: float) -> Law:

@@ -12,8 +12,8 @@ from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
 from fewstep.models import conditions, law
-from fewstep.models.base import PREDICTIONS
 from fewstep.models.layout import Layout, locate, read_json, sha256
+from fewstep.models.predictions import PREDICTIONS
 from fewstep.processes import Process
 
 __all__ = ["KINDS", "NETWORKS", "Manifest"]

@@ -72,9 +72,9 @@ class Discrete(VariancePreserving):
 
     def _log_alpha(self, t: Any) -> Any:
         if is_tensor(t):
-            torch = xp_of(t)
-            t = t if t.is_floating_point() else t.to(torch.get_default_dtype())
-            table = torch.as_tensor(self._table, device=t.device)
+            xp = xp_of(t)
+            t = t if t.is_floating_point() else t.to(xp.get_default_dtype())
+            table = xp.as_tensor(self._table, device=t.device)
             low = (t + 1).floor().clamp(0, len(table) - 2)
             left, right = table[low.long()].to(t.dtype), table[low.long() + 1].to(t.dtype)
             return left + (t + 1 - low) * (right - left)
@@ -82,9 +82,9 @@ class Discrete(VariancePreserving):
 
     def _time(self, log_alpha: Any) -> Any:
         if is_tensor(log_alpha):
-            torch = xp_of(log_alpha)
-            falling = torch.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
-            low = torch.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
+            xp = xp_of(log_alpha)
+            falling = xp.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
+            low = xp.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
             left, right = falling[low], falling[low + 1]
             return low - 1 + (log_alpha - left) / (right - left)
         return np.interp(-np.float64(log_alpha), -self._table, np.arange(len(self._table)) - 1.0)

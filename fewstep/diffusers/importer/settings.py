@@ -17,6 +17,7 @@ import numpy as np
 from fewstep.errors import InvalidInput
 from fewstep.models import law
 from fewstep.models.base import reading
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow, Process
 
 __all__ = ["FAMILIES", "Settings", "read"]
@@ -69,12 +70,12 @@ def read(scheduler: Any, family: str) -> Settings:
     process = law.table(type(scheduler).__name__, config)
     times = np.append(told, _last(scheduler)) if family == "index" else _placed(process, scheduler.sigmas, told)
     scale = np.asarray(process.alpha(times)) if family == "scaled" else np.ones(len(times))
-    return _settings(process, times, told, scale, law.PREDICTIONS.get(config.prediction_type, ""))
+    return _settings(process, times, told, scale, DIFFUSERS.get(config.prediction_type, ""))
 
 
 def _settings(process: Process, times: np.ndarray, told: np.ndarray, scale: np.ndarray, prediction: str) -> Settings:
     if not prediction:
-        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(law.PREDICTIONS)}")
+        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(DIFFUSERS)}")
     assumed, meant = reading(prediction, process, times[:-1]), reading(prediction, process, told)
     return Settings(process, times, told, scale, assumed, meant)
 
