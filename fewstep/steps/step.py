@@ -12,12 +12,20 @@ from fewstep.errors import InvalidSchedule
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
 
-__all__ = ["MAX_ORDER", "MAX_START", "PREDICTIONS", "VARIABLES", "Step"]
+__all__ = ["CHOICES", "MAX_ORDER", "MAX_START", "PREDICTIONS", "RANGES", "VARIABLES", "Step"]
 
 PREDICTIONS = ("data", "noise")
 VARIABLES = ("lambda", "t", "rho", "velocity")
 MAX_ORDER = 4
 MAX_START = 4  # states that a step may go back to: one for each stage of the classical Runge–Kutta step
+CHOICES = {  # the words of a step, as `fewstep/schedule.schema.json` has them
+    "prediction": PREDICTIONS,
+    "scale": tuple(SCALES),
+    "variable": VARIABLES,
+    "noise": tuple(KINDS),
+    "corrector_scale": tuple(SCALES),
+}
+RANGES = {"order": (1, MAX_ORDER), "start": (-MAX_START, -1), "corrector": (0, MAX_ORDER + 1)}  # whole numbers
 BASE = ("prediction", "order", "scale", "slope", "second")  # entries that every stored step has
 FREE = ("none", "linear")  # scales that do not ask for the sign of an exponential
 Offsets = tuple[int, ...]
@@ -62,12 +70,10 @@ class Step:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        known = {"prediction": PREDICTIONS, "scale": tuple(SCALES), "variable": VARIABLES, "noise": tuple(KINDS)}
-        for name, values in {**known, "corrector_scale": known["scale"]}.items():
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in values:
-                raise InvalidSchedule(f"{name} is one of {values}, got {getattr(self, name)!r}")
-        whole = {"order": (1, MAX_ORDER), "start": (-MAX_START, -1), "corrector": (0, MAX_ORDER + 1)}
-        for name, (low, high) in whole.items():
+        for name, words in CHOICES.items():
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in words:
+                raise InvalidSchedule(f"{name} is one of {words}, got {getattr(self, name)!r}")
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise InvalidSchedule(f"{name} is a whole number from {low} to {high}, got {value!r}")
