@@ -93,7 +93,7 @@ def show(schedule: ScheduleFile) -> None:
     console.print(steps_table(plan))
     console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
     console.print(axis(plan, min(console.width, 72)), highlight=False)
-    fitted = "fitted numbers that overrule these steps" if plan.rows is not None else "the numbers of these steps"
+    fitted = "fitted numbers that overrule these steps" if plan.fitted is not None else "the numbers of these steps"
     moved = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
     console.print(
         f"\n{plan.nfe} calls on {plan.process.kind}; {fitted}{moved}; digest {plan.digest[:16]}",

@@ -87,7 +87,7 @@ def import_scheduler(
     original = load(scheduler)
     plan = from_diffusers(original, steps, mu=mu)
     _say(plan.to_json(indent=2), output)
-    complete = "its steps say all of it" if plan.rows is None else "its numbers overrule its steps"
+    complete = "its steps say all of it" if plan.fitted is None else "its numbers overrule its steps"
     typer.echo(
         f"{type(original).__name__}, {steps} steps: {plan.nfe} calls on {plan.process.kind}, from time "
         f"{plan.times[0]:g} to {plan.times[-1]:g}; {complete}",

@@ -16,7 +16,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutpu
 from diffusers.utils.torch_utils import randn_tensor
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.models.base import per_sample, reading
+from fewstep.models.base import data_weights, per_sample
 from fewstep.models.predictions import DIFFUSERS
 from fewstep.sampling import plan
 from fewstep.sampling.history import History
@@ -77,9 +77,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.schedule, self._scale = chosen, scale
         self._tableau, self._process = compile(chosen), process
         times = self._tableau.network_times
-        self._reading = reading(DIFFUSERS[prediction], process, times)
+        self._data_weights = data_weights(DIFFUSERS[prediction], process, times)
         self._told = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
-        self._plans: dict[int, list[plan.Move]] = {}
+        self._plans: dict[int, list[plan.Update]] = {}
         self.init_noise_sigma = float(process.prior_std)
         self.set_timesteps()
 
@@ -190,10 +190,10 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def _restart(self, first: int) -> None:
         self._first, self._history, self._inner = first, History(), None
 
-    def _plan(self, begin: int) -> list[plan.Move]:
+    def _plan(self, begin: int) -> list[plan.Update]:
         if begin not in self._plans:
             tableau = plan.tail(self._tableau, self._process, begin)
-            self._plans[begin] = plan.make(tableau, *(weights[begin:] for weights in self._reading))
+            self._plans[begin] = plan.make(tableau, *(weights[begin:] for weights in self._data_weights))
         return self._plans[begin]
 
     def _exact(self, sample: torch.Tensor) -> torch.Tensor:

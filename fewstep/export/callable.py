@@ -82,7 +82,7 @@ def sampler(schedule: Schedule) -> Sampler:
     ) -> torch.Tensor:
         first, history = begin(sigmas), History()
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
-        for i, move in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
+        for i, update in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
             scaled, sigma = (state / called_scale[i]).to(x.dtype), x.new_full((len(x),), called[i])
             denoised = model(scaled, sigma, **(extra_args or {}))
             if callback is not None:
@@ -100,7 +100,7 @@ def sampler(schedule: Schedule) -> Sampler:
             def draw(like: torch.Tensor = state, ends: tuple[torch.Tensor, torch.Tensor] = ends) -> torch.Tensor:
                 return torch.randn_like(like) if noise_sampler is None else noise_sampler(*ends).to(like)
 
-            state = history.advance(move, state, denoised, draw)
+            state = history.advance(update, state, denoised, draw)
         last: torch.Tensor = (state / scale[-1]).to(x.dtype)
         return last
 

@@ -104,7 +104,7 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
         return f"it cannot be laid out over the schedule's noise levels ({error})"
     if compile(theirs).close_to(own, TOLERANCE):
         return None
-    if schedule.rows is not None:
+    if schedule.fitted is not None:
         return "its rows are fitted, and they are not that sampler's"
     for i, (step, wanted) in enumerate(zip(schedule.canonical().steps, theirs.canonical().steps, strict=True)):
         if step != wanted:

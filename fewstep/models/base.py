@@ -16,10 +16,10 @@ __all__ = [
     "CallableDenoiser",
     "Denoiser",
     "bound",
+    "data_weights",
     "from_callable",
     "passes",
     "per_sample",
-    "reading",
     "to_data",
     "unwrap",
 ]
@@ -73,13 +73,13 @@ def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Ten
     return data
 
 
-def reading(prediction: str, process: Process, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def data_weights(prediction: str, process: Process, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """p and q (N,) with which D = p·x + q·output at ``times`` (N,): every prediction is linear in state and output.
 
     Raises `InvalidInput` where noise is predicted and a time has no data left.
 
     >>> from fewstep import processes
-    >>> [weights.tolist() for weights in reading("flow", processes.Flow(), np.array([0.5, 0.25]))]
+    >>> [weights.tolist() for weights in data_weights("flow", processes.Flow(), np.array([0.5, 0.25]))]
     [[1.0, 1.0], [-0.5, -0.25]]
     """
     alpha, sigma = process.alpha(times), process.sigma(times)

@@ -62,7 +62,7 @@ def test_fitted_rows_and_network_times(make_mixture) -> None:
     """What no line of sigmas can say: dense rows, and a level for the network beside the state's."""
     tableau, denoiser = compile(SCHEDULE), make_mixture(LAW)
     told = tableau.network_times * 0.98
-    schedule = replace(SCHEDULE, rows=replace(tableau, outputs=tableau.outputs * 1.05, network_times=told))
+    schedule = replace(SCHEDULE, fitted=replace(tableau, outputs=tableau.outputs * 1.05, network_times=told))
     got = sampler(schedule)(host(denoiser), noise(2, 3) / scale_of(LAW, 1.0), own(schedule))
     want = sample(denoiser, schedule, noise(2, 3)) / scale_of(LAW, schedule.times[-1])
     torch.testing.assert_close(got, want, **EXACT)

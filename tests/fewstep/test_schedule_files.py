@@ -119,7 +119,7 @@ def test_an_edit_is_accepted_without_digests(stored: dict) -> None:
     del stored["digest"], stored["tableau_digest"]
     fitted = Schedule.from_dict(stored)
     assert compile(fitted).start[0] == stored["tableau"]["start"][0]
-    assert fitted.rows is not None
+    assert fitted.fitted is not None
     assert Schedule.from_json(fitted.to_json()) == fitted
 
 
@@ -134,7 +134,7 @@ def test_stored_numbers_outlive_a_change_of_solver_code(
 ) -> None:
     """Where the choices compile to other numbers than when they were stored, the stored ones rule, digests intact."""
     wanted = compile(schedule)
-    monkeypatch.setattr("fewstep.schedule.compile", lambda s: s.rows or compile(replace(s, steps=(Step(),) * s.nfe)))
+    monkeypatch.setattr("fewstep.schedule.compile", lambda s: s.fitted or compile(replace(s, steps=(Step(),) * s.nfe)))
     back = Schedule.from_dict(copy.deepcopy(stored))
     assert back.steps == schedule.steps
     assert compile(back) == wanted

@@ -22,7 +22,7 @@ def noise(*shape: int) -> torch.Tensor:
 def fitted() -> Schedule:
     """The schedule with network times beside its own."""
     tableau = compile(SCHEDULE)
-    return replace(SCHEDULE, rows=replace(tableau, network_times=tableau.network_times + TOLD))
+    return replace(SCHEDULE, fitted=replace(tableau, network_times=tableau.network_times + TOLD))
 
 
 def stochastic() -> Schedule:
@@ -30,7 +30,7 @@ def stochastic() -> Schedule:
     times = np.array(SCHEDULE.times)
     fresh = np.eye(5, 4) * LAW.sigma(times[1:])[:, None]
     outputs, start = np.diag(LAW.alpha(times[1:])), np.zeros(5)
-    return replace(SCHEDULE, rows=Tableau(times, times[:-1], start, outputs, fresh))
+    return replace(SCHEDULE, fitted=Tableau(times, times[:-1], start, outputs, fresh))
 
 
 def run(scheduler: FewstepScheduler, x: torch.Tensor, generator: object) -> torch.Tensor:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fewstep.diffusers.importer.settings import FAMILIES
+from fewstep.diffusers.importer.interpretation import FAMILIES
 from fewstep.errors import InvalidInput
 
 __all__ = ["load"]

@@ -97,7 +97,7 @@ def test_edm_schedulers_precondition() -> None:
     """Both EDM classes, and Euler on continuous time with a velocity, whose data have unit variance."""
     for name in law.EDM:
         read = law.read({"_class_name": name, "sigma_min": 0.01, "sigma_max": 50.0, "sigma_data": 0.7})
-        assert read == law.Law(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
+        assert read == law.NetworkSpec(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
     euler = {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}
     assert law.read(euler | {"sigma_min": 0.002, "sigma_max": 700.0}).sigma_data == 1.0
 
