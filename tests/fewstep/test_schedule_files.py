@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
 
-from fewstep import Schedule, Step, Tableau, compile, solvers
+from fewstep import Schedule, Step, Tableau, compile, sample, solvers
 from fewstep.errors import InvalidSchedule
+from fewstep.models import from_callable
 from fewstep.processes import Cosine, Discrete, VPLinear
+from fewstep.steps.exponential import SCALES
 
 
 @pytest.fixture
@@ -140,6 +143,18 @@ def test_stored_numbers_outlive_a_change_of_solver_code(
     assert compile(back) == wanted
     monkeypatch.undo()
     assert Schedule.from_json(back.to_json()) == back
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_that_a_file_may_hold_is_read_and_run(scale: str) -> None:
+    """Also those that no solver and no search uses: on constant outputs the derivative counts for nothing."""
+    law, steps = VPLinear(), (Step(), Step(order=2, scale=scale, slope=0.25 if scale == "linear" else 0.0))
+    chosen = Schedule(law, (1.0, 0.5, 0.001), steps)
+    back = Schedule.from_json(chosen.to_json())
+    assert back == chosen
+    end = sample(from_callable(lambda x, t: torch.ones_like(x), law, "data"), back, torch.ones(1, 2).double())
+    kept = float(law.sigma(0.001) / law.sigma(1.0))
+    assert end[0, 0].item() == pytest.approx(float(law.alpha(0.001) - kept * law.alpha(1.0)) + kept)
 
 
 def test_reading_does_not_depend_on_rounding(schedule: Schedule, stored: dict) -> None:
