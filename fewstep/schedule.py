@@ -37,7 +37,7 @@ class Schedule:
     """N + 1 falling times and N steps on a process; ``fitted`` holds numbers that overrule those of the
     steps, if any.
 
-    ``shift`` changes, for each sample, the time that the network is told (`fewstep.timeshift`).
+    ``shift`` changes, for each sample, the network's time (`fewstep.timeshift`).
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
     range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
@@ -137,8 +137,8 @@ class Schedule:
         another then.
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            given = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
-            raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {given}')
+            received = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
+            raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {received}')
         version = data.get("version")
         if type(version) is not int or version != VERSION:
             raise InvalidSchedule(f"schedule version {version!r} is not {VERSION}: use a matching fewstep")
@@ -160,8 +160,8 @@ class Schedule:
         chosen, stored = cls(process, tuple(data["times"]), steps, None, shift), Tableau.from_dict(data["tableau"])
         if stored.calls != chosen.nfe:
             raise InvalidSchedule(f"{chosen.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
-        bound = shift is not None and shift.mode == "start"  # no rows of its own: its numbers are made for each sample
-        fitted = chosen if bound else replace(chosen, fitted=stored)
+        shifted_start = shift is not None and shift.mode == "start"  # its numbers are each sample's
+        fitted = chosen if shifted_start else replace(chosen, fitted=stored)
         digest = data.get("digest", chosen.digest)
         if digest not in (chosen.digest, fitted.digest) or data.get("tableau_digest", stored.digest) != stored.digest:
             raise InvalidSchedule(
@@ -169,7 +169,7 @@ class Schedule:
                 "accept it as it is"
             )
         agrees = digest == chosen.digest and stored.close_to(compile(chosen))
-        if bound and not agrees:
+        if shifted_start and not agrees:
             raise InvalidSchedule(
                 "the stored numbers are not those of the choices, on which a time shift of mode 'start' runs: read it "
                 "with the fewstep that wrote it, or shift in mode 'network'"
@@ -188,7 +188,7 @@ class Schedule:
 
 @lru_cache(maxsize=4096)
 def compile(schedule: Schedule) -> Tableau:
-    """The tableau of a schedule: its own fitted rows where it carries them, else what its choices amount to.
+    """The tableau of a schedule: the fitted one where it has one, else what its choices compile to.
 
     >>> from fewstep import processes, solvers
     >>> compile(solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)).outputs.shape
@@ -216,9 +216,9 @@ def json_schema() -> dict[str, Any]:
 
 
 def _step(index: int, item: Any) -> Step:
-    known = [field.name for field in fields(Step)]
-    if not isinstance(item, dict) or not set(item) <= set(known):
-        raise InvalidSchedule(f"steps[{index}] is an object with {', '.join(known)}; got {str(item)[:80]}")
+    entries = [field.name for field in fields(Step)]
+    if not isinstance(item, dict) or not set(item) <= set(entries):
+        raise InvalidSchedule(f"steps[{index}] is an object with {', '.join(entries)}; got {str(item)[:80]}")
     try:
         return Step(**item)
     except InvalidSchedule as error:

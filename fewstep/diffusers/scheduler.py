@@ -78,7 +78,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self._tableau, self._process = compile(chosen), process
         times = self._tableau.network_times
         self._data_weights = data_weights(DIFFUSERS[prediction], process, times)
-        self._told = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
+        self._network_times = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
         self._plans: dict[int, list[plan.Update]] = {}
         self.init_noise_sigma = float(process.prior_std)
         self.set_timesteps()
@@ -92,8 +92,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         num_train_timesteps: int = 1000,
     ) -> Self:
         """The scheduler that runs ``schedule``; arguments as for the class."""
-        made: Self = cls(schedule, prediction_type, time_scale, num_train_timesteps)
-        return made
+        scheduler: Self = cls(schedule, prediction_type, time_scale, num_train_timesteps)
+        return scheduler
 
     def __len__(self) -> int:
         return int(self.config["num_train_timesteps"])
@@ -138,7 +138,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 f"not {wanted}, or take a schedule made for {wanted}"
             )
         self.num_inference_steps = calls
-        self.timesteps = self._told.to(device, copy=True)
+        self.timesteps = self._network_times.to(device, copy=True)
         self._begin = self._index = None
         self._restart(0)
 
@@ -214,26 +214,26 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             if self._index is not None and timestep.device.type != "cpu":
                 return self._index
             timestep = float(timestep.reshape(-1)[0])
-        off = np.abs(self._told.numpy() - timestep)
+        off = np.abs(self._network_times.numpy() - timestep)
         nearest = len(off) - 1 - int(off[::-1].argmin())  # of several calls at one time the last: it begins a stride
         if self._index is not None and self._index < len(off) and off[self._index] == off[nearest]:
             return self._index
         if off[nearest] > NARROW * abs(timestep):
-            raise InvalidInput(f"{timestep} is not among this schedule's time steps {self._told.tolist()}")
+            raise InvalidInput(f"{timestep} is not among this schedule's time steps {self._network_times.tolist()}")
         return nearest
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Clean samples (B, ...) brought to the noise level of ``timesteps`` (B,) or (1,), in the network's units.
 
-        A time step of the schedule means the time of its state, even where the network is told another.
+        A time step of the schedule means the time of its state, even where the network is given another.
         """
         wide = torch.promote_types(original_samples.dtype, torch.float32)
-        given = timesteps.to(original_samples.device, torch.float32).reshape(-1)
-        off = (given[:, None] - self._told.to(given.device)).abs()
+        wanted = timesteps.to(original_samples.device, torch.float32).reshape(-1)
+        off = (wanted[:, None] - self._network_times.to(wanted.device)).abs()
         nearest = off.argmin(1)
-        states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=given.device)
-        elsewhere = self._process.time_of_network(given / self._scale)
-        times = torch.where(off.min(1).values <= NARROW * given.abs(), states[nearest], elsewhere)
+        states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=wanted.device)
+        elsewhere = self._process.time_of_network(wanted / self._scale)
+        times = torch.where(off.min(1).values <= NARROW * wanted.abs(), states[nearest], elsewhere)
         alpha, sigma = (
             per_sample(of(times.to(wide)), original_samples) for of in (self._process.alpha, self._process.sigma)
         )

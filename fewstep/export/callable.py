@@ -51,10 +51,10 @@ def sampler(schedule: Schedule) -> Sampler:
     """
     refuse_shift(schedule)
     tableau, process = compile(schedule), schedule.process
-    own, scale = process.sampler_sigma(tableau.times), process.sampler_scale(tableau.times)
+    levels, scale = process.sampler_sigma(tableau.times), process.sampler_scale(tableau.times)
     called = process.sampler_sigma(tableau.network_times)
     called_scale = process.sampler_scale(tableau.network_times)
-    if not np.isfinite(own[0]):
+    if not np.isfinite(levels[0]):
         raise InvalidInput(
             f"{process.kind} has no data left at t = {schedule.times[0]}, where sigma is infinite in these samplers: "
             "begin the schedule later"
@@ -62,14 +62,18 @@ def sampler(schedule: Schedule) -> Sampler:
     strides = np.flatnonzero(np.append(np.diff(tableau.times) < 0, True))  # the last state at each of the levels
 
     def begin(sigmas: torch.Tensor) -> int:
-        given = sigmas.detach().double().cpu().numpy()
-        wanted = own[strides][-len(given) :]
-        if len(given) < 2 or given.shape != wanted.shape or not np.allclose(given, wanted, rtol=CLOSE, atol=1e-6):
+        received = sigmas.detach().double().cpu().numpy()
+        wanted = levels[strides][-len(received) :]
+        if (
+            len(received) < 2
+            or received.shape != wanted.shape
+            or not np.allclose(received, wanted, rtol=CLOSE, atol=1e-6)
+        ):
             raise InvalidInput(
-                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in own[strides]]} or the last few of "
-                f"them, got {[float(f'{s:.6g}') for s in given.ravel()]}"
+                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or the last few of "
+                f"them, got {[float(f'{s:.6g}') for s in received.ravel()]}"
             )
-        return int(strides[-len(given)])
+        return int(strides[-len(received)])
 
     def sample(
         model: Callable[..., torch.Tensor],
@@ -86,7 +90,7 @@ def sampler(schedule: Schedule) -> Sampler:
             scaled, sigma = (state / called_scale[i]).to(x.dtype), x.new_full((len(x),), called[i])
             denoised = model(scaled, sigma, **(extra_args or {}))
             if callback is not None:
-                at = {"sigma": x.new_tensor(own[i]), "sigma_hat": sigma[0]}
+                at = {"sigma": x.new_tensor(levels[i]), "sigma_hat": sigma[0]}
                 callback(
                     {
                         "x": scaled,
@@ -95,7 +99,7 @@ def sampler(schedule: Schedule) -> Sampler:
                         **at,
                     }
                 )
-            ends = x.new_tensor(own[i]), x.new_tensor(own[i + 1])
+            ends = x.new_tensor(levels[i]), x.new_tensor(levels[i + 1])
 
             def draw(like: torch.Tensor = state, ends: tuple[torch.Tensor, torch.Tensor] = ends) -> torch.Tensor:
                 return torch.randn_like(like) if noise_sampler is None else noise_sampler(*ends).to(like)

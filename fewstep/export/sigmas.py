@@ -81,28 +81,28 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
     """Why no sigmas make ``sampler`` run the schedule; None where they do."""
     if schedule.shift is not None:
         return REASON
-    process, own = schedule.process, compile(schedule)
+    process, tableau = schedule.process, compile(schedule)
     solver = SAMPLERS[sampler].get(process.sampler_state)
     if solver is None:
         return f"for {process.kind} processes that sampler is no solver of this library"
-    if own.noise.shape[1]:
+    if tableau.noise.shape[1]:
         return "it adds fresh noise"
-    if not np.isfinite(process.sampler_sigma(own.times[:1])).all():
+    if not np.isfinite(process.sampler_sigma(tableau.times[:1])).all():
         return f"its first sigma would be infinite (alpha = 0 at t = {schedule.times[0]})"
-    beside = np.flatnonzero(~np.isclose(own.network_times, own.times[:-1], rtol=TOLERANCE, atol=TOLERANCE))
+    beside = np.flatnonzero(~np.isclose(tableau.network_times, tableau.times[:-1], rtol=TOLERANCE, atol=TOLERANCE))
     if len(beside):
         i = beside[0]
-        return f"call {i} tells the network {own.network_times[i]:g} at a state of time {own.times[i]:g}"
+        return f"call {i} tells the network {tableau.network_times[i]:g} at a state of time {tableau.times[i]:g}"
     outer = tuple(strides(schedule).tolist())
-    found, ends_clean = named(solver), process.sigma(outer[-1]) == 0.0
-    calls = (len(outer) - 1) * len(found.blocks or [()]) - (ends_clean and len(found.blocks) > 1)
+    method, ends_clean = named(solver), process.sigma(outer[-1]) == 0.0
+    calls = (len(outer) - 1) * len(method.blocks or [()]) - (ends_clean and len(method.blocks) > 1)
     if calls != schedule.nfe:
         return f"it would make {calls} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     try:
-        theirs = found.schedule(process, calls, lambda process, nfe: outer, lower_order_final=False)
+        theirs = method.schedule(process, calls, lambda process, nfe: outer, lower_order_final=False)
     except InvalidInput as error:
         return f"it cannot be laid out over the schedule's noise levels ({error})"
-    if compile(theirs).close_to(own, TOLERANCE):
+    if compile(theirs).close_to(tableau, TOLERANCE):
         return None
     if schedule.fitted is not None:
         return "its rows are fitted, and they are not that sampler's"

@@ -30,7 +30,7 @@ class Process(Protocol):
     |---|---|---|
     | ``prior_std`` | 1 | standard deviation of the start state |
     | ``knots`` | none | times between which α and σ are smooth |
-    | ``network_time`` | t | what networks are told of a time, but for their time scale |
+    | ``network_time`` | t | the time as networks take it, before their time scale |
     | ``default_prediction``, ``default_time_scale`` | None | what networks predict and count time in, where all agree |
     | ``whole_times`` | False | networks are trained at the knots alone |
     | ``times_are_levels`` | False | t is a noise level, over decades |
@@ -72,12 +72,12 @@ class Process(Protocol):
         return False
 
     def network_time(self, t: Number) -> Number:
-        """What a network is told of ``t``, but for its time scale; same shape."""
+        """``t`` as networks take it, before their time scale; same shape."""
         return t
 
-    def time_of_network(self, told: Number) -> Number:
-        """The time of which a network is ``told`` so; the inverse of `network_time`, same shape."""
-        return told
+    def time_of_network(self, value: Number) -> Number:
+        """The time whose `network_time` is ``value``; same shape."""
+        return value
 
     def sampler_sigma(self, t: Number) -> Number:
         """The noise level of ``t`` as samplers of k-diffusion, ComfyUI and diffusers count it; same shape.

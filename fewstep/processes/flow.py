@@ -17,8 +17,8 @@ class Flow(Process):
     """α = 1 − σ, σ(t) = s·t / (1 + (s − 1)·t) with ``shift`` s, t in [0, 1] (Lipman et al. 2023; Esser et al. 2024,
     eq. 23).
 
-    Both ends are exact: clean data at 0, pure noise at 1. Networks of this kind predict the velocity ε − x_0 and are
-    told σ: with ``shift`` 1 that is the time itself.
+    Both ends are exact: clean data at 0, pure noise at 1. Networks of this kind predict the velocity ε − x_0 and
+    take σ: with ``shift`` 1 that is the time itself.
 
     >>> process = Flow(shift=3.0)
     >>> float(process.sigma(0.5)), float(process.alpha(1.0))
@@ -54,9 +54,9 @@ class Flow(Process):
         """σ(t): the unshifted time; same shape as ``t``."""
         return self.sigma(t)
 
-    def time_of_network(self, told: Number) -> Number:
-        """The time whose σ is ``told``, σ / (s − (s − 1)·σ); same shape."""
-        return told / (self.shift - (self.shift - 1.0) * told)
+    def time_of_network(self, value: Number) -> Number:
+        """The time whose σ is ``value``, σ / (s − (s − 1)·σ); same shape."""
+        return value / (self.shift - (self.shift - 1.0) * value)
 
     def log_snr(self, t: Number) -> Number:
         """λ(t) = log((1 − t) / (s·t)), same shape as ``t``; −∞ at 1, +∞ at 0."""

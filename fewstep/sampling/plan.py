@@ -80,8 +80,8 @@ def make(tableau: Tableau, state: np.ndarray | None = None, output: np.ndarray |
     data = _updates(_rows(tableau, np.zeros(n), np.ones(n)), p, q)
     if not p.any():
         return data
-    own = _updates(_rows(tableau, p, q), np.zeros(n), np.ones(n))
-    return min((data, own), key=lambda updates: sum(update.passes for update in updates))
+    outputs = _updates(_rows(tableau, p, q), np.zeros(n), np.ones(n))
+    return min((data, outputs), key=lambda updates: sum(update.passes for update in updates))
 
 
 def _rows(tableau: Tableau, p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _updates(rows: np.ndarray, p: np.ndarray, q: np.ndarray) -> list[Update]:
 def _with_memory(updates: list[Update], p: np.ndarray, q: np.ndarray) -> list[Update]:
     """The updates with what each keeps and drops: a value lives from its call to its last use."""
     units: dict[Key, float] = {}
-    done = []
+    backwards = []
     for i, update in reversed(list(enumerate(updates))):
         keeps: list[tuple[Key, float, float]] = []
         if (unit := units.get(("output", i))) is not None:
@@ -135,8 +135,8 @@ def _with_memory(updates: list[Update], p: np.ndarray, q: np.ndarray) -> list[Up
         units |= {key: weights[key] if key == onto else 1.0 for key in last}
         past = tuple((key, weight / units[key]) for key, weight in update.past if key != onto)
         drops = tuple(key for key in last if key != onto)
-        done.append(Update(update.state, update.output, past, onto, update.fresh, tuple(keeps), drops))
-    return done[::-1]
+        backwards.append(Update(update.state, update.output, past, onto, update.fresh, tuple(keeps), drops))
+    return backwards[::-1]
 
 
 def _anchored(before: np.ndarray, row: np.ndarray, n: int) -> tuple[float, np.ndarray]:

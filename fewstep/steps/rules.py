@@ -89,11 +89,11 @@ def _check_gap(levels: Levels, name: str, s: int, t: int) -> None:
 
 
 def _check_network_time(levels: Levels, name: str, i: int, offset: float) -> None:
-    told, process = float(levels.t[i]) + offset, levels.process
-    if not process.t_zero < told <= process.t_max:
+    network_time, process = float(levels.t[i]) + offset, levels.process
+    if not process.t_zero < network_time <= process.t_max:
         raise InvalidSchedule(
-            f"{name} tells the network time {told} (offset {offset}), outside ({process.t_zero}, {process.t_max}] of "
-            f"{process.kind}: change the offset"
+            f"{name} tells the network time {network_time} (offset {offset}), outside ({process.t_zero}, "
+            f"{process.t_max}] of {process.kind}: change the offset"
         )
 
 

@@ -120,8 +120,8 @@ class Step:
             )
 
     def __repr__(self) -> str:
-        given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
-        return f"Step({', '.join(given)})"
+        changed = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"Step({', '.join(changed)})"
 
     @property
     def form(self) -> str:
@@ -161,8 +161,8 @@ class Step:
 @lru_cache(maxsize=2**14)  # a search asks for the same steps again and again
 def _canonical(step: Step, moved: bool) -> Step:
     if step.weights:
-        given = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
-        pairs = sorted(((p, w) for p, w in zip(given, step.weights, strict=True) if w), reverse=True)
+        outputs = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
+        pairs = sorted(((p, w) for p, w in zip(outputs, step.weights, strict=True) if w), reverse=True)
         named, weights = tuple(p for p, _ in pairs), tuple(w for _, w in pairs)
         plain = named == (step.start,)
         usual = plain or named == tuple(range(-1, -len(named) - 1, -1))
@@ -203,15 +203,15 @@ def _nearest(count: int, start: int) -> Offsets:
     return tuple(p for p in range(-1, -count - 2, -1) if p != start)[:count]
 
 
-def _numbers(given: Any) -> tuple[float, ...]:
-    if isinstance(given, str) or not hasattr(given, "__iter__"):
-        raise InvalidSchedule(f"weights is a sequence of numbers, got {str(given)[:80]!r}")
-    return tuple(number(f"weights[{i}]", w, InvalidSchedule) for i, w in enumerate(given))
+def _numbers(values: Any) -> tuple[float, ...]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise InvalidSchedule(f"weights is a sequence of numbers, got {str(values)[:80]!r}")
+    return tuple(number(f"weights[{i}]", w, InvalidSchedule) for i, w in enumerate(values))
 
 
-def _offsets(given: Any) -> tuple[Offsets, ...]:
+def _offsets(values: Any) -> tuple[Offsets, ...]:
     try:
-        points = tuple(tuple(each) for each in given)
+        points = tuple(tuple(each) for each in values)
     except TypeError as error:
         raise InvalidSchedule(f"points is a sequence of sequences of outputs: {error}") from error
     for each in points:

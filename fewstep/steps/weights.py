@@ -73,8 +73,8 @@ def predict(levels: Levels, step: Step, i: int) -> Weights:
     if step.weights:
         points = step.points[0] if step.points else range(-1, -step.order - 1, -1)
         state, integrals = _moments(levels, step, s, t, 1)
-        made = {kind: {t + p: w * m[0] for p, w in zip(points, step.weights, strict=True)} for kind, m in integrals}
-        return Weights(state, made.get("data", {}), made.get("noise", {}))
+        by_kind = {kind: {t + p: w * m[0] for p, w in zip(points, step.weights, strict=True)} for kind, m in integrals}
+        return Weights(state, by_kind.get("data", {}), by_kind.get("noise", {}))
     return _taylor(levels, step, s, t, step.sets, (step.scale, step.slope, step.second))
 
 
@@ -95,11 +95,11 @@ def _taylor(
     factors = [1.0, first, second, *[1.0] * len(sets)]
     used = [[t + p for p in each] for each in sets]
     places = {p: _place(levels, step, s, p) for each in used for p in each}
-    made = {
+    by_kind = {
         kind: combine([factor * m for factor, m in zip(factors, each, strict=False)], used, places, s)
         for kind, each in integrals
     }
-    return Weights(state, made.get("data", {}), made.get("noise", {}), float(levels.sigma[t]) * new)
+    return Weights(state, by_kind.get("data", {}), by_kind.get("noise", {}), float(levels.sigma[t]) * new)
 
 
 def _rate(kept: float, gap: float) -> float:

@@ -61,9 +61,9 @@ class Trigonometric(Process):
         """The angle."""
         return math.pi / 2 * t
 
-    def time_of_network(self, told: Number) -> Number:
+    def time_of_network(self, value: Number) -> Number:
         """The time of an angle."""
-        return 2 / math.pi * told
+        return 2 / math.pi * value
 
 
 HALVING = Solver("halving", 1, "for tests", (Step(),))

@@ -59,15 +59,15 @@ def from_diffusers(
             f"this {name} has {' and '.join(on)} on, which no schedule says: make it with {on[0]}=False, and clip in "
             "the denoiser where you want to"
         )
-    given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
-    given = {key: value for key, value in given.items() if value is not None}
-    if not given or (num_inference_steps is not None and num_inference_steps < 1):
-        raise InvalidInput(f"pass a number of inference steps, at least 1, or timesteps or sigmas; got {given}")
+    arguments = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    if not arguments or (num_inference_steps is not None and num_inference_steps < 1):
+        raise InvalidInput(f"pass a number of inference steps, at least 1, or timesteps or sigmas; got {arguments}")
     ready = copy.deepcopy(scheduler)
     try:
-        ready.set_timesteps(**given)
+        ready.set_timesteps(**arguments)
     except (TypeError, ValueError, AssertionError) as error:
-        raise InvalidInput(f"{name} does not take {given}: {error}") from error
+        raise InvalidInput(f"{name} does not take {arguments}: {error}") from error
     terms = interpret(ready, FAMILIES[name])
     return _schedule(ready, terms)
 

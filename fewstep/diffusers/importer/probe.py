@@ -46,8 +46,8 @@ def _run(scheduler: Any, terms: Interpretation, inputs: np.ndarray) -> np.ndarra
     """All states, (N+1, N+1), from start state ``inputs[0]`` where call j's data prediction is ``inputs[1 + j]``."""
     n = len(terms.network_times)
     p, q = terms.meant
-    known = inspect.signature(scheduler.step).parameters
-    draws = {"generator": torch.Generator().manual_seed(SEED)} if "generator" in known else {}
+    parameters = inspect.signature(scheduler.step).parameters
+    draws = {"generator": torch.Generator().manual_seed(SEED)} if "generator" in parameters else {}
     scheduler = copy.deepcopy(scheduler)
     states = np.zeros((n + 1, n + 1))
     states[0] = inputs[0]
