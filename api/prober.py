@@ -15,7 +15,7 @@ from api.heartbeat import Heartbeat, Stopped
 from api.inspection import inspect
 from api.settings import Settings
 from fewstep.errors import FewstepError, ServiceError
-from fewstep.search.evaluation.local_pool import LocalPool
+from fewstep.search.evaluation.pool import WorkerPool
 from fewstep.search.evaluation.probe import probe
 from storage.folders import ModelFolders
 from storage.lease import LeaseLost
@@ -42,7 +42,7 @@ class Prober:
         self,
         settings: Settings,
         store: Store,
-        pool: LocalPool,
+        pool: WorkerPool,
         stop: threading.Event,
         fetch: Callable[[str, str, Path, int], None] = hub.fetch,
     ) -> None:

@@ -25,7 +25,7 @@ from api.submission import reference
 from fewstep import Schedule, predictor, processes
 from fewstep.errors import FewstepError, InvalidInput, ServiceError
 from fewstep.search.engine import run
-from fewstep.search.evaluation.local_pool import LocalPool
+from fewstep.search.evaluation.pool import WorkerPool, open_pool
 from fewstep.trajectory import Trajectories
 from fewstep.values.problem import Problem, Trial
 from storage.jobs import Jobs
@@ -33,7 +33,7 @@ from storage.lease import LeaseLost
 from storage.store import Store
 from storage.values import Claim, Search
 
-__all__ = ["alive_file", "devices", "lessons", "seeds", "serve", "work"]
+__all__ = ["alive_file", "lessons", "pool_url", "seeds", "serve", "work"]
 
 IDLE_SECONDS = 0.5  # between two looks at an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
@@ -42,9 +42,9 @@ STOP_SECONDS = 10.0  # for giving back a model that is being tried; a download t
 log = structlog.get_logger()
 
 
-def devices(slots: int) -> list[str]:
-    """One device name per slot: every GPU once, or ``slots`` times the CPU where there is none."""
-    return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"] * slots
+def pool_url(settings: Settings) -> str:
+    """The pool of the settings; by default every GPU once, or the slots on the CPU where there is none."""
+    return settings.pool or ("local:cuda" if torch.cuda.device_count() else f"local:{settings.slots}")
 
 
 def alive_file(data_dir: Path) -> Path:
@@ -57,15 +57,15 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}"
     alive = alive_file(settings.data_dir)
     alive.parent.mkdir(parents=True, exist_ok=True)
-    slots = devices(settings.slots)
+    url = pool_url(settings)
     cache, metrics = settings.data_dir / "teachers", settings.metrics_dir
-    with Store(settings.database_url) as store, LocalPool(slots, cache, metrics=metrics) as pool:
+    with Store(settings.database_url) as store, open_pool(url, cache, metrics) as pool:
         store.migrate()
         jobs = Jobs(store)
         prober = Prober(settings, store, pool, stop)
         probing = threading.Thread(target=prober.run, args=(name, alive), name="prober", daemon=True)
         probing.start()
-        log.info("runner ready", runner=name, slots=slots)
+        log.info("runner ready", runner=name, pool=url)
         while not stop.is_set():
             alive.touch()
             try:
@@ -84,7 +84,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         probing.join(STOP_SECONDS)
 
 
-def work(settings: Settings, store: Store, pool: LocalPool, claim: Claim, stop: threading.Event) -> None:
+def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop: threading.Event) -> None:
     """Work on one claimed search to its end, whatever that is."""
     jobs, search = Jobs(store), claim.search
     told = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)

@@ -17,8 +17,9 @@ class Settings(BaseSettings):
     """The service's settings; ``FEWSTEP_PORT=9000`` in the environment or ``Settings(port=9000)`` set one.
 
     ``host`` must be a loopback address unless ``allow_public`` says that something else guards the port (a container's
-    network, a proxy that asks for keys). ``slots`` is the number of evaluations at a time, ``lease_seconds`` how long a
-    silent runner keeps its search, ``poll_seconds`` how often an event stream looks for news.
+    network, a proxy that asks for keys). ``pool`` is the URL of the runner's pool ("local:4", "local:cuda:0,cuda:1");
+    by default every GPU of this machine once, or ``slots`` evaluations at a time on its CPU. ``lease_seconds`` is how
+    long a silent runner keeps its search, ``poll_seconds`` how often an event stream looks for news.
 
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8471, ge=0, le=65_535)
     allow_public: bool = False
+    pool: str | None = Field(None, min_length=1, max_length=1024)
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
     lease_seconds: float = Field(30.0, gt=0, le=3600)
     poll_seconds: float = Field(0.25, gt=0, le=60)

@@ -67,12 +67,12 @@ def sampling(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torc
 def summing(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch.Tensor]) -> dict[str, Run]:
     """The sums alone, three ways, for a network that predicts data."""
     tableau = compile(schedule)
-    moves = plan.make(tableau)
+    updates = plan.make(tableau)
 
     def short() -> torch.Tensor:
         history, x = History(), start
-        for move, output in zip(moves, outputs, strict=True):
-            x = history.advance(move, x, output)
+        for update, output in zip(updates, outputs, strict=True):
+            x = history.advance(update, x, output)
         return x
 
     def rows() -> torch.Tensor:

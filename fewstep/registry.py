@@ -69,7 +69,8 @@ class Registry(Generic[Entry]):
 
     def remove(self, name: str) -> None:
         """Forget an entry that `add` made known; raises `UnknownName`."""
-        self[name]
+        if name not in self:
+            raise UnknownName(self.kind, str(name)[:40], self)
         del self._entries[name]
 
     def _search(self) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,14 @@ from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import FewstepError, InvalidSchedule
 from fewstep.processes import Process
-from fewstep.steps.rows import rows
+from fewstep.steps.compiler import compile_steps
 from fewstep.steps.rules import MIN_GAP, check
+from fewstep.steps.shift import TimeShift
 from fewstep.steps.step import Step
-from fewstep.steps.weights import Law
+from fewstep.steps.weights import Levels
 from fewstep.tableau import MAX_CALLS, Tableau
-from fewstep.timeshift import TimeShift
 
-__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile"]
+__all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile", "json_schema"]
 
 FORMAT = "fewstep.schedule"
 VERSION = 1
@@ -33,9 +34,10 @@ KEYS = ("format", "version", "process", "times", "steps", "shift", "tableau", "d
 
 @dataclass(frozen=True)
 class Schedule:
-    """N + 1 falling times and N steps on a process; ``rows`` are fitted numbers that overrule the steps, if any.
+    """N + 1 falling times and N steps on a process; ``fitted`` holds numbers that overrule those of the
+    steps, if any.
 
-    ``shift`` changes, for each sample, the time that the network is told (`fewstep.timeshift`).
+    ``shift`` changes, for each sample, the network's time (`fewstep.timeshift`).
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
     range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
@@ -50,7 +52,7 @@ class Schedule:
     process: Process
     times: tuple[float, ...]
     steps: tuple[Step, ...]
-    rows: Tableau | None = None
+    fitted: Tableau | None = None
     shift: TimeShift | None = None
 
     def __post_init__(self) -> None:
@@ -60,15 +62,13 @@ class Schedule:
             raise InvalidSchedule(f"a schedule has 1 to {MAX_CALLS} steps, got {n}")
         if len(self.times) != n + 1:
             raise InvalidSchedule(f"{n} steps want {n + 1} times, got {len(self.times)}: add the missing entries")
-        check(Law(self.process, np.array(self.times)), self.steps)
-        if self.rows is not None and not np.array_equal(self.rows.times, np.array(self.times)):
-            raise InvalidSchedule("rows were made for other times than the schedule's")
+        check(Levels(self.process, np.array(self.times)), self.steps)
+        if self.fitted is not None and not np.array_equal(self.fitted.times, np.array(self.times)):
+            raise InvalidSchedule("fitted rows were made for other times than the schedule's")
         if self.shift is not None:
             self.shift.check(self.process)
-            if self.shift.mode == "start" and self.rows is not None:
-                raise InvalidSchedule(
-                    "fitted rows belong to their own times: shift in mode 'network', or drop the rows"
-                )
+            if self.shift.mode == "start" and self.fitted is not None:
+                raise InvalidSchedule("fitted rows belong to their own times: shift in mode 'network', or drop them")
 
     def _check_types(self) -> None:
         if not isinstance(self.process, Process):
@@ -81,8 +81,8 @@ class Schedule:
         for i, step in enumerate(steps):
             if not isinstance(step, Step):
                 raise InvalidSchedule(f"steps[{i}] is a Step, got {str(step)[:80]}")
-        if self.rows is not None and not isinstance(self.rows, Tableau):
-            raise InvalidSchedule(f"rows is a Tableau or None, got {type(self.rows).__name__}")
+        if self.fitted is not None and not isinstance(self.fitted, Tableau):
+            raise InvalidSchedule(f"fitted is a Tableau or None, got {type(self.fitted).__name__}")
         if self.shift is not None and not isinstance(self.shift, TimeShift):
             raise InvalidSchedule(f"shift is a TimeShift or None, got {type(self.shift).__name__}")
         object.__setattr__(self, "times", times)
@@ -108,7 +108,7 @@ class Schedule:
     def digest(self) -> str:
         """SHA-256 of the canonical choices (and fitted rows, if any), in hexadecimal."""
         content = self.canonical()._choices()
-        content["rows"] = None if self.rows is None else self.rows.to_dict()
+        content["rows"] = None if self.fitted is None else self.fitted.to_dict()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _choices(self) -> dict[str, Any]:
@@ -133,11 +133,12 @@ class Schedule:
     def from_dict(cls, data: Any) -> "Schedule":
         """The schedule that `to_dict` described; raises `InvalidSchedule` with what was given and what was wanted.
 
-        Stored numbers that the choices no longer compile to become the schedule's ``rows``; its digest is another then.
+        Stored numbers that the choices no longer compile to become the schedule's ``fitted`` tableau; its digest is
+        another then.
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            given = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
-            raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {given}')
+            received = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
+            raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {received}')
         version = data.get("version")
         if type(version) is not int or version != VERSION:
             raise InvalidSchedule(f"schedule version {version!r} is not {VERSION}: use a matching fewstep")
@@ -159,8 +160,8 @@ class Schedule:
         chosen, stored = cls(process, tuple(data["times"]), steps, None, shift), Tableau.from_dict(data["tableau"])
         if stored.calls != chosen.nfe:
             raise InvalidSchedule(f"{chosen.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
-        bound = shift is not None and shift.mode == "start"  # no rows of its own: its numbers are made for each sample
-        fitted = chosen if bound else replace(chosen, rows=stored)
+        shifted_start = shift is not None and shift.mode == "start"  # its numbers are each sample's
+        fitted = chosen if shifted_start else replace(chosen, fitted=stored)
         digest = data.get("digest", chosen.digest)
         if digest not in (chosen.digest, fitted.digest) or data.get("tableau_digest", stored.digest) != stored.digest:
             raise InvalidSchedule(
@@ -168,7 +169,7 @@ class Schedule:
                 "accept it as it is"
             )
         agrees = digest == chosen.digest and stored.close_to(compile(chosen))
-        if bound and not agrees:
+        if shifted_start and not agrees:
             raise InvalidSchedule(
                 "the stored numbers are not those of the choices, on which a time shift of mode 'start' runs: read it "
                 "with the fewstep that wrote it, or shift in mode 'network'"
@@ -187,21 +188,37 @@ class Schedule:
 
 @lru_cache(maxsize=4096)
 def compile(schedule: Schedule) -> Tableau:
-    """The tableau of a schedule: its own fitted rows where it carries them, else what its choices amount to.
+    """The tableau of a schedule: the fitted one where it has one, else what its choices compile to.
 
     >>> from fewstep import processes, solvers
     >>> compile(solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)).outputs.shape
     (4, 4)
     """
-    if schedule.rows is not None:
-        return schedule.rows
-    return rows(Law(schedule.process, np.array(schedule.times)), schedule.canonical().steps)
+    if schedule.fitted is not None:
+        return schedule.fitted
+    return compile_steps(Levels(schedule.process, np.array(schedule.times)), schedule.canonical().steps)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of stored schedules: the file in the wheel, and a case for each process that a package adds.
+
+    >>> json_schema()["title"]
+    'fewstep schedule, version 1'
+    """
+    schema: dict[str, Any] = json.loads((resources.files("fewstep") / "schedule.schema.json").read_text())
+    cases = schema["$defs"]["process"]["oneOf"]
+    stated = {case["properties"]["kind"]["const"] for case in cases}
+    for kind in processes.names():
+        if kind not in stated:
+            parameters: dict[str, Any] = {field.name: {} for field in fields(processes.KINDS[kind])}
+            cases.append({"properties": {"kind": {"const": kind}, **parameters}, "additionalProperties": False})
+    return schema
 
 
 def _step(index: int, item: Any) -> Step:
-    known = [field.name for field in fields(Step)]
-    if not isinstance(item, dict) or not set(item) <= set(known):
-        raise InvalidSchedule(f"steps[{index}] is an object with {', '.join(known)}; got {str(item)[:80]}")
+    entries = [field.name for field in fields(Step)]
+    if not isinstance(item, dict) or not set(item) <= set(entries):
+        raise InvalidSchedule(f"steps[{index}] is an object with {', '.join(entries)}; got {str(item)[:80]}")
     try:
         return Step(**item)
     except InvalidSchedule as error:

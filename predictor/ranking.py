@@ -75,7 +75,7 @@ class Ranker:
         """
         if not self._all:
             raise InvalidInput("a lesson wants a ranker of knowledge 'all'")
-        seen = [(t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.rows is None]
+        seen = [(t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.fitted is None]
         lengths = sorted({schedule.nfe for schedule, _ in seen})
         if len(lengths) != 1:
             raise InvalidInput(f"a lesson wants scored trials of one number of calls, got {lengths or 'none'}")
@@ -87,7 +87,7 @@ class Ranker:
     def _at_hand(self, scored: Sequence[Trial], nfe: int) -> list[Lesson]:
         """Lessons of the trials at other numbers of calls than ``nfe``, renewed at milestones of their number."""
         lessons = []
-        chosen = [trial for trial in scored if trial.schedule.rows is None] if self._all else []
+        chosen = [trial for trial in scored if trial.schedule.fitted is None] if self._all else []
         for other in sorted({trial.schedule.nfe for trial in chosen} - {nfe}):
             known = [trial for trial in chosen if trial.schedule.nfe == other]
             known = known[: milestone(len(known), ENOUGH)]

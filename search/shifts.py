@@ -129,7 +129,7 @@ class ShiftGenes:
 
     def _whole(self, window: float) -> float:
         """What is used of a window: on a table whole entries on either side, where a rounding error counts for none."""
-        return 2.0 * math.floor(window / 2 + 1e-6) if self.process.knots else window
+        return 2.0 * math.floor(window / 2 + 1e-6) if self.process.whole_times else window
 
     @property
     def _span(self) -> float:

@@ -17,7 +17,7 @@ from fewstep.processes import Process
 from fewstep.search.ends import ends, log_snrs
 from fewstep.search.shifts import ShiftGenes
 from fewstep.steps.rules import reach
-from fewstep.steps.weights import Law
+from fewstep.steps.weights import Levels
 from fewstep.timeshift import TimeShift
 
 __all__ = ["FACTORS", "GAP_RANGE", "GENES", "Space", "with_genes"]
@@ -92,10 +92,10 @@ class Space:
         shift that shifts no call is left out.
         """
         times = self.times(logits)
-        law, cut = Law(self.process, np.array(times)), []
+        levels, cut = Levels(self.process, np.array(times)), []
         for i, step in enumerate(steps):
-            order = min(step.order, reach(law, step, i))
-            corrects = step.corrector and i + 1 < self.nfe and bool(np.isfinite(law.lam[i : i + 2]).all())
+            order = min(step.order, reach(levels, step, i))
+            corrects = step.corrector and i + 1 < self.nfe and bool(np.isfinite(levels.lam[i : i + 2]).all())
             cut.append(replace(step, order=order, corrector=order + 1 if corrects else 0))
         return Schedule(self.process, times, tuple(cut), shift=self.shifts.settled(shift, times)).canonical()
 

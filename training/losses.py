@@ -84,7 +84,7 @@ class Denoising:
 
     def times(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Random times (count,), float32."""
-        if self.process.knots:
+        if self.process.whole_times:
             return torch.randint(len(self.process.knots), (count,), generator=generator).float()
         low, high = self.process.t_min, self.process.t_max
         return low + (high - low) * torch.rand(count, generator=generator)

@@ -1,26 +1,24 @@
 """The command line: ask the service for a search, follow it, fetch what it found, and run it here."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import numpy as np
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from fewstep import processes
-from fewstep import sample as run
 from fewstep.cli import models as model_commands
+from fewstep.cli.commands import COMMANDS, AddedCommand
 from fewstep.cli.convert import export_schedule, import_scheduler
 from fewstep.cli.display import axis, steps_table
 from fewstep.cli.files import read_schedule, write
 from fewstep.cli.grid import measure_grid
-from fewstep.cli.picture import grid, png
 from fewstep.cli.searches import fetch, submit, watch
 from fewstep.errors import FewstepError
-from fewstep.models import Denoiser
-from fewstep.models.base import bound
-from fewstep.models.reference import ModelReference
+
+if TYPE_CHECKING:
+    from fewstep.models import Denoiser
 
 __all__ = ["app"]
 
@@ -28,7 +26,17 @@ MAX_SAMPLES = 4096
 
 
 class _Group(TyperGroup):
-    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback."""
+    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback.
+
+    Commands of installed packages come after its own.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in COMMANDS if name not in own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or (AddedCommand(cmd_name) if cmd_name in COMMANDS else None)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -63,6 +71,12 @@ def sample(
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")] = Path("samples.png"),
 ) -> None:
     """Draw samples with a schedule, in this process, and save them as a picture."""
+    import torch
+
+    from fewstep import sample as run
+    from fewstep.cli.picture import grid, png
+    from fewstep.models.base import bound
+
     plan, (denoiser, shape) = read_schedule(schedule), _open(model)
     draw = torch.Generator().manual_seed(seed)
     # one draw per sample: the first ones stay the same however many are asked for
@@ -75,15 +89,16 @@ def sample(
 def show(schedule: ScheduleFile) -> None:
     """Print a schedule: times, log-SNR, order, prediction and scale of every step."""
     plan, console = read_schedule(schedule), Console()
-    end = f"{float(plan.process.log_snr(torch.tensor(plan.times[-1], dtype=torch.float64))):+.3f}"
+    end = f"{float(plan.process.log_snr(np.float64(plan.times[-1]))):+.3f}"
     console.print(steps_table(plan))
     console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
     console.print(axis(plan, min(console.width, 72)), highlight=False)
-    process = processes.to_dict(plan.process)["kind"]
-    fitted = "fitted numbers that overrule these steps" if plan.rows is not None else "the numbers of these steps"
+    fitted = "fitted numbers that overrule these steps" if plan.fitted is not None else "the numbers of these steps"
     moved = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
     console.print(
-        f"\n{plan.nfe} calls on {process}; {fitted}{moved}; digest {plan.digest[:16]}", highlight=False, soft_wrap=True
+        f"\n{plan.nfe} calls on {plan.process.kind}; {fitted}{moved}; digest {plan.digest[:16]}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -92,6 +107,8 @@ app.command("import")(import_scheduler)
 app.command("grid")(measure_grid)
 
 
-def _open(model: str) -> tuple[Denoiser, tuple[int, ...]]:
+def _open(model: str) -> "tuple[Denoiser, tuple[int, ...]]":
     """A model here, and the shape of one sample."""
+    from fewstep.models.reference import ModelReference
+
     return ModelReference.at(model).open()

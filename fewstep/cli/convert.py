@@ -9,8 +9,6 @@ import typer
 
 from fewstep import export
 from fewstep.cli.files import read_schedule, write
-from fewstep.diffusers.importer import from_diffusers
-from fewstep.diffusers.importer.saved import load
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.schedule import Schedule
 
@@ -61,6 +59,8 @@ def export_schedule(
     elif format is Format.DIFFUSERS:
         text = _config(plan, prediction_type, time_scale)
     elif scheduler is not None:
+        from fewstep.diffusers.importer.saved import load
+
         text = json.dumps(export.diffusers_sigmas(plan, load(scheduler)).tolist())
         typer.echo("for sigmas= of a pipeline with that scheduler", err=True)
     else:
@@ -81,25 +81,28 @@ def import_scheduler(
     output: Output = None,
 ) -> None:
     """Write down, as a schedule, what a saved diffusers scheduler runs."""
-    made = load(scheduler)
-    plan = from_diffusers(made, steps, mu=mu)
+    from fewstep.diffusers.importer import from_diffusers
+    from fewstep.diffusers.importer.saved import load
+
+    original = load(scheduler)
+    plan = from_diffusers(original, steps, mu=mu)
     _say(plan.to_json(indent=2), output)
-    told = "its steps say all of it" if plan.rows is None else "its numbers overrule its steps"
+    complete = "its steps say all of it" if plan.fitted is None else "its numbers overrule its steps"
     typer.echo(
-        f"{type(made).__name__}, {steps} steps: {plan.nfe} calls on {plan.process.kind}, from time {plan.times[0]:g} "
-        f"to {plan.times[-1]:g}; {told}",
+        f"{type(original).__name__}, {steps} steps: {plan.nfe} calls on {plan.process.kind}, from time "
+        f"{plan.times[0]:g} to {plan.times[-1]:g}; {complete}",
         err=True,
     )
 
 
 def _fitting(plan: Schedule) -> str:
-    found = export.samplers(plan)
-    if not found:
+    names = export.samplers(plan)
+    if not names:
         raise InvalidSchedule(
             "sigmas alone make no sampler run this schedule (--sampler euler, heun, dpmpp_2m or lms says why): take "
             "--format tableau or diffusers, or fewstep.export.sampler"
         )
-    return found[0]
+    return names[0]
 
 
 def _config(plan: Schedule, prediction_type: str | None, time_scale: float | None) -> str:

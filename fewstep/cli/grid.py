@@ -4,18 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 
 from fewstep.cli.files import write
 from fewstep.cli.options import URL, Url
 from fewstep.client import Client
 from fewstep.errors import InvalidInput
-from fewstep.grids import score_optimal
 from fewstep.grids.arc_length import BLEND, KINDS, ArcLength
 from fewstep.grids.measured import MeasuredGrid
-from fewstep.models.base import bound
-from fewstep.models.reference import ModelReference
 from fewstep.values.problem import MAX_NFE
 
 __all__ = ["measure_grid"]
@@ -65,13 +61,20 @@ def _want_no_measuring(context: typer.Context) -> None:
 
 
 def _measured(model: str, kind: str, samples: int, seed: int, data: Path | None) -> ArcLength:
+    import torch
+
+    from fewstep.grids import score_optimal
+    from fewstep.models.base import bound
+    from fewstep.models.reference import ModelReference
+
     denoiser, shape = ModelReference.at(model).open()
-    clean = None if data is None else _clean(data, shape)
+    clean = None if data is None else torch.from_numpy(_clean(data, shape))
     noise = torch.randn(samples if clean is None else len(clean), *shape, generator=torch.Generator().manual_seed(seed))
     return score_optimal.measure(bound(denoiser, range(len(noise))), noise, clean, kind=kind)
 
 
-def _clean(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
+def _clean(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Clean samples (n, *shape), float32."""
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -79,4 +82,4 @@ def _clean(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
     if not isinstance(found, np.ndarray) or found.shape[1:] != shape or len(found) < 2 or found.dtype.kind not in "fiu":
         given = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an archive"
         raise InvalidInput(f"clean samples are numbers (n, {', '.join(map(str, shape))}) with n >= 2, got {given}")
-    return torch.from_numpy(found.astype(np.float32))
+    return found.astype(np.float32)

@@ -1,1 +1,21 @@
 """diffusers: schedules as a scheduler for its pipelines, and its own schedulers read as schedules."""
+
+from typing import TYPE_CHECKING
+
+from fewstep.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from fewstep.diffusers.importer import from_diffusers
+    from fewstep.diffusers.scheduler import FewstepScheduler
+    from fewstep.diffusers.shift_hook import attach
+
+__all__ = ["FewstepScheduler", "attach", "from_diffusers"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "FewstepScheduler": "fewstep.diffusers.scheduler:FewstepScheduler",
+        "attach": "fewstep.diffusers.shift_hook:attach",
+        "from_diffusers": "fewstep.diffusers.importer:from_diffusers",
+    },
+)

@@ -16,16 +16,16 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutpu
 from diffusers.utils.torch_utils import randn_tensor
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.models.base import per_sample, reading
+from fewstep.models.base import data_weights, per_sample
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.sampling import plan
 from fewstep.sampling.history import History
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["FewstepScheduler"]
 
-NAMES = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 NARROW = 4e-3  # bfloat16 keeps 8 bits of a time step
-USUAL = {"discrete": ("epsilon", 1.0), "flow": ("flow_prediction", 1000.0)}  # prediction type, time scale
+TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
 
 
 class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
@@ -59,28 +59,28 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         num_train_timesteps: int = 1000,
     ) -> None:
         chosen = schedule if isinstance(schedule, Schedule) else Schedule.from_dict(schedule)
-        usual = USUAL.get(chosen.process.kind, (None, None))
-        prediction, scale = prediction_type or usual[0], usual[1] if time_scale is None else float(time_scale)
+        process = chosen.process
+        prediction = prediction_type or TYPES.get(process.default_prediction or "")
+        scale = process.default_time_scale if time_scale is None else float(time_scale)
         if prediction is None or scale is None:
             raise InvalidInput(
-                f"networks on {chosen.process.kind} are told their time in different units and predict different "
-                f"things: pass prediction_type (one of {', '.join(NAMES)}) and time_scale (such as 1000.0)"
+                f"networks on {process.kind} are told their time in different units and predict different "
+                f"things: pass prediction_type (one of {', '.join(DIFFUSERS)}) and time_scale (such as 1000.0)"
             )
-        if prediction not in NAMES:
-            raise UnknownName("prediction_type", prediction, NAMES)
+        if prediction not in DIFFUSERS:
+            raise UnknownName("prediction_type", prediction, DIFFUSERS)
         if chosen.shift is not None and chosen.shift.mode == "start":
             raise InvalidInput("a pipeline's steps leave from one time for the whole batch: shift in mode 'network'")
         self.register_to_config(  # type: ignore[no-untyped-call]
             schedule=chosen.to_dict(), prediction_type=prediction, time_scale=scale, _use_default_values=[]
         )
         self.schedule, self._scale = chosen, scale
-        self._tableau, self._process = compile(chosen), chosen.process
-        told = self._tableau.network_times
-        units = self._process.sigma(told) if chosen.process.kind == "flow" else told  # flow networks are told σ
-        self._reading = reading(NAMES[prediction], self._process, told)
-        self._told = torch.tensor(units * scale, dtype=torch.float32)
-        self._plans: dict[int, list[plan.Move]] = {}
-        self.init_noise_sigma = float(self._process.prior_std)
+        self._tableau, self._process = compile(chosen), process
+        times = self._tableau.network_times
+        self._data_weights = data_weights(DIFFUSERS[prediction], process, times)
+        self._network_times = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
+        self._plans: dict[int, list[plan.Update]] = {}
+        self.init_noise_sigma = float(process.prior_std)
         self.set_timesteps()
 
     @classmethod
@@ -92,8 +92,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         num_train_timesteps: int = 1000,
     ) -> Self:
         """The scheduler that runs ``schedule``; arguments as for the class."""
-        made: Self = cls(schedule, prediction_type, time_scale, num_train_timesteps)
-        return made
+        scheduler: Self = cls(schedule, prediction_type, time_scale, num_train_timesteps)
+        return scheduler
 
     def __len__(self) -> int:
         return int(self.config["num_train_timesteps"])
@@ -138,7 +138,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 f"not {wanted}, or take a schedule made for {wanted}"
             )
         self.num_inference_steps = calls
-        self.timesteps = self._told.to(device, copy=True)
+        self.timesteps = self._network_times.to(device, copy=True)
         self._begin = self._index = None
         self._restart(0)
 
@@ -190,10 +190,10 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def _restart(self, first: int) -> None:
         self._first, self._history, self._inner = first, History(), None
 
-    def _plan(self, begin: int) -> list[plan.Move]:
+    def _plan(self, begin: int) -> list[plan.Update]:
         if begin not in self._plans:
             tableau = plan.tail(self._tableau, self._process, begin)
-            self._plans[begin] = plan.make(tableau, *(weights[begin:] for weights in self._reading))
+            self._plans[begin] = plan.make(tableau, *(weights[begin:] for weights in self._data_weights))
         return self._plans[begin]
 
     def _exact(self, sample: torch.Tensor) -> torch.Tensor:
@@ -214,25 +214,26 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             if self._index is not None and timestep.device.type != "cpu":
                 return self._index
             timestep = float(timestep.reshape(-1)[0])
-        off = np.abs(self._told.numpy() - timestep)
+        off = np.abs(self._network_times.numpy() - timestep)
         nearest = len(off) - 1 - int(off[::-1].argmin())  # of several calls at one time the last: it begins a stride
         if self._index is not None and self._index < len(off) and off[self._index] == off[nearest]:
             return self._index
         if off[nearest] > NARROW * abs(timestep):
-            raise InvalidInput(f"{timestep} is not among this schedule's time steps {self._told.tolist()}")
+            raise InvalidInput(f"{timestep} is not among this schedule's time steps {self._network_times.tolist()}")
         return nearest
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Clean samples (B, ...) brought to the noise level of ``timesteps`` (B,) or (1,), in the network's units.
 
-        A time step of the schedule means the time of its state, even where the network is told another.
+        A time step of the schedule means the time of its state, even where the network is given another.
         """
         wide = torch.promote_types(original_samples.dtype, torch.float32)
-        given = timesteps.to(original_samples.device, torch.float32).reshape(-1)
-        off = (given[:, None] - self._told.to(given.device)).abs()
+        wanted = timesteps.to(original_samples.device, torch.float32).reshape(-1)
+        off = (wanted[:, None] - self._network_times.to(wanted.device)).abs()
         nearest = off.argmin(1)
-        states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=given.device)
-        times = torch.where(off.min(1).values <= NARROW * given.abs(), states[nearest], given / self._scale)
+        states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=wanted.device)
+        elsewhere = self._process.time_of_network(wanted / self._scale)
+        times = torch.where(off.min(1).values <= NARROW * wanted.abs(), states[nearest], elsewhere)
         alpha, sigma = (
             per_sample(of(times.to(wide)), original_samples) for of in (self._process.alpha, self._process.sigma)
         )

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from fewstep.diffusers.scheduler import NAMES, NARROW, FewstepScheduler
+from fewstep.diffusers.scheduler import NARROW, FewstepScheduler
 from fewstep.errors import InvalidInput
-from fewstep.models.base import PREDICTIONS, per_sample
+from fewstep.models.base import per_sample
+from fewstep.models.predictions import DIFFUSERS, PREDICTIONS
 
 __all__ = ["Attachment", "attach"]
 
@@ -25,7 +26,10 @@ class Attachment:
 
     def __init__(self, network: torch.nn.Module, scheduler: FewstepScheduler) -> None:
         self._scheduler, self._shift, self._process = scheduler, scheduler.schedule.shift, scheduler.schedule.process
-        self._scale, self._predicts = float(scheduler.config["time_scale"]), NAMES[scheduler.config["prediction_type"]]
+        self._scale, self._predicts = (
+            float(scheduler.config["time_scale"]),
+            DIFFUSERS[scheduler.config["prediction_type"]],
+        )
         self._handles = [
             network.register_forward_pre_hook(self._before, with_kwargs=True),
             network.register_forward_hook(self._after),
@@ -72,11 +76,10 @@ class Attachment:
         return told.expand(len(x))
 
     def _times(self, told: torch.Tensor) -> torch.Tensor:
-        t = told / self._scale
-        return self._process.time(torch.log1p(-t) - torch.log(t)) if self._process.kind == "flow" else t
+        return self._process.time_of_network(told / self._scale)
 
     def _network_times(self, t: torch.Tensor) -> torch.Tensor:
-        return self._scale * (self._process.sigma(t) if self._process.kind == "flow" else t)
+        return self._scale * self._process.network_time(t)
 
     def _as_at_own_time(self, output: torch.Tensor) -> torch.Tensor:
         x, t, shifted = self._last

@@ -1,8 +1,21 @@
 """Schedules for other people's samplers: a line of sigmas, a callable, or plain numbers with nothing to import."""
 
-from fewstep.export.callable import sampler
-from fewstep.export.diffusers import diffusers_sigmas
+from typing import TYPE_CHECKING
+
 from fewstep.export.portable import portable
 from fewstep.export.sigmas import line, samplers, sigmas
+from fewstep.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from fewstep.export.callable import sampler
+    from fewstep.export.diffusers import diffusers_sigmas
 
 __all__ = ["diffusers_sigmas", "line", "portable", "sampler", "samplers", "sigmas"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "diffusers_sigmas": "fewstep.export.diffusers:diffusers_sigmas",
+        "sampler": "fewstep.export.callable:sampler",
+    },
+)

@@ -8,7 +8,6 @@ import torch
 
 from fewstep.errors import InvalidInput
 from fewstep.export.shift import refuse_shift
-from fewstep.export.sigmas import levels, state_scale
 from fewstep.sampling import plan
 from fewstep.sampling.history import History
 from fewstep.schedule import Schedule, compile
@@ -38,8 +37,9 @@ def sampler(schedule: Schedule) -> Sampler:
 
     ``model(x, sigma, **extra_args)``, with sigma (B,), returns its estimate of the clean data. ``x`` (B, ...) is the
     state at the first sigma and the result the one at the last, both in x's dtype; sums are made in float32 or better.
-    The host's ``sigmas`` must be the schedule's own (`levels` of its times, without repeats) or, to start from a less
-    noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of stochastic schedules.
+    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or, for a
+    start from a less noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of
+    stochastic schedules.
     Raises `InvalidInput` where the first sigma would be infinite and, when it is run, where sigmas are others;
     `InvalidSchedule` where the schedule has a time shift.
 
@@ -51,9 +51,10 @@ def sampler(schedule: Schedule) -> Sampler:
     """
     refuse_shift(schedule)
     tableau, process = compile(schedule), schedule.process
-    own, scale = levels(process, tableau.times), state_scale(process, tableau.times)
-    told, told_scale = levels(process, tableau.network_times), state_scale(process, tableau.network_times)
-    if not np.isfinite(own[0]):
+    levels, scale = process.sampler_sigma(tableau.times), process.sampler_scale(tableau.times)
+    called = process.sampler_sigma(tableau.network_times)
+    called_scale = process.sampler_scale(tableau.network_times)
+    if not np.isfinite(levels[0]):
         raise InvalidInput(
             f"{process.kind} has no data left at t = {schedule.times[0]}, where sigma is infinite in these samplers: "
             "begin the schedule later"
@@ -61,14 +62,18 @@ def sampler(schedule: Schedule) -> Sampler:
     strides = np.flatnonzero(np.append(np.diff(tableau.times) < 0, True))  # the last state at each of the levels
 
     def begin(sigmas: torch.Tensor) -> int:
-        given = sigmas.detach().double().cpu().numpy()
-        wanted = own[strides][-len(given) :]
-        if len(given) < 2 or given.shape != wanted.shape or not np.allclose(given, wanted, rtol=CLOSE, atol=1e-6):
+        received = sigmas.detach().double().cpu().numpy()
+        wanted = levels[strides][-len(received) :]
+        if (
+            len(received) < 2
+            or received.shape != wanted.shape
+            or not np.allclose(received, wanted, rtol=CLOSE, atol=1e-6)
+        ):
             raise InvalidInput(
-                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in own[strides]]} or the last few of "
-                f"them, got {[float(f'{s:.6g}') for s in given.ravel()]}"
+                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or the last few of "
+                f"them, got {[float(f'{s:.6g}') for s in received.ravel()]}"
             )
-        return int(strides[-len(given)])
+        return int(strides[-len(received)])
 
     def sample(
         model: Callable[..., torch.Tensor],
@@ -81,25 +86,25 @@ def sampler(schedule: Schedule) -> Sampler:
     ) -> torch.Tensor:
         first, history = begin(sigmas), History()
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
-        for i, move in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
-            seen, sigma = (state / told_scale[i]).to(x.dtype), x.new_full((len(x),), told[i])
-            denoised = model(seen, sigma, **(extra_args or {}))
+        for i, update in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
+            scaled, sigma = (state / called_scale[i]).to(x.dtype), x.new_full((len(x),), called[i])
+            denoised = model(scaled, sigma, **(extra_args or {}))
             if callback is not None:
-                at = {"sigma": x.new_tensor(own[i]), "sigma_hat": sigma[0]}
+                at = {"sigma": x.new_tensor(levels[i]), "sigma_hat": sigma[0]}
                 callback(
                     {
-                        "x": seen,
+                        "x": scaled,
                         "i": int(np.searchsorted(strides, i) - np.searchsorted(strides, first)),
                         "denoised": denoised,
                         **at,
                     }
                 )
-            ends = x.new_tensor(own[i]), x.new_tensor(own[i + 1])
+            ends = x.new_tensor(levels[i]), x.new_tensor(levels[i + 1])
 
             def draw(like: torch.Tensor = state, ends: tuple[torch.Tensor, torch.Tensor] = ends) -> torch.Tensor:
                 return torch.randn_like(like) if noise_sampler is None else noise_sampler(*ends).to(like)
 
-            state = history.advance(move, state, denoised, draw)
+            state = history.advance(update, state, denoised, draw)
         last: torch.Tensor = (state / scale[-1]).to(x.dtype)
         return last
 

@@ -7,7 +7,7 @@ import numpy as np
 from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.export.shift import refuse_shift
-from fewstep.export.sigmas import levels, state_scale, strides
+from fewstep.export.sigmas import strides
 from fewstep.schedule import Schedule, compile
 
 __all__ = ["diffusers_sigmas"]
@@ -33,14 +33,14 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     """
     refuse_shift(schedule)
     name, config = type(scheduler).__name__, scheduler.config
-    own = levels(schedule.process, strides(schedule))
-    flow = schedule.process.kind == "flow"
+    levels = schedule.process.sampler_sigma(strides(schedule))
+    flow = schedule.process.sampler_state == "plain"
     if name == "EulerDiscreteScheduler":
-        wanted, given = not flow, own
+        wanted, sigmas = not flow, levels
     elif name in SHIFTS and (name.startswith("Flow") or config.use_flow_sigmas):
-        wanted, given = flow and own[-1] == 0.0, own[:-1]  # the scheduler appends the zero
+        wanted, sigmas = flow and levels[-1] == 0.0, levels[:-1]  # the scheduler appends the zero
         shift = float(config[SHIFTS[name]])
-        given = given / (shift - (shift - 1) * given)
+        sigmas = sigmas / (shift - (shift - 1) * sigmas)
     else:
         raise InvalidInput(
             f"{name} takes no sigmas with these settings; EulerDiscreteScheduler and {', '.join(SHIFTS)} do (the last "
@@ -49,24 +49,24 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     on = [each for each in CHANGES if config.get(each)]
     if on and name != "EulerDiscreteScheduler":
         raise InvalidInput(f"this {name} changes the sigmas that it is given ({', '.join(on)}): make it without")
-    if not wanted or not np.all(np.isfinite(given)):
+    if not wanted or not np.all(np.isfinite(sigmas)):
         raise InvalidSchedule(
             f"{name} wants sigmas of {'a flow that ends at 0' if name in SHIFTS else 'a table of alphas'}; this "
-            f"schedule is on {schedule.process.kind}, from {own[0]:g} to {own[-1]:g}"
+            f"schedule is on {schedule.process.kind}, from {levels[0]:g} to {levels[-1]:g}"
         )
-    theirs, mine = _in_sigmas(from_diffusers(scheduler, sigmas=given)), _in_sigmas(schedule)
+    theirs, mine = _in_sigmas(from_diffusers(scheduler, sigmas=sigmas)), _in_sigmas(schedule)
     for what, got, want in zip(("noise levels", "levels that the network is told", "rows"), theirs, mine, strict=True):
         if got.shape != want.shape or not np.allclose(got, want, rtol=CLOSE, atol=CLOSE):
             raise InvalidSchedule(
                 f"with these sigmas {name} runs something else than this schedule: {what} differ; put FewstepScheduler "
                 "in its place"
             )
-    return given
+    return sigmas
 
 
 def _in_sigmas(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A schedule's levels, told levels and rows (N, 1 + N + K) for states as samplers keep them."""
+    """A schedule's levels, levels of its network times, and rows (N, 1 + N + K) for states as samplers keep them."""
     tableau, process = compile(schedule), schedule.process
-    scale = state_scale(process, tableau.times)
+    scale = process.sampler_scale(tableau.times)
     rows = np.hstack([tableau.start[:, None] * scale[0], tableau.outputs, tableau.noise]) / scale[1:, None]
-    return levels(process, tableau.times), levels(process, tableau.network_times), rows
+    return process.sampler_sigma(tableau.times), process.sampler_sigma(tableau.network_times), rows

@@ -1,50 +1,32 @@
 """Sigmas for samplers that take nothing else: ComfyUI, k-diffusion and diffusers' ``sigmas=``.
 
-A list of sigmas says at which noise levels the network is called, no more. So a schedule can be told in one only where
-the sampler does the rest in the same way; whether it does is decided by its numbers, not by its name.
+A list of sigmas says at which noise levels the network is called, no more. So a schedule can be written as one only
+where the sampler does the rest in the same way; whether it does is decided by its numbers, not by its name.
 
-| process | sigma | sampler's state |
+| `Process.sampler_state` | sigma | sampler's state |
 |---|---|---|
-| flow | σ(t), 1 … 0 | x_t itself |
-| any other | σ/α | x_t/α |
+| "plain" (flow) | σ(t), 1 … 0 | x_t itself |
+| "scaled" (any other) | σ/α | x_t/α |
 """
-
-from typing import Any
 
 import numpy as np
 
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
 from fewstep.export.shift import REASON
-from fewstep.processes import Process
 from fewstep.schedule import Schedule, compile
 from fewstep.solvers import named
 
-__all__ = ["levels", "line", "samplers", "sigmas", "state_scale", "strides"]
+__all__ = ["line", "samplers", "sigmas", "strides"]
 
 TOLERANCE = 1e-6  # what float32 sigmas can tell apart
 
-# Samplers of k-diffusion and ComfyUI: the solver that each is, for flow and for other processes.
-SAMPLERS: dict[str, tuple[str | None, str | None]] = {
-    "euler": ("flow-euler", "euler"),
-    "heun": ("flow-heun", "heun"),
-    "dpmpp_2m": (None, "dpmpp-2m"),  # takes differences in log σ, which for flow is not the log-SNR
-    "lms": (None, "lms-4"),
+# Samplers of k-diffusion and ComfyUI: the solver that each is, by the state that it keeps.
+SAMPLERS: dict[str, dict[str, str]] = {
+    "euler": {"plain": "flow-euler", "scaled": "euler"},
+    "heun": {"plain": "flow-heun", "scaled": "heun"},
+    "dpmpp_2m": {"scaled": "dpmpp-2m"},  # takes differences in log σ, which for flow is not the log-SNR
+    "lms": {"scaled": "lms-4"},
 }
-
-
-def levels(process: Process, times: Any) -> np.ndarray:
-    """The sigmas of ``times`` (N,) as samplers count them; infinite where nothing of the data is left but for flow."""
-    t = np.asarray(times, dtype=np.float64)
-    if process.kind == "flow":
-        return np.asarray(process.sigma(t))
-    with np.errstate(divide="ignore"):
-        return np.asarray(process.sigma(t) / process.alpha(t))
-
-
-def state_scale(process: Process, times: Any) -> np.ndarray:
-    """What a sampler's state is multiplied with to make ours, (N,): α(t), or 1 for flow."""
-    t = np.asarray(times, dtype=np.float64)
-    return np.ones_like(t) if process.kind == "flow" else np.asarray(process.alpha(t))
 
 
 def samplers(schedule: Schedule) -> list[str]:
@@ -75,7 +57,7 @@ def sigmas(schedule: Schedule, sampler: str) -> tuple[float, ...]:
         raise InvalidSchedule(
             f"no sigmas make {sampler!r} run this schedule: {reason}; take fewstep.export.sampler or portable instead"
         )
-    return tuple(float(s) for s in levels(schedule.process, strides(schedule)))
+    return tuple(float(s) for s in schedule.process.sampler_sigma(strides(schedule)))
 
 
 def line(schedule: Schedule, sampler: str) -> str:
@@ -99,30 +81,30 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
     """Why no sigmas make ``sampler`` run the schedule; None where they do."""
     if schedule.shift is not None:
         return REASON
-    flow = schedule.process.kind == "flow"
-    solver, own = SAMPLERS[sampler][0 if flow else 1], compile(schedule)
+    process, tableau = schedule.process, compile(schedule)
+    solver = SAMPLERS[sampler].get(process.sampler_state)
     if solver is None:
-        return f"for {schedule.process.kind} processes that sampler is no solver of this library"
-    if own.noise.shape[1]:
+        return f"for {process.kind} processes that sampler is no solver of this library"
+    if tableau.noise.shape[1]:
         return "it adds fresh noise"
-    if not np.all(np.isfinite(levels(schedule.process, schedule.times[:1]))):
+    if not np.isfinite(process.sampler_sigma(tableau.times[:1])).all():
         return f"its first sigma would be infinite (alpha = 0 at t = {schedule.times[0]})"
-    beside = np.flatnonzero(~np.isclose(own.network_times, own.times[:-1], rtol=TOLERANCE, atol=TOLERANCE))
+    beside = np.flatnonzero(~np.isclose(tableau.network_times, tableau.times[:-1], rtol=TOLERANCE, atol=TOLERANCE))
     if len(beside):
         i = beside[0]
-        return f"call {i} tells the network {own.network_times[i]:g} at a state of time {own.times[i]:g}"
+        return f"call {i} tells the network {tableau.network_times[i]:g} at a state of time {tableau.times[i]:g}"
     outer = tuple(strides(schedule).tolist())
-    found, ends_clean = named(solver), schedule.process.sigma(outer[-1]) == 0.0
-    calls = (len(outer) - 1) * len(found.blocks or [()]) - (ends_clean and len(found.blocks) > 1)
+    method, ends_clean = named(solver), process.sigma(outer[-1]) == 0.0
+    calls = (len(outer) - 1) * len(method.blocks or [()]) - (ends_clean and len(method.blocks) > 1)
     if calls != schedule.nfe:
         return f"it would make {calls} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     try:
-        theirs = found.schedule(schedule.process, calls, lambda process, nfe: outer, lower_order_final=False)
+        theirs = method.schedule(process, calls, lambda process, nfe: outer, lower_order_final=False)
     except InvalidInput as error:
         return f"it cannot be laid out over the schedule's noise levels ({error})"
-    if compile(theirs).close_to(own, TOLERANCE):
+    if compile(theirs).close_to(tableau, TOLERANCE):
         return None
-    if schedule.rows is not None:
+    if schedule.fitted is not None:
         return "its rows are fitted, and they are not that sampler's"
     for i, (step, wanted) in enumerate(zip(schedule.canonical().steps, theirs.canonical().steps, strict=True)):
         if step != wanted:

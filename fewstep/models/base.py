@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.models.predictions import PREDICTIONS
 from fewstep.processes import Process
 
 __all__ = [
@@ -15,10 +16,10 @@ __all__ = [
     "CallableDenoiser",
     "Denoiser",
     "bound",
+    "data_weights",
     "from_callable",
     "passes",
     "per_sample",
-    "reading",
     "to_data",
     "unwrap",
 ]
@@ -65,16 +66,6 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
-# What a network may predict, and how it becomes data: v = α ε − σ x_0 (Salimans and Ho 2022, section 4) is the
-# "velocity", ε − x_0 (Lipman et al. 2023; Liu et al. 2023) the "flow".
-PREDICTIONS: dict[str, Callable[..., Any]] = {
-    "data": lambda output, x, alpha, sigma: output,
-    "noise": lambda output, x, alpha, sigma: (x - sigma * output) / alpha,
-    "velocity": lambda output, x, alpha, sigma: (alpha * x - sigma * output) / (alpha**2 + sigma**2),
-    "flow": lambda output, x, alpha, sigma: (x - sigma * output) / (alpha + sigma),
-}
-
-
 def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process) -> torch.Tensor:
     """A network's ``output`` (B, ...) at state ``x`` (B, ...) and time ``t`` (B,) as data prediction (B, ...)."""
     alpha, sigma = per_sample(process.alpha(t), x), per_sample(process.sigma(t), x)
@@ -82,13 +73,13 @@ def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Ten
     return data
 
 
-def reading(prediction: str, process: Process, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def data_weights(prediction: str, process: Process, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """p and q (N,) with which D = p·x + q·output at ``times`` (N,): every prediction is linear in state and output.
 
     Raises `InvalidInput` where noise is predicted and a time has no data left.
 
     >>> from fewstep import processes
-    >>> [weights.tolist() for weights in reading("flow", processes.Flow(), np.array([0.5, 0.25]))]
+    >>> [weights.tolist() for weights in data_weights("flow", processes.Flow(), np.array([0.5, 0.25]))]
     [[1.0, 1.0], [-0.5, -0.25]]
     """
     alpha, sigma = process.alpha(times), process.sigma(times)

@@ -14,13 +14,13 @@ one that such networks are trained to read as none.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-import torch
+from typing import TYPE_CHECKING, Any
 
 from fewstep.errors import InvalidModel
 from fewstep.models import header
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["classes", "count", "guided", "load", "needs"]
 
@@ -29,7 +29,6 @@ NEGATIVES = {"negative_labels": LABELS, "negative": "prompt", "negative_pooled":
 DIMENSIONS = {LABELS: 1, "prompt": 3, "pooled": 2, "time_ids": 2}
 INTEGERS = ("I64", "I32")
 NEEDS = {"SD3Transformer2DModel": ("prompt", "pooled"), "FluxTransformer2DModel": ("prompt", "pooled")}
-Tensors = dict[str, torch.Tensor]
 
 
 def needs(network: str, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -94,9 +93,12 @@ def count(path: Path | None, network: str, config: Mapping[str, Any], guidance: 
 
 
 def load(
-    path: Path | None, total: int, config: Mapping[str, Any], dtype: torch.dtype, device: str
-) -> tuple[Tensors, Tensors]:
+    path: Path | None, total: int, config: Mapping[str, Any], dtype: "torch.dtype", device: str
+) -> "tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]":
     """Conditions and negatives by name, floats in ``dtype``, on ``device``; ``total`` is what `count` said."""
+    import safetensors.torch
+    import torch
+
     every = {LABELS: torch.arange(total)} if total else {}
     stored = every if path is None else safetensors.torch.load_file(path)
     if LABELS in stored:

@@ -17,7 +17,7 @@ import numpy as np
 from fewstep.errors import InvalidModel
 from fewstep.models.layout import parse
 
-__all__ = ["Limits", "TensorEntry", "check", "check_finite"]
+__all__ = ["HeaderLimits", "TensorEntry", "check", "check_finite"]
 
 DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # bytes
 EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x7F80}  # all ones: infinity or NaN
@@ -28,7 +28,7 @@ CHUNK = 2**24  # bytes looked at in one go
 
 
 @dataclass(frozen=True)
-class Limits:
+class HeaderLimits:
     """The most that a file may claim: bytes of its header, tensors, dimensions of one, numbers along a dimension."""
 
     header: int = 2**24
@@ -48,7 +48,7 @@ class TensorEntry:
     end: int
 
 
-def check(path: Path, limits: Limits = Limits()) -> list[TensorEntry]:
+def check(path: Path, limits: HeaderLimits = HeaderLimits()) -> list[TensorEntry]:
     """The tensors of a safetensors file in the order of their bytes, none of which is read.
 
     Raises `InvalidModel` where the file is missing, is something else, or claims what does not fit.
@@ -64,7 +64,7 @@ def check(path: Path, limits: Limits = Limits()) -> list[TensorEntry]:
         raise InvalidModel(f"cannot read weights {path.name}: {error.strerror}") from error
 
 
-def check_finite(path: Path, limits: Limits = Limits()) -> None:
+def check_finite(path: Path, limits: HeaderLimits = HeaderLimits()) -> None:
     """Raise `InvalidModel` unless the header is sound and every floating-point number in the file is finite.
 
     >>> from fewstep.models import zoo
@@ -77,7 +77,7 @@ def check_finite(path: Path, limits: Limits = Limits()) -> None:
                 raise InvalidModel(f"{path.name}: tensor {entry.name[:80]!r} holds NaN or infinity: mend the weights")
 
 
-def _entries(name: str, file: BinaryIO, size: int, limits: Limits) -> list[TensorEntry]:
+def _entries(name: str, file: BinaryIO, size: int, limits: HeaderLimits) -> list[TensorEntry]:
     length = int.from_bytes(file.read(LENGTH), "little")
     if size < LENGTH or not 2 <= length <= min(limits.header, size - LENGTH):
         raise InvalidModel(
@@ -104,7 +104,7 @@ def _entries(name: str, file: BinaryIO, size: int, limits: Limits) -> list[Tenso
     return entries
 
 
-def _entry(where: str, name: str, value: Any, first: int, limits: Limits) -> TensorEntry:
+def _entry(where: str, name: str, value: Any, first: int, limits: HeaderLimits) -> TensorEntry:
     if not isinstance(value, dict) or set(value) != ENTRY:
         raise InvalidModel(f"{where} must have exactly the fields {', '.join(sorted(ENTRY))}")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]

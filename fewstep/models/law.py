@@ -18,9 +18,10 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidModel, UnknownName
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow, Process
 
-__all__ = ["EDM", "FLOW", "PREDICTIONS", "TABLE", "Law", "alphas_cumprod", "read", "table"]
+__all__ = ["EDM", "FLOW", "TABLE", "NetworkSpec", "alphas_cumprod", "read", "table"]
 
 _SMALL = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 _LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
@@ -50,13 +51,12 @@ TABLE: dict[str, dict[str, Any]] = {  # the settings where a saved config leaves
 }
 FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
 EDM = ("EDMDPMSolverMultistepScheduler", "EDMEulerScheduler")
-PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
 MOST_STEPS = 100_000  # entries of a table
 LAST = 2.0**-24  # what diffusers, too, takes for a last ᾱ of zero: the smallest number of half precision
 
 
 @dataclass(frozen=True)
-class Law:
+class NetworkSpec:
     """``process`` and ``prediction`` as `fewstep.models.base.to_data` takes them; ``time_scale`` makes of the process's
     time (of σ, for a flow) what the network is told; ``sigma_data`` is that of EDM's preconditioning, else None.
     """
@@ -67,13 +67,13 @@ class Law:
     sigma_data: float | None = None
 
 
-def read(config: Mapping[str, Any]) -> Law:
+def read(config: Mapping[str, Any]) -> NetworkSpec:
     """What a scheduler's config (the JSON of scheduler_config.json) says; raises `InvalidModel` where it says nothing.
 
     >>> read({"_class_name": "DDPMScheduler"}).process == Discrete.linear_betas()
     True
     >>> read({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0})
-    Law(process=Flow(shift=3.0, t_min=0.0, t_max=1.0), prediction='flow', time_scale=1000.0, sigma_data=None)
+    NetworkSpec(process=Flow(shift=3.0, t_min=0.0, t_max=1.0), prediction='flow', time_scale=1000.0, sigma_data=None)
     """
     name = config.get("_class_name")
     if name in EDM or (config.get("timestep_type") == "continuous" and _predicts(config) == "velocity"):
@@ -82,10 +82,10 @@ def read(config: Mapping[str, Any]) -> Law:
         shift = (
             1.0 if config.get("use_dynamic_shifting") is True else config.get("shift", config.get("flow_shift", 1.0))
         )
-        return Law(Flow(shift=number("shift", shift, InvalidModel)), "flow", float(_steps(config)))
+        return NetworkSpec(Flow(shift=number("shift", shift, InvalidModel)), "flow", float(_steps(config)))
     if not isinstance(name, str) or name not in TABLE:
         raise UnknownName("scheduler class", str(name)[:80], (*TABLE, *FLOW, *EDM))
-    return Law(table(name, config), _predicts(config))
+    return NetworkSpec(table(name, config), _predicts(config))
 
 
 def table(name: str, config: Mapping[str, Any]) -> Discrete:
@@ -163,15 +163,15 @@ BETAS = {"linear": _linear, "scaled_linear": _scaled_linear, "squaredcos_cap_v2"
 
 def _predicts(config: Mapping[str, Any]) -> str:
     kind = config.get("prediction_type", "epsilon")
-    if not isinstance(kind, str) or kind not in PREDICTIONS:
-        raise UnknownName("prediction_type", str(kind)[:80], PREDICTIONS)
-    return PREDICTIONS[kind]
+    if not isinstance(kind, str) or kind not in DIFFUSERS:
+        raise UnknownName("prediction_type", str(kind)[:80], DIFFUSERS)
+    return DIFFUSERS[kind]
 
 
-def _edm(config: Mapping[str, Any], sigma_data: float) -> Law:
+def _edm(config: Mapping[str, Any], sigma_data: float) -> NetworkSpec:
     ends = [config.get(key) or usual for key, usual in (("sigma_min", 0.002), ("sigma_max", 80.0))]
     low, high = (number("sigma_min or sigma_max", end, InvalidModel) for end in ends)
     data = number("sigma_data", config.get("sigma_data", sigma_data), InvalidModel)
     if data <= 0:
         raise InvalidModel(f"sigma_data is the standard deviation of the data, above 0, got {data}")
-    return Law(VE(t_min=low, t_max=high), _predicts(config), sigma_data=data)
+    return NetworkSpec(VE(t_min=low, t_max=high), _predicts(config), sigma_data=data)

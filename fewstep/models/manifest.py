@@ -12,8 +12,8 @@ from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
 from fewstep.models import conditions, law
-from fewstep.models.base import PREDICTIONS
 from fewstep.models.layout import Layout, locate, read_json, sha256
+from fewstep.models.predictions import PREDICTIONS
 from fewstep.processes import Process
 
 __all__ = ["KINDS", "NETWORKS", "Manifest"]
@@ -38,8 +38,9 @@ class Manifest:
 
     ``kind`` "diffusers" or "program" · ``network`` one of `NETWORKS`, "" for a program · ``config`` its constructor's
     settings · ``process``, ``prediction`` (of `PREDICTIONS`, or "heads") and ``time_scale`` as in
-    `fewstep.models.law.Law` · ``preconditioning`` "none", or "edm" with its ``sigma_data`` · ``shape`` of one sample ·
-    ``guidance`` 1 for none · ``conditions`` how many are stored or known by number · ``files`` role -> SHA-256.
+    `fewstep.models.law.NetworkSpec` · ``preconditioning`` "none", or "edm" with its ``sigma_data`` · ``shape`` of one
+    sample · ``guidance`` 1 for none · ``conditions`` how many are stored or known by number · ``files`` role ->
+    SHA-256.
 
     Raises `InvalidModel`, `UnknownName` or `InvalidInput` where something does not fit.
     """

@@ -53,7 +53,7 @@ class Plain:
 
     def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``x`` itself, and the time in the network's units."""
-        return x, self.time_scale * (self.process.sigma(t) if self.process.kind == "flow" else t)
+        return x, self.time_scale * self.process.network_time(t)
 
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """See `fewstep.models.base.to_data`."""

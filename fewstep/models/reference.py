@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fewstep.errors import InvalidModel, UnknownName
-from fewstep.models import folder, zoo
-from fewstep.models.base import Denoiser
+from fewstep.models import zoo
 from fewstep.models.manifest import Manifest
+
+if TYPE_CHECKING:
+    from fewstep.models.base import Denoiser
 
 __all__ = ["SOURCES", "ModelReference"]
 
@@ -44,7 +47,7 @@ class ModelReference:
             return cls.zoo(name)
         return cls("folder", name, Manifest.read(path).digest, path)
 
-    def open(self, device: str = "cpu") -> tuple[Denoiser, tuple[int, ...]]:
+    def open(self, device: str = "cpu") -> "tuple[Denoiser, tuple[int, ...]]":
         """The denoiser, its network on ``device``, and the shape of one sample.
 
         Raises `InvalidModel` where the model has another digest than was submitted.
@@ -59,6 +62,8 @@ class ModelReference:
             raise InvalidModel(f"model {self.name!r} of source {self.source} wants the folder where it lies")
         manifest = Manifest.read(self.folder)
         self._compare(manifest.digest)
+        from fewstep.models import folder
+
         return folder.open(self.folder, device, manifest), manifest.shape
 
     def _compare(self, digest: str) -> None:

@@ -1,5 +1,7 @@
 """The reference models that ship with fewstep, small enough for a CPU: names, weights on disk, identity.
 
+Describing them takes no torch; opening one does.
+
 `training` rebuilds every one of them from its recipe and seed.
 """
 
@@ -8,23 +10,25 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-
-import safetensors
-import safetensors.torch
-import torch
+from typing import TYPE_CHECKING
 
 from fewstep.errors import InvalidModel, UnknownName
-from fewstep.models import folder
-from fewstep.models.base import Denoiser
 from fewstep.models.manifest import Manifest
-from fewstep.models.mixture import GaussianMixture
 from fewstep.processes import Process, VPLinear
+
+if TYPE_CHECKING:
+    import torch
+
+    from fewstep.models.base import Denoiser
+    from fewstep.models.mixture import GaussianMixture
 
 __all__ = ["ZooMixture", "ZooModel", "describe", "load", "names", "read_mixture", "read_weights"]
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> "dict[str, torch.Tensor]":
     """All tensors of a safetensors file; raises `InvalidModel` where it is missing, truncated or something else."""
+    import safetensors.torch
+
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
@@ -32,8 +36,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise InvalidModel(f"cannot read weights {path.name} ({size}): {error}; restore the file") from error
 
 
-def read_mixture(path: Path, process: Process) -> GaussianMixture:
+def read_mixture(path: Path, process: Process) -> "GaussianMixture":
     """The Gaussian mixture in a safetensors file; raises `InvalidModel` where it holds something else."""
+    from fewstep.models.mixture import GaussianMixture
+
     tensors = read_weights(path)
     missing = {"weights", "means", "covariances"} - set(tensors)
     if missing:
@@ -77,8 +83,10 @@ class ZooModel:
         """Identity of the model, in hexadecimal, the same as that of its folder; raises `InvalidModel`."""
         return self.manifest.digest
 
-    def open(self, device: str = "cpu") -> Denoiser:
+    def open(self, device: str = "cpu") -> "Denoiser":
         """Its denoiser, the network on ``device``; raises `InvalidModel`."""
+        from fewstep.models import folder
+
         return folder.open(self.path, device, self.manifest)
 
 
@@ -113,7 +121,7 @@ class ZooMixture(ZooModel):
         content.update(repr((self.shape, self.process)).encode())
         return content.hexdigest()
 
-    def open(self, device: str = "cpu") -> Denoiser:
+    def open(self, device: str = "cpu") -> "Denoiser":
         """Its denoiser, which computes wherever the states are; raises `InvalidModel`."""
         return read_mixture(self.path, self.process)
 
@@ -154,7 +162,7 @@ def describe(name: str) -> ZooModel:
     return ZOO[name]
 
 
-def load(name: str, device: str = "cpu") -> Denoiser:
+def load(name: str, device: str = "cpu") -> "Denoiser":
     """The denoiser of that name, its network on ``device``, loaded once; raises `UnknownName` or `InvalidModel`.
 
     >>> load("digits-mixture").process.kind
@@ -164,5 +172,5 @@ def load(name: str, device: str = "cpu") -> Denoiser:
 
 
 @cache
-def _load(name: str, device: str) -> Denoiser:
+def _load(name: str, device: str) -> "Denoiser":
     return describe(name).open(device)

@@ -23,10 +23,14 @@ from fewstep.processes.discrete import Discrete
 from fewstep.processes.flow import Flow
 from fewstep.processes.ve import VE
 from fewstep.processes.vp import Cosine, VPLinear
+from fewstep.registry import Registry
 
-__all__ = ["DDM", "VE", "Cosine", "Discrete", "Flow", "Process", "VPLinear", "from_dict", "names", "to_dict"]
+__all__ = ["KINDS", "DDM", "VE", "Cosine", "Discrete", "Flow", "Process", "VPLinear", "from_dict", "names", "to_dict"]
 
-KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Cosine, Discrete, VPLinear, DDM, Flow, VE)}
+KINDS: Registry[type[Any]] = Registry(
+    "process", "fewstep.processes", {cls.kind: cls for cls in (Cosine, Discrete, VPLinear, DDM, Flow, VE)}
+)
+"""Classes of processes by kind; a package or a script adds its own (`fewstep.registry`)."""
 
 
 def names() -> list[str]:
@@ -58,7 +62,7 @@ def from_dict(data: Any) -> Process:
         raise InvalidInput(f'a process is an object with a "kind" ({", ".join(names())}), got {str(data)[:80]}')
     kind, parameters = data["kind"], {k: v for k, v in data.items() if k != "kind"}
     if not isinstance(kind, str) or kind not in KINDS:
-        raise UnknownName("process", kind, names())
+        raise UnknownName("process", kind, KINDS)
     parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
     try:
         process: Process = KINDS[kind](**parameters)

@@ -1,26 +1,47 @@
 """What a noise law offers, and what all variance-preserving ones share."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from types import ModuleType
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-import torch
 
 from fewstep.checks import number
 from fewstep.errors import InvalidInput
 
-__all__ = ["Number", "Process", "VariancePreserving", "check_range", "make_floats", "xp_of"]
+if TYPE_CHECKING:
+    import torch
 
-Number = TypeVar("Number", float, np.ndarray, torch.Tensor)
+__all__ = ["Number", "Process", "VariancePreserving", "check_range", "is_tensor", "make_floats", "xp_of", "zero_like"]
+
+Number = TypeVar("Number", float, np.ndarray, "torch.Tensor")
 
 
 @runtime_checkable
 class Process(Protocol):
-    """A noise law. Values are frozen, hashable and comparable."""
+    """A noise law, and the facts that follow from its kind. Values are frozen dataclasses of plain numbers.
+
+    A new law names this class as its base: it writes ``kind``, its times and the formulas, and inherits the usual facts
+    where it does not state its own.
+
+    | fact | usually | meaning |
+    |---|---|---|
+    | ``prior_std`` | 1 | standard deviation of the start state |
+    | ``knots`` | none | times between which α and σ are smooth |
+    | ``network_time`` | t | the time as networks take it, before their time scale |
+    | ``default_prediction``, ``default_time_scale`` | None | what networks predict and count time in, where all agree |
+    | ``whole_times`` | False | networks are trained at the knots alone |
+    | ``times_are_levels`` | False | t is a noise level, over decades |
+    | ``sampler_state`` | "scaled" | samplers of k-diffusion keep x_t/α at level σ/α; "plain": x_t itself at level σ |
+    """
 
     kind: ClassVar[str]
+    default_prediction: ClassVar[str | None] = None
+    default_time_scale: ClassVar[float | None] = None
+    whole_times: ClassVar[bool] = False
+    sampler_state: ClassVar[str] = "scaled"
 
     @property
     def t_zero(self) -> float: ...
@@ -28,28 +49,70 @@ class Process(Protocol):
     def t_min(self) -> float: ...
     @property
     def t_max(self) -> float: ...
-    @property
-    def prior_std(self) -> float: ...
-    @property
-    def knots(self) -> Sequence[float]: ...
     def alpha(self, t: Number) -> Number: ...
     def sigma(self, t: Number) -> Number: ...
     def log_snr(self, t: Number) -> Number: ...
     def time(self, lam: Number) -> Number: ...
-    def __hash__(self) -> int: ...
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    @property
+    def prior_std(self) -> float:
+        """Standard deviation of the state at t_max, the data left out."""
+        return 1.0
+
+    @property
+    def knots(self) -> Sequence[float]:
+        """Times between which α and σ are smooth; none where they are so everywhere."""
+        return ()
+
+    @property
+    def times_are_levels(self) -> bool:
+        """Whether times are noise levels, spread over decades."""
+        return False
+
+    def network_time(self, t: Number) -> Number:
+        """``t`` as networks take it, before their time scale; same shape."""
+        return t
+
+    def time_of_network(self, value: Number) -> Number:
+        """The time whose `network_time` is ``value``; same shape."""
+        return value
+
+    def sampler_sigma(self, t: Number) -> Number:
+        """The noise level of ``t`` as samplers of k-diffusion, ComfyUI and diffusers count it; same shape.
+
+        Infinite where their state is scaled and no data are left.
+        """
+        if self.sampler_state == "plain":
+            return self.sigma(t)
+        with np.errstate(divide="ignore"):
+            return self.sigma(t) / self.alpha(t)  # type: ignore[no-any-return]
+
+    def sampler_scale(self, t: Number) -> Number:
+        """What the state of such a sampler is multiplied with to make x_t; same shape."""
+        return self.alpha(t) if self.sampler_state == "scaled" else 0.0 * t + 1.0
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a torch tensor; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def xp_of(value: Any) -> Any:
     """The module whose functions fit ``value``: torch for tensors, NumPy for the rest."""
-    module: ModuleType = torch if isinstance(value, torch.Tensor) else np
+    module: ModuleType = sys.modules["torch"] if is_tensor(value) else np
     return module
 
 
-class VariancePreserving:
-    """α² + σ² = 1, so that everything follows from log α."""
+def zero_like(value: Any) -> Any:
+    """Zero as ``value`` is: torch wants a tensor where NumPy takes a number."""
+    return xp_of(value).zeros_like(value) if is_tensor(value) else 0.0
 
-    prior_std: ClassVar[float] = 1.0
-    knots: ClassVar[Sequence[float]] = ()
+
+class VariancePreserving(Process):
+    """α² + σ² = 1, so that everything follows from log α."""
 
     def _log_alpha(self, t: Any) -> Any:
         raise NotImplementedError
@@ -74,8 +137,7 @@ class VariancePreserving:
     def time(self, lam: Number) -> Number:
         """The time whose log-SNR is ``lam``; same shape."""
         xp = xp_of(lam)
-        zero = torch.zeros_like(lam) if isinstance(lam, torch.Tensor) else 0.0
-        time: Number = self._time(-0.5 * xp.logaddexp(zero, -2 * lam))
+        time: Number = self._time(-0.5 * xp.logaddexp(zero_like(lam), -2 * lam))
         return time
 
 

@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 
 from fewstep.errors import InvalidInput
-from fewstep.processes.base import Number, check_range, make_floats, xp_of
+from fewstep.processes.base import Number, Process, check_range, make_floats, xp_of
 
 __all__ = ["DDM"]
 
 
 @dataclass(frozen=True)
-class DDM:
+class DDM(Process):
     """α = 1 − t and σ(t) = √t, t in [0, 1] (Huang et al. 2023, "Decoupled diffusion models", constant h).
 
     Both ends are exact: clean data at 0, pure noise at 1.
@@ -26,8 +26,6 @@ class DDM:
     t_min: float = 0.0
     t_max: float = 1.0
     t_zero: ClassVar[float] = 0.0
-    prior_std: ClassVar[float] = 1.0
-    knots: ClassVar[tuple[float, ...]] = ()
 
     def __post_init__(self) -> None:
         make_floats(self)

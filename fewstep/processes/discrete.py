@@ -5,11 +5,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from fewstep.checks import number
 from fewstep.errors import InvalidInput
-from fewstep.processes.base import VariancePreserving
+from fewstep.processes.base import VariancePreserving, is_tensor, xp_of
 
 __all__ = ["Discrete"]
 
@@ -30,6 +29,9 @@ class Discrete(VariancePreserving):
     alphas_cumprod: tuple[float, ...]
     t_zero: ClassVar[float] = -1.0
     t_min: ClassVar[float] = 0.0
+    default_prediction: ClassVar[str | None] = "noise"
+    default_time_scale: ClassVar[float | None] = 1.0
+    whole_times: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:
@@ -59,7 +61,7 @@ class Discrete(VariancePreserving):
         return len(self.alphas_cumprod) - 1.0
 
     @property
-    def knots(self) -> range:  # type: ignore[override]
+    def knots(self) -> range:
         """The table's own times: log α has a corner at each."""
         return range(len(self.alphas_cumprod))
 
@@ -69,18 +71,20 @@ class Discrete(VariancePreserving):
         return table  # (T+1,), log α at t = −1, 0, …, T−1
 
     def _log_alpha(self, t: Any) -> Any:
-        if isinstance(t, torch.Tensor):
-            t = t if t.is_floating_point() else t.to(torch.get_default_dtype())
-            table = torch.as_tensor(self._table, device=t.device)
+        if is_tensor(t):
+            xp = xp_of(t)
+            t = t if t.is_floating_point() else t.to(xp.get_default_dtype())
+            table = xp.as_tensor(self._table, device=t.device)
             low = (t + 1).floor().clamp(0, len(table) - 2)
             left, right = table[low.long()].to(t.dtype), table[low.long() + 1].to(t.dtype)
             return left + (t + 1 - low) * (right - left)
         return np.interp(t, np.arange(len(self._table)) - 1.0, self._table)
 
     def _time(self, log_alpha: Any) -> Any:
-        if isinstance(log_alpha, torch.Tensor):
-            falling = torch.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
-            low = torch.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
+        if is_tensor(log_alpha):
+            xp = xp_of(log_alpha)
+            falling = xp.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
+            low = xp.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
             left, right = falling[low], falling[low + 1]
             return low - 1 + (log_alpha - left) / (right - left)
         return np.interp(-np.float64(log_alpha), -self._table, np.arange(len(self._table)) - 1.0)

@@ -5,21 +5,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from fewstep.errors import InvalidInput
-from fewstep.processes.base import Number, check_range, make_floats, xp_of
+from fewstep.processes.base import Number, Process, check_range, make_floats, xp_of, zero_like
 
 __all__ = ["Flow"]
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Process):
     """α = 1 − σ, σ(t) = s·t / (1 + (s − 1)·t) with ``shift`` s, t in [0, 1] (Lipman et al. 2023; Esser et al. 2024,
     eq. 23).
 
-    Both ends are exact: clean data at 0, pure noise at 1. Networks of this kind predict the velocity ε − x_0 and are
-    told σ: with ``shift`` 1 that is the time itself.
+    Both ends are exact: clean data at 0, pure noise at 1. Networks of this kind predict the velocity ε − x_0 and
+    take σ: with ``shift`` 1 that is the time itself.
 
     >>> process = Flow(shift=3.0)
     >>> float(process.sigma(0.5)), float(process.alpha(1.0))
@@ -31,8 +30,9 @@ class Flow:
     t_min: float = 0.0
     t_max: float = 1.0
     t_zero: ClassVar[float] = 0.0
-    prior_std: ClassVar[float] = 1.0
-    knots: ClassVar[tuple[float, ...]] = ()
+    default_prediction: ClassVar[str | None] = "flow"
+    default_time_scale: ClassVar[float | None] = 1000.0
+    sampler_state: ClassVar[str] = "plain"
 
     def __post_init__(self) -> None:
         make_floats(self)
@@ -50,6 +50,14 @@ class Flow:
         """σ(t) = s·t / (1 + (s − 1)·t), same shape as ``t``."""
         return self.shift * t / (1.0 + (self.shift - 1.0) * t)
 
+    def network_time(self, t: Number) -> Number:
+        """σ(t): the unshifted time; same shape as ``t``."""
+        return self.sigma(t)
+
+    def time_of_network(self, value: Number) -> Number:
+        """The time whose σ is ``value``, σ / (s − (s − 1)·σ); same shape."""
+        return value / (self.shift - (self.shift - 1.0) * value)
+
     def log_snr(self, t: Number) -> Number:
         """λ(t) = log((1 − t) / (s·t)), same shape as ``t``; −∞ at 1, +∞ at 0."""
         xp = xp_of(t)
@@ -59,5 +67,4 @@ class Flow:
     def time(self, lam: Number) -> Number:
         """The time whose log-SNR is ``lam``, 1 / (1 + s·e^λ); same shape."""
         xp = xp_of(lam)
-        zero = torch.zeros_like(lam) if isinstance(lam, torch.Tensor) else 0.0
-        return xp.exp(-xp.logaddexp(zero, lam + math.log(self.shift)))  # type: ignore[no-any-return]
+        return xp.exp(-xp.logaddexp(zero_like(lam), lam + math.log(self.shift)))  # type: ignore[no-any-return]

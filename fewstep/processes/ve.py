@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from fewstep.processes.base import Number, check_range, make_floats, xp_of
+from fewstep.processes.base import Number, Process, check_range, make_floats, xp_of
 
 __all__ = ["VE"]
 
 
 @dataclass(frozen=True)
-class VE:
+class VE(Process):
     """α = 1 and σ(t) = t, with t from 80 down (Karras et al. 2022, table 1, column EDM).
 
     Any other variance-exploding law is this one with its times renamed. Sampling starts from t_max · noise.
@@ -25,7 +25,6 @@ class VE:
     t_min: float = 0.002
     t_max: float = 80.0
     t_zero: ClassVar[float] = 0.0
-    knots: ClassVar[tuple[float, ...]] = ()
 
     def __post_init__(self) -> None:
         make_floats(self)
@@ -35,6 +34,11 @@ class VE:
     def prior_std(self) -> float:
         """Standard deviation of the state at t_max, the data left out."""
         return self.t_max
+
+    @property
+    def times_are_levels(self) -> bool:
+        """Whether times go beyond 1, as noise levels of a standard normal prior do not."""
+        return self.t_max > 1
 
     def alpha(self, t: Number) -> Number:
         """1, same shape as ``t``."""

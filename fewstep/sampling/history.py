@@ -1,10 +1,10 @@
-"""What a run of a plan has at hand: kept outputs and noises. It turns a move into the next state."""
+"""What a run of a plan has at hand: kept outputs and noises. It turns an update into the next state."""
 
 from collections.abc import Callable, Iterable
 
 import torch
 
-from fewstep.sampling.plan import Key, Move
+from fewstep.sampling.plan import Key, Update
 
 __all__ = ["History", "weighted_sum"]
 
@@ -13,7 +13,7 @@ class History:
     """The kept tensors of one run: its own copies, dropped after their last use. A new run wants a new history.
 
     >>> y = torch.ones(1, 2)
-    >>> History().advance(Move(0.5, 2.0), y, 3 * y)
+    >>> History().advance(Update(0.5, 2.0), y, 3 * y)
     tensor([[6.5000, 6.5000]])
     """
 
@@ -21,21 +21,21 @@ class History:
         self._kept: dict[Key, torch.Tensor] = {}
 
     def advance(
-        self, move: Move, state: torch.Tensor, output: torch.Tensor, draw: Callable[[], torch.Tensor] | None = None
+        self, update: Update, state: torch.Tensor, output: torch.Tensor, draw: Callable[[], torch.Tensor] | None = None
     ) -> torch.Tensor:
         """y_{i+1}, same shape and dtype as the state y_i; the network's ``output`` may have a narrower dtype.
 
         ``draw()`` makes fresh noise like the state; plans of deterministic tableaus never ask for it.
         """
-        for key in move.fresh:
+        for key in update.fresh:
             if draw is not None:
                 self._kept[key] = draw()
-        past = [(self._kept[key], weight) for key, weight in move.past]
-        onto = None if move.onto is None else self._kept.pop(move.onto)
-        following = weighted_sum([(state, move.state), (output, move.output), *past], state, onto)
-        for key, of_state, of_output in move.keeps:
+        past = [(self._kept[key], weight) for key, weight in update.past]
+        onto = None if update.onto is None else self._kept.pop(update.onto)
+        following = weighted_sum([(state, update.state), (output, update.output), *past], state, onto)
+        for key, of_state, of_output in update.keeps:
             self._kept[key] = weighted_sum([(state, of_state), (output, of_output)], state)
-        for key in move.drops:
+        for key in update.drops:
             del self._kept[key]
         return following
 

@@ -23,7 +23,7 @@ import numpy as np
 from fewstep.processes import Process
 from fewstep.tableau import Tableau
 
-__all__ = ["Key", "Move", "make", "tail"]
+__all__ = ["Key", "Update", "make", "tail"]
 
 Key = tuple[str, int]  # ("start", 0), ("output", j) or ("noise", k)
 START: Key = ("start", 0)
@@ -32,14 +32,14 @@ CANCELLING = 10.0  # a sum of terms so much larger than itself would lose a digi
 
 
 @dataclass(frozen=True)
-class Move:
+class Update:
     """What call i does: the weights of the present state and output and of kept values, and what it keeps.
 
     ``past`` has pairs (key, weight); ``onto`` the kept value that enters with weight 1 and that the sum is made in, so
     that it is gone; ``fresh`` the noises to draw first; ``keeps`` triples (key, weight of the state, weight of the
     output); ``drops`` the keys that no later call uses.
 
-    >>> Move(0.5, 0.5, onto=("output", 0), keeps=((("output", 1), 0.0, 0.1),)).passes
+    >>> Update(0.5, 0.5, onto=("output", 0), keeps=((("output", 1), 0.0, 0.1),)).passes
     3
     """
 
@@ -65,23 +65,23 @@ def _passes(weights: list[float]) -> int:
     return max(1, len(used) - (1.0 in used))
 
 
-def make(tableau: Tableau, state: np.ndarray | None = None, output: np.ndarray | None = None) -> list[Move]:
+def make(tableau: Tableau, state: np.ndarray | None = None, output: np.ndarray | None = None) -> list[Update]:
     """The cheaper of two plans: one that keeps data predictions and one that keeps the network's own outputs.
 
     ``state`` and ``output`` (N,) are p and q of D_i = p_i·y_i + q_i·F_i; by default the network predicts data.
 
     >>> from fewstep import compile, processes, solvers
     >>> tableau = compile(solvers.named("dpmpp-2m").schedule(processes.VPLinear(), nfe=8))
-    >>> [move.passes for move in make(tableau)]
+    >>> [update.passes for update in make(tableau)]
     [3, 3, 3, 3, 3, 3, 2, 2]
     """
     n = tableau.calls
     p, q = np.zeros(n) if state is None else state, np.ones(n) if output is None else output
-    data = _moves(_rows(tableau, np.zeros(n), np.ones(n)), p, q)
+    data = _updates(_rows(tableau, np.zeros(n), np.ones(n)), p, q)
     if not p.any():
         return data
-    own = _moves(_rows(tableau, p, q), np.zeros(n), np.ones(n))
-    return min((data, own), key=lambda moves: sum(move.passes for move in moves))
+    outputs = _updates(_rows(tableau, p, q), np.zeros(n), np.ones(n))
+    return min((data, outputs), key=lambda updates: sum(update.passes for update in updates))
 
 
 def _rows(tableau: Tableau, p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -99,12 +99,12 @@ def _rows(tableau: Tableau, p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _moves(rows: np.ndarray, p: np.ndarray, q: np.ndarray) -> list[Move]:
-    """Moves for ``rows`` in the basis (y_0, X_0 …, z_0 …), where X_i = p_i·y_i + q_i·F_i."""
+def _updates(rows: np.ndarray, p: np.ndarray, q: np.ndarray) -> list[Update]:
+    """Updates for ``rows`` in the basis (y_0, X_0 …, z_0 …), where X_i = p_i·y_i + q_i·F_i."""
     n = len(p)
     keys: list[Key] = [START, *(("output", j) for j in range(n)), *(("noise", k) for k in range(rows.shape[1] - 1 - n))]
     scale = np.maximum(np.abs(p), np.abs(q))  # what is kept has no need of it, and is one pass cheaper without
-    moves: list[Move] = []
+    updates: list[Update] = []
     drawn: set[Key] = set()
     for i in range(n):
         anchor, rest = _anchored(rows[i], rows[i + 1], n)
@@ -113,30 +113,30 @@ def _moves(rows: np.ndarray, p: np.ndarray, q: np.ndarray) -> list[Move]:
         past = tuple((keys[m], float(rest[m])) for m in np.flatnonzero(rest))
         fresh = tuple(key for key, _ in past if key[0] == "noise" and key not in drawn)
         drawn.update(fresh)
-        moves.append(Move(float(anchor + p[i] * now), float(q[i] * now), past, fresh=fresh))
-    return _with_memory(moves, p / scale, q / scale)
+        updates.append(Update(float(anchor + p[i] * now), float(q[i] * now), past, fresh=fresh))
+    return _with_memory(updates, p / scale, q / scale)
 
 
-def _with_memory(moves: list[Move], p: np.ndarray, q: np.ndarray) -> list[Move]:
-    """The moves with what each keeps and drops: a value lives from its call to its last use."""
+def _with_memory(updates: list[Update], p: np.ndarray, q: np.ndarray) -> list[Update]:
+    """The updates with what each keeps and drops: a value lives from its call to its last use."""
     units: dict[Key, float] = {}
-    done = []
-    for i, move in reversed(list(enumerate(moves))):
+    backwards = []
+    for i, update in reversed(list(enumerate(updates))):
         keeps: list[tuple[Key, float, float]] = []
         if (unit := units.get(("output", i))) is not None:
             keeps.append((("output", i), float(p[i]) * unit, float(q[i]) * unit))
         if i == 0 and START in units:
             keeps.append((START, units[START], 0.0))
-        last = [key for key, _ in move.past if key not in units]
+        last = [key for key, _ in update.past if key not in units]
         # noise is not ours to write to; what takes a sum to keep is cheaper kept with one weight 1
         ours = [key for key in last if key[0] != "noise"]
         onto = min(ours, key=lambda key: key[0] == "output" and bool(p[key[1]] and q[key[1]]), default=None)
-        weights = dict(move.past)
+        weights = dict(update.past)
         units |= {key: weights[key] if key == onto else 1.0 for key in last}
-        past = tuple((key, weight / units[key]) for key, weight in move.past if key != onto)
+        past = tuple((key, weight / units[key]) for key, weight in update.past if key != onto)
         drops = tuple(key for key in last if key != onto)
-        done.append(Move(move.state, move.output, past, onto, move.fresh, tuple(keeps), drops))
-    return done[::-1]
+        backwards.append(Update(update.state, update.output, past, onto, update.fresh, tuple(keeps), drops))
+    return backwards[::-1]
 
 
 def _anchored(before: np.ndarray, row: np.ndarray, n: int) -> tuple[float, np.ndarray]:

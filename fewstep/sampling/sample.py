@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.models.base import Denoiser, reading, unwrap
+from fewstep.models.base import Denoiser, data_weights, unwrap
 from fewstep.processes import Process
 from fewstep.sampling import plan, shifted_start
 from fewstep.sampling.history import History
@@ -55,9 +55,9 @@ def states(
     shift = None if isinstance(schedule, Tableau) else schedule.shift
     state = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
     network, prediction = unwrap(denoiser)
-    moves = _moves(tableau, denoiser.process, prediction)
+    updates = _updates(tableau, denoiser.process, prediction)
     if shift is not None:
-        moves, network = plan.make(tableau), denoiser if shift.mode == "start" else ShiftedDenoiser(denoiser, shift)
+        updates, network = plan.make(tableau), denoiser if shift.mode == "start" else ShiftedDenoiser(denoiser, shift)
 
     def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         output = network(x, t)
@@ -70,10 +70,10 @@ def states(
     if isinstance(schedule, Schedule) and shift is not None and shift.mode == "start":
         yield from shifted_start.states(call, schedule, state, source)
         return
-    history, asked = History(), iter([k for move in moves for _, k in move.fresh])
-    for move, told in zip(moves, tableau.network_times.tolist(), strict=True):
+    history, asked = History(), iter([k for update in updates for _, k in update.fresh])
+    for update, told in zip(updates, tableau.network_times.tolist(), strict=True):
         output = call(state, state.new_full((len(state),), told))
-        state = history.advance(move, state, output, lambda: source(next(asked)))
+        state = history.advance(update, state, output, lambda: source(next(asked)))
         yield state
 
 
@@ -101,8 +101,8 @@ def sample(
 
 
 @lru_cache(maxsize=64)
-def _moves(tableau: Tableau, process: Process, prediction: str) -> list[plan.Move]:
-    return plan.make(tableau, *reading(prediction, process, tableau.network_times))
+def _updates(tableau: Tableau, process: Process, prediction: str) -> list[plan.Update]:
+    return plan.make(tableau, *data_weights(prediction, process, tableau.network_times))
 
 
 def _source(

@@ -13,7 +13,7 @@ import torch
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
 from fewstep.schedule import Schedule
-from fewstep.steps.weights import Law, Move, correct, move
+from fewstep.steps.weights import Levels, Weights, correct, predict
 
 __all__ = ["states"]
 
@@ -59,11 +59,11 @@ def states(
         alpha, sigma = per_sample(process.alpha(moved), state), per_sample(process.sigma(moved), state)
         noise.append((called[i] - alpha * data[i]) / sigma)
         rows, which = np.unique(times, axis=0, return_inverse=True)
-        laws, pick = [Law(process, row) for row in rows], torch.from_numpy(which.ravel())
+        levels, pick = [Levels(process, row) for row in rows], torch.from_numpy(which.ravel())
         if i and steps[i - 1].corrector:
-            again = [correct(law, steps[i - 1], i - 1) for law in laws]
+            again = [correct(each, steps[i - 1], i - 1) for each in levels]
             starts[i] = _sum(again, pick, starts[i + steps[i - 1].start], data, noise, extra)
-        made = [move(law, step, i) for law in laws]
+        made = [predict(each, step, i) for each in levels]
         extra = fresh(draws[i]) if i in draws else None
         state = _sum(made, pick, starts[i + 1 + step.start], data, noise, extra)
         called.append(state)
@@ -79,21 +79,21 @@ def _within(times: np.ndarray, i: int) -> tuple[float, float]:
 
 
 def _sum(
-    moves: Sequence[Move],
+    weights: Sequence[Weights],
     pick: torch.Tensor,
     start: torch.Tensor,
     data: Outputs,
     noise: Outputs,
     fresh: torch.Tensor | None,
 ) -> torch.Tensor:
-    """The next states (B, ...): sample b takes the weights of ``moves[pick[b]]``."""
+    """The next states (B, ...): sample b takes the weights of ``weights[pick[b]]``."""
 
     def weight(values: list[float]) -> torch.Tensor:
         return per_sample(start.new_tensor(np.array(values))[pick.to(start.device)], start)
 
-    total = weight([made.state for made in moves]) * start
-    for j in sorted({j for made in moves for j in made.data}):
-        total = total + weight([made.data.get(j, 0.0) for made in moves]) * data[j]
-    for j in sorted({j for made in moves for j in made.noise}):
-        total = total + weight([made.noise.get(j, 0.0) for made in moves]) * noise[j]
-    return total if fresh is None else total + weight([made.fresh for made in moves]) * fresh
+    total = weight([made.state for made in weights]) * start
+    for j in sorted({j for made in weights for j in made.data}):
+        total = total + weight([made.data.get(j, 0.0) for made in weights]) * data[j]
+    for j in sorted({j for made in weights for j in made.noise}):
+        total = total + weight([made.noise.get(j, 0.0) for made in weights]) * noise[j]
+    return total if fresh is None else total + weight([made.fresh for made in weights]) * fresh

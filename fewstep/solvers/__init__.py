@@ -1,6 +1,6 @@
 """The named solvers, as one registry of small encodings in the schedule space."""
 
-from fewstep.errors import UnknownName
+from fewstep.registry import Registry
 from fewstep.solvers.base import Solver
 from fewstep.solvers.ddm import DDM
 from fewstep.solvers.deis import DEIS
@@ -11,9 +11,14 @@ from fewstep.solvers.pndm import PNDM
 from fewstep.solvers.stochastic import STOCHASTIC
 from fewstep.solvers.unipc import UNIPC
 
-__all__ = ["Solver", "named", "names"]
+__all__ = ["SOLVERS", "Solver", "named", "names"]
 
-SOLVERS = {solver.name: solver for solver in (*DPM, *UNIPC, *DEIS, *PNDM, *EDM, *STOCHASTIC, *DDM, *FLOW)}
+SOLVERS: Registry[Solver] = Registry(
+    "solver",
+    "fewstep.solvers",
+    {solver.name: solver for solver in (*DPM, *UNIPC, *DEIS, *PNDM, *EDM, *STOCHASTIC, *DDM, *FLOW)},
+)
+"""Solvers by name; a package or a script adds its own (`fewstep.registry`)."""
 
 
 def names() -> list[str]:
@@ -31,6 +36,4 @@ def named(name: str) -> Solver:
     >>> named("dpmpp-2m").order
     2
     """
-    if name not in SOLVERS:
-        raise UnknownName("solver", name, SOLVERS)
     return SOLVERS[name]

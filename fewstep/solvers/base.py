@@ -18,7 +18,7 @@ from fewstep.processes import Process
 from fewstep.schedule import Schedule
 from fewstep.steps.rules import places, reach
 from fewstep.steps.step import Step
-from fewstep.steps.weights import Law
+from fewstep.steps.weights import Levels
 
 __all__ = ["Solver", "Stage"]
 
@@ -101,18 +101,18 @@ class Solver:
         place = grid if callable(grid) else grids.named(grid or grids.suitable(process)[0])
         calls = place(process, nfe)  # says what is wrong with nfe before anything is laid out
         lower = self.lowers and nfe < FEW_CALLS if lower_order_final is None else lower_order_final
-        sizes = self._sizes(Law(process, np.array(calls[:1] + calls[-1:])), nfe)
+        sizes = self._sizes(Levels(process, np.array(calls[:1] + calls[-1:])), nfe)
         edges = np.cumsum([0, *sizes])
         outer = [calls[e] for e in edges] if self.by_call else list(place(process, len(sizes)))
         times, stages = self._laid_out(process, outer, sizes)
-        law, firsts = Law(process, np.array(times)), edges[:-1].tolist()
+        levels, firsts = Levels(process, np.array(times)), edges[:-1].tolist()
         steps = []
         for i, stage in enumerate(stages):
-            step = self._rung(law, i, [f for f in firsts if f <= i], lower) if stage is None else stage
-            steps.append(_possible(law, step, i))
+            step = self._rung(levels, i, [f for f in firsts if f <= i], lower) if stage is None else stage
+            steps.append(_possible(levels, step, i))
         return Schedule(process, tuple(times), tuple(steps))
 
-    def _sizes(self, ends: Law, nfe: int) -> list[int]:
+    def _sizes(self, ends: Levels, nfe: int) -> list[int]:
         """How many calls each block has."""
         if not self.blocks:
             return [1] * nfe
@@ -151,9 +151,9 @@ class Solver:
                 steps.append(None)
         return times, steps
 
-    def _rung(self, law: Law, i: int, history: list[int], lower: bool) -> Step:
+    def _rung(self, levels: Levels, i: int, history: list[int], lower: bool) -> Step:
         """The ladder's step for call ``i``, given the calls that count as history; the last of them is i."""
-        usable = min(reach(law, self.ladder[-1], i), len(history), len(law.t) - 1 - i if lower else len(history))
+        usable = min(reach(levels, self.ladder[-1], i), len(history), len(levels.t) - 1 - i if lower else len(history))
         step = self.ladder[min(len(self.ladder), usable) - 1]
         if step.weights:
             step = replace(step, points=(tuple(call - i - 1 for call in history[-1 : -step.order - 1 : -1]),))
@@ -167,10 +167,10 @@ def _between(process: Process, start: float, end: float, share: float, inside: s
     return float(process.time(np.float64(low + share * (high - low))))
 
 
-def _possible(law: Law, step: Step, i: int) -> Step:
+def _possible(levels: Levels, step: Step, i: int) -> Step:
     """The step without its corrector where there can be none."""
-    where = places(law, step)
+    where = places(levels, step)
     s, t = i + 1 + step.start, i + 1
-    if step.corrector and (t == len(law.t) - 1 or not np.isfinite([where[s], where[t]]).all()):
+    if step.corrector and (t == len(levels.t) - 1 or not np.isfinite([where[s], where[t]]).all()):
         return replace(step, corrector=0, corrector_scale="none", corrector_slope=0.0)
     return step

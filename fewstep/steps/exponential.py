@@ -22,13 +22,9 @@ that keeps κ = e^{−τ²h} of its noise has c = 1 + τ² in place of the rate 
 import math
 from collections.abc import Callable
 
-import numpy as np
-
-from fewstep.steps.difference import combine
 from fewstep.steps.phi import phi
 
-__all__ = ["SCALES", "first_factor", "moments", "output_weights"]
-
+__all__ = ["SCALES", "first_factor", "moments"]
 
 # How the first derivative is scaled, from (z, slope·h); each tends to 1 with h.
 SCALES: dict[str, Callable[[float, float], float]] = {
@@ -49,20 +45,3 @@ def first_factor(gap: float, prediction: str, scale: str, slope: float, rate: fl
 def moments(gap: float, rate: float, count: int) -> list[float]:
     """M_k = k! h^{k+1} φ_{k+1}(rate·h), k = 0 … count − 1: the integral of x^k e^{rate·(h − x)} over the step."""
     return [math.factorial(k) * (gap ** (k + 1) * phi(k + 1, rate * gap)) for k in range(count)]
-
-
-def output_weights(
-    gap: float, older: np.ndarray, prediction: str, scale: str, slope: float, second: float
-) -> np.ndarray:
-    """Weights of f(s) and of the older outputs in Σ_k h^{k+1} φ_{k+1}(z) D_k, the factor α_t or −σ_t left out.
-
-    ``gap`` is h > 0; ``older`` (m,) holds the outputs' λ − λ_s < 0; ``scale`` with ``slope`` multiplies D_1, ``second``
-    multiplies D_2. Returns (m + 1,), float64, the weight of f(s) first.
-    """
-    count = len(older)
-    integrals = moments(gap, -1.0 if prediction == "data" else 1.0, count + 1)
-    factors = [1.0, first_factor(gap, prediction, scale, slope), second, 1.0][: count + 1]
-    scaled = [factor * integral for factor, integral in zip(factors, integrals, strict=True)]
-    outputs = range(1, count + 1)
-    weights = combine(scaled, [outputs] * count, dict(zip(outputs, older.tolist(), strict=True)), 0)
-    return np.array([weights[p] for p in range(count + 1)])

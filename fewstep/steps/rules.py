@@ -6,7 +6,7 @@ import numpy as np
 
 from fewstep.errors import InvalidSchedule
 from fewstep.steps.step import Step
-from fewstep.steps.weights import Law
+from fewstep.steps.weights import Levels
 
 __all__ = ["MIN_GAP", "check", "places", "reach"]
 
@@ -14,17 +14,17 @@ MAX_GAP = 300.0  # in λ, where finite: e^{2h} is to stay inside float64
 MIN_GAP = 1e-6  # in λ; closer outputs differ by rounding only, and their difference quotients are noise
 
 
-def check(law: Law, steps: Sequence[Step]) -> None:
-    """Raises `InvalidSchedule` where ``steps`` (N) cannot be taken at the law's times (N+1)."""
-    _check_times(law, steps)
+def check(levels: Levels, steps: Sequence[Step]) -> None:
+    """Raises `InvalidSchedule` where ``steps`` (N) cannot be taken at the levels's times (N+1)."""
+    _check_times(levels, steps)
     for i, step in enumerate(steps):
         name, s, t = f"steps[{i}]", i + 1 + step.start, i + 1
-        _check_gap(law, name, s, t)
-        if law.sigma[i] == 0.0:
-            raise InvalidSchedule(f"times[{i}] = {law.t[i]} is clean data, where a call learns nothing: end there")
-        _check_network_time(law, name, i, step.offset)
-        where = places(law, step)
-        usable = reach(law, step, i)
+        _check_gap(levels, name, s, t)
+        if levels.sigma[i] == 0.0:
+            raise InvalidSchedule(f"times[{i}] = {levels.t[i]} is clean data, where a call learns nothing: end there")
+        _check_network_time(levels, name, i, step.offset)
+        where = places(levels, step)
+        usable = reach(levels, step, i)
         if not step.weights and not step.points and step.order > usable:
             raise InvalidSchedule(
                 f"{name} has order {step.order}, but only {usable} outputs can be used there (outputs so far at finite "
@@ -38,70 +38,70 @@ def check(law: Law, steps: Sequence[Step]) -> None:
             used |= {t + p for each in step.corrector_sets for p in each}
         if step.weights and not step.points:
             used |= set(range(t - step.order, t))
-        _check_used(law, name, step, where, s, used)
+        _check_used(levels, name, step, where, s, used)
 
 
-def places(law: Law, step: Step) -> np.ndarray:
+def places(levels: Levels, step: Step) -> np.ndarray:
     """Where each time lies in a step's variable, (N+1,); infinite where the variable is."""
     if step.variable in ("t", "velocity"):
-        return law.t
+        return levels.t
     if step.variable == "lambda":
-        return law.lam
+        return levels.lam
     with np.errstate(over="ignore"):
-        rho: np.ndarray = np.exp(-law.lam)
+        rho: np.ndarray = np.exp(-levels.lam)
         return rho
 
 
-def reach(law: Law, step: Step, i: int) -> int:
+def reach(levels: Levels, step: Step, i: int) -> int:
     """How many outputs step ``i`` can use, were its order high enough: 1 where its variable is infinite at an end."""
     s, t = i + 1 + step.start, i + 1
-    finite = np.isfinite(places(law, step)) | bool(step.weights)  # a fixed average interpolates in nothing
-    if not (finite[s] and finite[t]) or (step.form == "noise" and law.alpha[s] == 0.0):
+    finite = np.isfinite(places(levels, step)) | bool(step.weights)  # a fixed average interpolates in nothing
+    if not (finite[s] and finite[t]) or (step.form == "noise" and levels.alpha[s] == 0.0):
         return 1
     return int(finite[:t].sum())
 
 
-def _check_times(law: Law, steps: Sequence[Step]) -> None:
-    low, high = law.process.t_zero, law.process.t_max
-    for i, t in enumerate(law.t.tolist()):
+def _check_times(levels: Levels, steps: Sequence[Step]) -> None:
+    low, high = levels.process.t_zero, levels.process.t_max
+    for i, t in enumerate(levels.t.tolist()):
         if not low <= t <= high:
-            raise InvalidSchedule(f"times[{i}] = {t} is outside [{low}, {high}] of {law.process.kind}")
+            raise InvalidSchedule(f"times[{i}] = {t} is outside [{low}, {high}] of {levels.process.kind}")
         again = i > 0 and steps[i - 1].start < -1  # a step from further back may end where the last one did
-        if i and (t > law.t[i - 1] or (t == law.t[i - 1] and not again)):
-            raise InvalidSchedule(f"times[{i}] = {t} does not lie below times[{i - 1}] = {law.t[i - 1]}")
+        if i and (t > levels.t[i - 1] or (t == levels.t[i - 1] and not again)):
+            raise InvalidSchedule(f"times[{i}] = {t} does not lie below times[{i - 1}] = {levels.t[i - 1]}")
 
 
-def _check_gap(law: Law, name: str, s: int, t: int) -> None:
+def _check_gap(levels: Levels, name: str, s: int, t: int) -> None:
     if s < 0:
         raise InvalidSchedule(f"{name} starts {t - s} states back, but only {t} exist: start at {-t} or later")
     with np.errstate(invalid="ignore"):
-        gap = law.lam[t] - law.lam[s]
+        gap = levels.lam[t] - levels.lam[s]
     if not gap >= MIN_GAP:
         raise InvalidSchedule(
-            f"times[{t}] = {law.t[t]} raises log-SNR by {gap:.1e} over times[{s}], less than {MIN_GAP}, and {name} "
+            f"times[{t}] = {levels.t[t]} raises log-SNR by {gap:.1e} over times[{s}], less than {MIN_GAP}, and {name} "
             "leads from there: leave one of them out"
         )
     if MAX_GAP < gap < np.inf:
         raise InvalidSchedule(
-            f"times[{t}] = {law.t[t]} raises log-SNR by {gap:.0f} over times[{s}], more than {MAX_GAP:.0f}, and {name} "
-            f"leads from there: end at clean data, {law.process.t_zero}, instead"
+            f"times[{t}] = {levels.t[t]} raises log-SNR by {gap:.0f} over times[{s}], more than {MAX_GAP:.0f}, and "
+            f"{name} leads from there: end at clean data, {levels.process.t_zero}, instead"
         )
 
 
-def _check_network_time(law: Law, name: str, i: int, offset: float) -> None:
-    told, process = float(law.t[i]) + offset, law.process
-    if not process.t_zero < told <= process.t_max:
+def _check_network_time(levels: Levels, name: str, i: int, offset: float) -> None:
+    network_time, process = float(levels.t[i]) + offset, levels.process
+    if not process.t_zero < network_time <= process.t_max:
         raise InvalidSchedule(
-            f"{name} tells the network time {told} (offset {offset}), outside ({process.t_zero}, {process.t_max}] of "
-            f"{process.kind}: change the offset"
+            f"{name} tells the network time {network_time} (offset {offset}), outside ({process.t_zero}, "
+            f"{process.t_max}] of {process.kind}: change the offset"
         )
 
 
-def _check_used(law: Law, name: str, step: Step, where: np.ndarray, s: int, used: set[int]) -> None:
+def _check_used(levels: Levels, name: str, step: Step, where: np.ndarray, s: int, used: set[int]) -> None:
     """All outputs that a step uses exist, and a polynomial passes through them."""
     if used and min(used) < 0:
         raise InvalidSchedule(f"{name} uses an output {s - step.start - min(used)} calls back, but there are fewer")
-    if step.form == "noise" and law.alpha[s] == 0.0 and (used - {s}):
+    if step.form == "noise" and levels.alpha[s] == 0.0 and (used - {s}):
         raise InvalidSchedule(f"{name} predicts noise from alpha = 0, where the data cannot be told: predict data")
     if step.weights or not used:
         return
@@ -109,14 +109,14 @@ def _check_used(law: Law, name: str, step: Step, where: np.ndarray, s: int, used
     for p in sorted({s, target, *used}):
         if not np.isfinite(where[p]):
             raise InvalidSchedule(
-                f"{name} interpolates in {step.variable}, which is infinite at times[{p}] = {law.t[p]}: use order 1, "
-                "other points or another variable"
+                f"{name} interpolates in {step.variable}, which is infinite at times[{p}] = {levels.t[p]}: use order "
+                "1, other points or another variable"
             )
-    if not np.isfinite(law.lam[target] - law.lam[s]) and {step.scale, step.corrector_scale} != {"none"}:
+    if not np.isfinite(levels.lam[target] - levels.lam[s]) and {step.scale, step.corrector_scale} != {"none"}:
         raise InvalidSchedule(f"{name} scales a derivative over an infinite log-SNR gap: set its scale to none")
     nodes = sorted({s, *used})
     with np.errstate(invalid="ignore"):
-        apart = np.abs(np.subtract.outer(law.lam[nodes], law.lam[nodes]))
+        apart = np.abs(np.subtract.outer(levels.lam[nodes], levels.lam[nodes]))
     for a in range(len(nodes)):
         for b in range(a):
             if not apart[a, b] >= MIN_GAP:

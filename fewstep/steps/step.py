@@ -12,12 +12,20 @@ from fewstep.errors import InvalidSchedule
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
 
-__all__ = ["MAX_ORDER", "MAX_START", "PREDICTIONS", "VARIABLES", "Step"]
+__all__ = ["CHOICES", "MAX_ORDER", "MAX_START", "PREDICTIONS", "RANGES", "VARIABLES", "Step"]
 
 PREDICTIONS = ("data", "noise")
 VARIABLES = ("lambda", "t", "rho", "velocity")
 MAX_ORDER = 4
 MAX_START = 4  # states that a step may go back to: one for each stage of the classical Runge–Kutta step
+CHOICES = {  # the words of a step, as `fewstep/schedule.schema.json` has them
+    "prediction": PREDICTIONS,
+    "scale": tuple(SCALES),
+    "variable": VARIABLES,
+    "noise": tuple(KINDS),
+    "corrector_scale": tuple(SCALES),
+}
+RANGES = {"order": (1, MAX_ORDER), "start": (-MAX_START, -1), "corrector": (0, MAX_ORDER + 1)}  # whole numbers
 BASE = ("prediction", "order", "scale", "slope", "second")  # entries that every stored step has
 FREE = ("none", "linear")  # scales that do not ask for the sign of an exponential
 Offsets = tuple[int, ...]
@@ -62,12 +70,10 @@ class Step:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        known = {"prediction": PREDICTIONS, "scale": tuple(SCALES), "variable": VARIABLES, "noise": tuple(KINDS)}
-        for name, values in {**known, "corrector_scale": known["scale"]}.items():
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in values:
-                raise InvalidSchedule(f"{name} is one of {values}, got {getattr(self, name)!r}")
-        whole = {"order": (1, MAX_ORDER), "start": (-MAX_START, -1), "corrector": (0, MAX_ORDER + 1)}
-        for name, (low, high) in whole.items():
+        for name, words in CHOICES.items():
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in words:
+                raise InvalidSchedule(f"{name} is one of {words}, got {getattr(self, name)!r}")
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise InvalidSchedule(f"{name} is a whole number from {low} to {high}, got {value!r}")
@@ -114,8 +120,8 @@ class Step:
             )
 
     def __repr__(self) -> str:
-        given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
-        return f"Step({', '.join(given)})"
+        changed = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"Step({', '.join(changed)})"
 
     @property
     def form(self) -> str:
@@ -155,8 +161,8 @@ class Step:
 @lru_cache(maxsize=2**14)  # a search asks for the same steps again and again
 def _canonical(step: Step, moved: bool) -> Step:
     if step.weights:
-        given = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
-        pairs = sorted(((p, w) for p, w in zip(given, step.weights, strict=True) if w), reverse=True)
+        outputs = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
+        pairs = sorted(((p, w) for p, w in zip(outputs, step.weights, strict=True) if w), reverse=True)
         named, weights = tuple(p for p, _ in pairs), tuple(w for _, w in pairs)
         plain = named == (step.start,)
         usual = plain or named == tuple(range(-1, -len(named) - 1, -1))
@@ -197,15 +203,15 @@ def _nearest(count: int, start: int) -> Offsets:
     return tuple(p for p in range(-1, -count - 2, -1) if p != start)[:count]
 
 
-def _numbers(given: Any) -> tuple[float, ...]:
-    if isinstance(given, str) or not hasattr(given, "__iter__"):
-        raise InvalidSchedule(f"weights is a sequence of numbers, got {str(given)[:80]!r}")
-    return tuple(number(f"weights[{i}]", w, InvalidSchedule) for i, w in enumerate(given))
+def _numbers(values: Any) -> tuple[float, ...]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise InvalidSchedule(f"weights is a sequence of numbers, got {str(values)[:80]!r}")
+    return tuple(number(f"weights[{i}]", w, InvalidSchedule) for i, w in enumerate(values))
 
 
-def _offsets(given: Any) -> tuple[Offsets, ...]:
+def _offsets(values: Any) -> tuple[Offsets, ...]:
     try:
-        points = tuple(tuple(each) for each in given)
+        points = tuple(tuple(each) for each in values)
     except TypeError as error:
         raise InvalidSchedule(f"points is a sequence of sequences of outputs: {error}") from error
     for each in points:

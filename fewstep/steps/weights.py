@@ -26,12 +26,12 @@ from fewstep.steps.exponential import first_factor, moments
 from fewstep.steps.fresh import shares
 from fewstep.steps.step import Step
 
-__all__ = ["Law", "Move", "correct", "move"]
+__all__ = ["Levels", "Weights", "correct", "predict"]
 
 
 @dataclass(frozen=True)
-class Law:
-    """A process at the times of a schedule: ``t``, ``alpha``, ``sigma`` and ``lam`` = λ, all (N+1,)."""
+class Levels:
+    """Noise levels of a process at the times of a schedule: ``t``, ``alpha``, ``sigma`` and ``lam`` = λ, all (N+1,)."""
 
     process: Process
     t: np.ndarray
@@ -58,7 +58,7 @@ class Law:
 
 
 @dataclass(frozen=True)
-class Move:
+class Weights:
     """Weights of a step: ``state`` of x_s, ``data`` and ``noise`` of D and ε by call, ``fresh`` of new noise z."""
 
     state: float
@@ -67,39 +67,39 @@ class Move:
     fresh: float = 0.0
 
 
-def move(law: Law, step: Step, i: int) -> Move:
+def predict(levels: Levels, step: Step, i: int) -> Weights:
     """Step ``i``, from state y_s with s = i + 1 + step.start to y_{i+1}."""
     s, t = i + 1 + step.start, i + 1
     if step.weights:
         points = step.points[0] if step.points else range(-1, -step.order - 1, -1)
-        state, integrals = _moments(law, step, s, t, 1)
-        made = {kind: {t + p: w * m[0] for p, w in zip(points, step.weights, strict=True)} for kind, m in integrals}
-        return Move(state, made.get("data", {}), made.get("noise", {}))
-    return _taylor(law, step, s, t, step.sets, (step.scale, step.slope, step.second))
+        state, integrals = _moments(levels, step, s, t, 1)
+        by_kind = {kind: {t + p: w * m[0] for p, w in zip(points, step.weights, strict=True)} for kind, m in integrals}
+        return Weights(state, by_kind.get("data", {}), by_kind.get("noise", {}))
+    return _taylor(levels, step, s, t, step.sets, (step.scale, step.slope, step.second))
 
 
-def correct(law: Law, step: Step, i: int) -> Move:
+def correct(levels: Levels, step: Step, i: int) -> Weights:
     """The corrector of step ``i``, which uses the output of call i + 1 too."""
     scale = (step.corrector_scale, step.corrector_slope, 1.0)
-    return _taylor(law, step, i + 1 + step.start, i + 1, step.corrector_sets, scale)
+    return _taylor(levels, step, i + 1 + step.start, i + 1, step.corrector_sets, scale)
 
 
 def _taylor(
-    law: Law, step: Step, s: int, t: int, sets: Sequence[Sequence[int]], scale: tuple[str, float, float]
-) -> Move:
-    gap = float(law.lam[t] - law.lam[s])
-    kept, new = shares(step.noise, step.eta, gap, float(law.sigma[t] / law.sigma[s]))
-    state, integrals = _moments(law, step, s, t, len(sets) + 1, kept)
+    levels: Levels, step: Step, s: int, t: int, sets: Sequence[Sequence[int]], scale: tuple[str, float, float]
+) -> Weights:
+    gap = float(levels.lam[t] - levels.lam[s])
+    kept, new = shares(step.noise, step.eta, gap, float(levels.sigma[t] / levels.sigma[s]))
+    state, integrals = _moments(levels, step, s, t, len(sets) + 1, kept)
     named, slope, second = scale
     first = 1.0 if named == "none" else first_factor(gap, step.form, named, slope, _rate(kept, gap))
     factors = [1.0, first, second, *[1.0] * len(sets)]
     used = [[t + p for p in each] for each in sets]
-    places = {p: _place(law, step, s, p) for each in used for p in each}
-    made = {
+    places = {p: _place(levels, step, s, p) for each in used for p in each}
+    by_kind = {
         kind: combine([factor * m for factor, m in zip(factors, each, strict=False)], used, places, s)
         for kind, each in integrals
     }
-    return Move(state, made.get("data", {}), made.get("noise", {}), float(law.sigma[t]) * new)
+    return Weights(state, by_kind.get("data", {}), by_kind.get("noise", {}), float(levels.sigma[t]) * new)
 
 
 def _rate(kept: float, gap: float) -> float:
@@ -107,25 +107,25 @@ def _rate(kept: float, gap: float) -> float:
     return 1.0 - math.log(max(kept, 1e-300)) / gap if kept < 1 else 1.0
 
 
-def _place(law: Law, step: Step, s: int, p: int) -> float:
+def _place(levels: Levels, step: Step, s: int, p: int) -> float:
     """Where output p lies in the step's variable, counted from its start; ρ in units of ρ_s."""
     if step.variable in ("t", "velocity"):
-        return float(law.t[p] - law.t[s])
-    apart = float(law.lam[p] - law.lam[s])
+        return float(levels.t[p] - levels.t[s])
+    apart = float(levels.lam[p] - levels.lam[s])
     return apart if step.variable == "lambda" else math.expm1(-apart)
 
 
 def _moments(
-    law: Law, step: Step, s: int, t: int, count: int, kept: float = 1.0
+    levels: Levels, step: Step, s: int, t: int, count: int, kept: float = 1.0
 ) -> tuple[float, list[tuple[str, list[float]]]]:
     """Weight of x_s, and for "data" and "noise" outputs, as they are used, M_0 … M_{count−1} in the step's variable."""
-    alpha_s, alpha_t = float(law.alpha[s]), float(law.alpha[t])
-    sigma_s, sigma_t = float(law.sigma[s]), float(law.sigma[t])
-    gap = float(law.lam[t] - law.lam[s])
+    alpha_s, alpha_t = float(levels.alpha[s]), float(levels.alpha[t])
+    sigma_s, sigma_t = float(levels.sigma[s]), float(levels.sigma[t])
+    gap = float(levels.lam[t] - levels.lam[s])
     if step.form == "velocity":
         if count == 1:
             return 1.0, [("data", [alpha_t - alpha_s]), ("noise", [kept * sigma_t - sigma_s])]
-        data, noise = quadrature.by_time(law.process, float(law.t[s]), float(law.t[t]), count)
+        data, noise = quadrature.by_time(levels.process, float(levels.t[s]), float(levels.t[t]), count)
         return 1.0, [("data", data), ("noise", noise)]
     if step.form == "data":
         state = kept * sigma_t / sigma_s
@@ -145,19 +145,19 @@ def _moments(
         if step.variable == "rho":
             fall = math.expm1(-gap)  # (ρ_t − ρ_s)/ρ_s
             return state, [("noise", [state * sigma_s * fall ** (k + 1) / (k + 1) for k in range(count)])]
-    rest = _in_log_snr(law, step, s, t, count)
+    rest = _in_log_snr(levels, step, s, t, count)
     return state, [(step.form, [first, *(whole * m for m in rest[1:])])]
 
 
-def _in_log_snr(law: Law, step: Step, s: int, t: int, count: int) -> list[float]:
+def _in_log_snr(levels: Levels, step: Step, s: int, t: int, count: int) -> list[float]:
     """Moments of the data or noise form in t or ρ, without their factors α_t or −α_t ρ_s."""
-    if step.form == "data" and law.sigma[t] == 0.0:  # all weight of σ_t e^λ lies at the end
-        return [_place(law, step, s, t) ** k for k in range(count)]
-    start = float(law.t[s]) if step.variable == "t" else float(law.lam[s])
+    if step.form == "data" and levels.sigma[t] == 0.0:  # all weight of σ_t e^λ lies at the end
+        return [_place(levels, step, s, t) ** k for k in range(count)]
+    start = float(levels.t[s]) if step.variable == "t" else float(levels.lam[s])
 
     def place(lam: np.ndarray) -> np.ndarray:
-        x: np.ndarray = law.process.time(lam) - start if step.variable == "t" else np.expm1(start - lam)
+        x: np.ndarray = levels.process.time(lam) - start if step.variable == "t" else np.expm1(start - lam)
         return x
 
-    ends = float(law.lam[s]), float(law.lam[t])
-    return quadrature.by_log_snr(place, ends, law.knots, step.form == "data", count)
+    ends = float(levels.lam[s]), float(levels.lam[t])
+    return quadrature.by_log_snr(place, ends, levels.knots, step.form == "data", count)

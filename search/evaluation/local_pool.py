@@ -18,13 +18,14 @@ from fewstep.models.reference import ModelReference
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import WorkerLost
 
-__all__ = ["LocalPool", "ModelPool"]
+__all__ = ["LocalPool", "ModelPool", "open_local"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3  # a task that kills its worker this often is poison
 START_SECONDS = 120.0  # that a new worker may take before its first task begins
+MAX_SLOTS = 1024
 MODELS_HELD = 4  # per worker, least recently used first out
 
 
@@ -135,6 +136,33 @@ class LocalPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def open_local(rest: str, cache: Path | None = None, metrics: Path | None = None) -> LocalPool:
+    """The pool of a URL "local:…" on this machine.
+
+    | URL | slots |
+    |---|---|
+    | ``local:4`` | four on the CPU |
+    | ``local:cuda`` | one on every GPU |
+    | ``local:cuda:0,cuda:1`` | one on each device that is named |
+
+    Raises `InvalidInput` for another URL, and where a GPU is asked for that is not there.
+    """
+    here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if rest.isascii() and rest.isdigit():
+        devices = ["cpu"] * int(rest)
+    elif rest == "cuda":
+        devices = here
+    else:
+        devices = rest.split(",")
+    missing = [device for device in devices if device not in ("cpu", *here)]
+    if missing or not 1 <= len(devices) <= MAX_SLOTS:
+        raise InvalidInput(
+            f"a pool on this machine is local:N with N from 1 to {MAX_SLOTS} CPU slots, local:cuda for every GPU, or "
+            f"local:cuda:0,cuda:1 by name; got local:{rest[:80]}, and the GPUs here are {', '.join(here) or 'none'}"
+        )
+    return LocalPool(devices, cache, metrics=metrics)
 
 
 class ModelPool:

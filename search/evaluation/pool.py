@@ -1,14 +1,22 @@
-"""The protocol of a pool, and the simplest one: everything at once in this process."""
+"""Pools of evaluators: the protocol of one model's slots, that of their host, and the simplest pool, in this process.
+
+A host is opened by a URL. Its scheme is an entry of `POOLS`, to which a package adds its own by an entry point of the
+group ``fewstep.pools``; what follows the scheme is the host's to read (`open_local` of
+`fewstep.search.evaluation.local_pool`).
+"""
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from fewstep.errors import FewstepError
+from fewstep.models.reference import ModelReference
+from fewstep.registry import Registry
 from fewstep.search.evaluation.evaluator import Evaluator
 
-__all__ = ["InlinePool", "Pool", "WorkerLost"]
+__all__ = ["POOLS", "InlinePool", "Open", "Pool", "WorkerLost", "WorkerPool", "open_pool"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +40,46 @@ class Pool(Protocol):
     def submit(
         self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]: ...
+
+
+class WorkerPool(Protocol):
+    """A host of slots, on this machine or on many, each of which works for one model after the other.
+
+    Its length is the number of slots, once they are known. Use it as a context manager, or `close` it.
+    """
+
+    def __len__(self) -> int: ...
+
+    def model(self, reference: ModelReference) -> Pool:
+        """The slots, working on one model."""
+
+    def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run a picklable ``function(*args)`` in a free slot, without any model."""
+
+    def close(self) -> None:
+        """Stop at once: waiting tasks are cancelled, running ones are lost."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+Open = Callable[[str, Path | None, Path | None], WorkerPool]
+"""``open(rest of the URL, folder of teachers, folder of the operator's features and references)``"""
+
+POOLS: Registry[Open] = Registry("pool", "fewstep.pools", {"local": "fewstep.search.evaluation.local_pool:open_local"})
+"""What opens a host, by the scheme of its URL."""
+
+
+def open_pool(url: str, cache: Path | None = None, metrics: Path | None = None) -> WorkerPool:
+    """The host of a URL such as "local:4" or "local:cuda:0,cuda:1".
+
+    ``cache`` is the folder where teachers are kept, ``metrics`` the one with the operator's features and references.
+    Raises `UnknownName` for a scheme that is not in `POOLS`, and `InvalidInput` where the rest makes no pool.
+    """
+    scheme, _, rest = url.partition(":")
+    return POOLS[scheme](rest, cache, metrics)
 
 
 class InlinePool:

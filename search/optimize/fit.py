@@ -91,7 +91,7 @@ def fit(
         starts[i], outputs[i, : i + 1] = row[0], row[1:]
         state = sum((float(weight) * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     rows = Tableau(compiled.times, compiled.network_times, starts, outputs, compiled.noise)
-    return Fit(replace(schedule, rows=rows), tuple(chosen), tuple(conditions))
+    return Fit(replace(schedule, fitted=rows), tuple(chosen), tuple(conditions))
 
 
 def _regress(given: np.ndarray, left: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray, float]:

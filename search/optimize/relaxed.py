@@ -99,7 +99,7 @@ class Relaxed:
             times, network_times, rows = (values.numpy() for values in self.told(free))
         noise = np.zeros((len(rows), 0))
         tableau = Tableau(times, network_times, rows[:, 0], np.tril(rows[:, 1:]), noise)
-        return replace(self.schedule, times=tuple(times.tolist()), rows=tableau)
+        return replace(self.schedule, times=tuple(times.tolist()), fitted=tableau)
 
 
 def walk(call: Call, told: Told, start: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -88,8 +88,10 @@ def _moved(space: Space, parent: Schedule, rng: np.random.Generator) -> np.ndarr
     """Log λ-gaps (N,) of the parent's times, some of them moved; no gap so small that it leaves the space."""
     times, process = np.array(parent.times), space.process
     kicks = rng.normal(0, 1, space.nfe - 1) * (rng.random(space.nfe - 1) < RATE)
-    levels = process.prior_std > 1  # times are noise levels, over decades
-    inner = times[1:-1] * (1 + LEVEL_STEP * kicks) if levels else times[1:-1] + TIME_STEP * np.ptp(times) * kicks
+    if process.times_are_levels:
+        inner = times[1:-1] * (1 + LEVEL_STEP * kicks)
+    else:
+        inner = times[1:-1] + TIME_STEP * np.ptp(times) * kicks
     inner = np.where((inner > times[-1]) & (inner < times[0]), inner, times[1:-1])
     gaps = np.diff(log_snrs(process, np.concatenate([times[:1], np.sort(inner)[::-1], times[-1:]])))
     logits = np.log(np.maximum(gaps, gaps.max() * np.exp(-2 * GAP_RANGE)))

@@ -65,4 +65,4 @@ def split(schedule: Schedule) -> Schedule:
     )
     stays = np.diff(times) == 0.0  # a step from further back may end where the last one did
     steps = tuple(Step(start=-2) if stay else Step() for stay in stays)
-    return replace(schedule, times=tuple(times.tolist()), steps=steps, rows=rows).canonical()
+    return replace(schedule, times=tuple(times.tolist()), steps=steps, fitted=rows).canonical()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from api import runner
 from api.heartbeat import Stopped
@@ -74,18 +75,26 @@ def test_workers_get_the_operators_folder(tmp_path: Path, monkeypatch: pytest.Mo
     """The folder of the setting is the one that evaluators look features up in."""
     given: dict[str, Any] = {}
 
-    class Made(Pool):
-        def __init__(self, devices: object, cache: Path, **more: Any) -> None:
-            given.update(more, cache=cache)
-
-        def __enter__(self) -> "Made":
+    class Opened(Pool):
+        def __enter__(self) -> "Opened":
             return self
 
         def __exit__(self, *_: object) -> None:
             return None
 
-    monkeypatch.setattr(runner, "LocalPool", Made)
+    def opened(url: str, cache: Path, metrics: Path) -> Opened:
+        given.update(url=url, cache=cache, metrics=metrics)
+        return Opened()
+
+    monkeypatch.setattr(runner, "open_pool", opened)
     stop = threading.Event()
     stop.set()
-    runner.serve(Settings(data_dir=tmp_path, metrics_dir=tmp_path), stop)
-    assert given == {"cache": tmp_path / "teachers", "metrics": tmp_path}
+    runner.serve(Settings(data_dir=tmp_path, metrics_dir=tmp_path, pool="local:3"), stop)
+    assert given == {"url": "local:3", "cache": tmp_path / "teachers", "metrics": tmp_path}
+
+
+def test_the_pool_is_the_settings_own(tmp_path: Path) -> None:
+    """A URL as it is given; by default the GPUs of this machine, or its CPU slots where it has none."""
+    assert runner.pool_url(Settings(data_dir=tmp_path, pool="remote://a")) == "remote://a"
+    usual = "local:cuda" if torch.cuda.device_count() else "local:5"
+    assert runner.pool_url(Settings(data_dir=tmp_path, slots=5)) == usual

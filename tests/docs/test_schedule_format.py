@@ -86,7 +86,7 @@ def test_steps_have_the_same_entries_words_and_defaults() -> None:
 @given(schedules(), st.booleans())
 def test_every_valid_schedule_is_valid_in_the_schema(schedule: Schedule, fitted: bool) -> None:
     """Schedules from the whole space, with rows of their own or without."""
-    READER.validate(document(replace(schedule, rows=compile(schedule)) if fitted else schedule))
+    READER.validate(document(replace(schedule, fitted=compile(schedule)) if fitted else schedule))
 
 
 @pytest.mark.parametrize("shift", [TimeShift(0.1, 0.3), TimeShift(0.2, 0.0, "calibrated", "start", 0.5)])
@@ -126,7 +126,7 @@ def test_digests_are_as_the_page_says() -> None:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     plain = solvers.named("unipc-2-bh1").schedule(processes.Flow(), 4)
-    for schedule, rows in ((plain, None), (replace(plain, rows=compile(plain)), compile(plain).to_dict())):
+    for schedule, rows in ((plain, None), (replace(plain, fitted=compile(plain)), compile(plain).to_dict())):
         written = document(schedule)
         choices = {key: written[key] for key in ("process", "times", "steps")}
         assert written["digest"] == digest(choices | {"rows": rows})

@@ -73,7 +73,7 @@ def same(name: str, expression: str) -> bool:
     """
     theirs = from_diffusers(scheduler(expression), 10)
     ours = beside(name, theirs)
-    if theirs.rows is not None:
+    if theirs.fitted is not None:
         return ours.times == theirs.times and compile(ours).close_to(compile(theirs), 1e-3)
     return tuple(replace(step, offset=0.0) for step in theirs.canonical().steps) == ours.canonical().steps
 

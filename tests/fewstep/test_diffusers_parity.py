@@ -167,7 +167,7 @@ def test_placed_sigmas(digits_on, name: str, spacing: str) -> None:
         placed = denoiser.process.time(-np.log(scheduler.sigmas[:-1].numpy()))
         schedule = replace(schedule_of(name, scheduler), times=(*placed, -1.0))
         told = replace(compile(schedule), network_times=scheduler.timesteps.double().numpy())
-        got = sample(denoiser, replace(schedule, rows=told), noise())
+        got = sample(denoiser, replace(schedule, fitted=told), noise())
         torch.testing.assert_close(got, run(scheduler, denoiser, noise()), **EXACT)
 
 

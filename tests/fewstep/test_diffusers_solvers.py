@@ -142,7 +142,7 @@ def test_the_third_order_of_the_reverse_sde_has_its_sign() -> None:
     first, second = Step(eta=1.0), Step(order=2, scale="bh2", eta=1.0)
 
     def last_row(step: Step) -> np.ndarray:
-        return compile(replace(theirs, steps=(first, second, step), rows=None)).outputs[-1]
+        return compile(replace(theirs, steps=(first, second, step), fitted=None)).outputs[-1]
 
     exact = last_row(Step(order=3, eta=1.0))
     ours, lower = last_row(Step(order=3, second=0.5, eta=1.0)), last_row(Step(order=2, eta=1.0))

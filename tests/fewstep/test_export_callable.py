@@ -10,7 +10,7 @@ import torch
 from fewstep import Schedule, Step, compile, models, sample, solvers
 from fewstep.errors import InvalidInput
 from fewstep.export import sampler
-from fewstep.export.sigmas import levels, strides
+from fewstep.export.sigmas import strides
 from fewstep.processes import DDM, VE, Discrete, Flow, Process, VPLinear
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -22,7 +22,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 def own(schedule: Schedule) -> torch.Tensor:
     """The sigmas that a host would pass."""
-    return torch.tensor(levels(schedule.process, strides(schedule)))
+    return torch.tensor(schedule.process.sampler_sigma(strides(schedule)))
 
 
 def host(denoiser: models.Denoiser):
@@ -62,7 +62,7 @@ def test_fitted_rows_and_network_times(make_mixture) -> None:
     """What no line of sigmas can say: dense rows, and a level for the network beside the state's."""
     tableau, denoiser = compile(SCHEDULE), make_mixture(LAW)
     told = tableau.network_times * 0.98
-    schedule = replace(SCHEDULE, rows=replace(tableau, outputs=tableau.outputs * 1.05, network_times=told))
+    schedule = replace(SCHEDULE, fitted=replace(tableau, outputs=tableau.outputs * 1.05, network_times=told))
     got = sampler(schedule)(host(denoiser), noise(2, 3) / scale_of(LAW, 1.0), own(schedule))
     want = sample(denoiser, schedule, noise(2, 3)) / scale_of(LAW, schedule.times[-1])
     torch.testing.assert_close(got, want, **EXACT)

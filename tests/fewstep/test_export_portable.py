@@ -57,7 +57,7 @@ def test_fitted_rows_go_out_as_they_are() -> None:
     """A schedule whose numbers are its own exports those."""
     schedule = solvers.named("dpmpp-2m").schedule(VPLinear(), 4)
     rows = compile(solvers.named("ddim").schedule(VPLinear(), 4))
-    assert portable(replace(schedule, rows=rows))["outputs"] == rows.outputs.tolist()
+    assert portable(replace(schedule, fitted=rows))["outputs"] == rows.outputs.tolist()
 
 
 def test_a_one_head_model_needs_no_reading() -> None:

@@ -142,16 +142,16 @@ def test_another_method_is_refused_with_the_first_step_that_differs() -> None:
 def test_fitted_rows_are_refused_unless_they_are_the_samplers_own() -> None:
     """Numbers decide: the compiled rows pass as rows, others do not."""
     tableau = compile(SECOND)
-    assert samplers(replace(SECOND, rows=tableau)) == ["dpmpp_2m"]
+    assert samplers(replace(SECOND, fitted=tableau)) == ["dpmpp_2m"]
     with pytest.raises(InvalidSchedule, match="rows are fitted"):
-        sigmas(replace(SECOND, rows=replace(tableau, start=tableau.start * 1.01)), "dpmpp_2m")
+        sigmas(replace(SECOND, fitted=replace(tableau, start=tableau.start * 1.01)), "dpmpp_2m")
 
 
 def test_network_times_of_their_own_are_refused() -> None:
     """A sigma says one level for state and network."""
     told = compile(SECOND).network_times + np.array([0.0, 0.01, 0, 0, 0, 0])
     with pytest.raises(InvalidSchedule, match=r"call 1 tells the network .* at a state of time"):
-        sigmas(replace(SECOND, rows=replace(compile(SECOND), network_times=told)), "dpmpp_2m")
+        sigmas(replace(SECOND, fitted=replace(compile(SECOND), network_times=told)), "dpmpp_2m")
 
 
 def test_more_reasons_not_to() -> None:

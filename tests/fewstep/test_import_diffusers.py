@@ -105,7 +105,7 @@ def test_dpm_solver_multistep(algorithm: str, order: int, kind: str, nfe: int) -
         algorithm_type=algorithm, solver_order=order, solver_type=kind, final_sigmas_type=final, **SD
     )
     schedule = check(scheduler, nfe)
-    assert schedule.rows is None
+    assert schedule.fitted is None
     assert schedule.nfe == nfe
     assert max(orders(schedule)) == min(order, (nfe + 1) // 2 if nfe < 15 else order)
 
@@ -124,7 +124,7 @@ def test_whole_time_steps_stay_whole(spacing: str) -> None:
 def test_sigmas_placed_beside_what_the_network_is_told(placed: str, prediction: str) -> None:
     """Rounded told times are offsets where the network predicts data; else numbers, made for that prediction."""
     schedule = check(DPMSolverMultistepScheduler(prediction_type=prediction, **{placed: True}, **SD), 8)
-    assert (schedule.rows is None) == (prediction == "sample")
+    assert (schedule.fitted is None) == (prediction == "sample")
     assert orders(schedule) == [1, *[2] * 6, 1]
     if prediction == "sample":
         assert any(step.offset for step in schedule.steps)
@@ -147,7 +147,7 @@ def test_unipc(order: int, settings: dict) -> None:
 @pytest.mark.parametrize("settings", [{"solver_type": "bh1"}, {"predict_x0": False}])
 def test_unipc_variants(settings: dict) -> None:
     """B(h) = h and noise prediction; these end at sigma_min, since at zero diffusers makes NaN of them."""
-    assert check(UniPCMultistepScheduler(final_sigmas_type="sigma_min", **settings, **SD), 6).rows is None
+    assert check(UniPCMultistepScheduler(final_sigmas_type="sigma_min", **settings, **SD), 6).fitted is None
 
 
 @pytest.mark.parametrize("nfe", [3, 8, 16])
@@ -155,7 +155,7 @@ def test_unipc_variants(settings: dict) -> None:
 def test_deis(order: int, nfe: int) -> None:
     """Polynomials in log ρ are plain Taylor steps in noise form."""
     schedule = check(DEISMultistepScheduler(solver_order=order, **SD), nfe)
-    assert schedule.rows is None
+    assert schedule.fitted is None
     assert {step.scale for step in schedule.steps} == {"none"}
 
 
@@ -167,7 +167,7 @@ def test_dpm_solver_singlestep(order: int, nfe: int, kind: str, algorithm: str) 
     final = "sigma_min" if algorithm == "dpmsolver" else "zero"
     settings = {"lower_order_final": True, "final_sigmas_type": final, "algorithm_type": algorithm}
     schedule = check(DPMSolverSinglestepScheduler(solver_order=order, solver_type=kind, **settings, **SD), nfe)
-    assert schedule.rows is None
+    assert schedule.fitted is None
     assert min(step.start for step in schedule.steps) == -order
 
 
@@ -188,7 +188,7 @@ def test_ancestral_samplers() -> None:
     settings = {"timestep_spacing": "leading", "steps_offset": 1, **SD}
     for scheduler in (DDPMScheduler(clip_sample=False, **settings), EulerAncestralDiscreteScheduler(**settings)):
         schedule = check(scheduler, 8)
-        assert schedule.rows is None
+        assert schedule.fitted is None
         assert [step.eta for step in schedule.steps] == [1.0] * 7 + [0.0]
 
 
@@ -197,7 +197,7 @@ def test_ddim(to_one: bool) -> None:
     """set_alpha_to_one chooses the end: clean data or the table's first entry."""
     settings = {"clip_sample": False, "steps_offset": 1, "set_alpha_to_one": to_one, **SD}
     schedule = check(DDIMScheduler(**settings), 8)
-    assert schedule.rows is None
+    assert schedule.fitted is None
     assert schedule.times[-1] == (-1.0 if to_one else 0.0)
 
 
@@ -205,7 +205,7 @@ def test_ddim(to_one: bool) -> None:
 def test_pndm(plain: bool) -> None:
     """Two calls for the first stride, or four for each of the first three; then four outputs a step."""
     schedule = check(PNDMScheduler(skip_prk_steps=plain, steps_offset=1, **SD), 10)
-    assert schedule.rows is None
+    assert schedule.fitted is None
     assert schedule.nfe == (11 if plain else 19)
     assert orders(schedule)[-1] == 4
 
@@ -222,14 +222,14 @@ def test_pndm(plain: bool) -> None:
 )
 def test_what_no_steps_say_is_measured(scheduler: Any) -> None:
     """Rows as found: DDIM's jumps beside its next time, DDPM's larger variance, halves of odd strides, τ(t)."""
-    assert check(scheduler, 8).rows is not None
+    assert check(scheduler, 8).fitted is not None
 
 
 def test_noise_that_outgrows_its_law_is_measured() -> None:
     """SDE-DPM-Solver on noise predictions adds more than it takes away: rows as found."""
     settings = {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", **SD}
     schedule = from_diffusers(DPMSolverMultistepScheduler(**settings), 20)
-    assert schedule.rows.noise.shape == (20, 20)
+    assert schedule.fitted.noise.shape == (20, 20)
 
 
 @pytest.mark.parametrize(
@@ -247,4 +247,4 @@ def test_flow(scheduler: Any, calls: int) -> None:
     schedule = check(scheduler, 6)
     assert schedule.process.kind == "flow"
     assert schedule.nfe == calls
-    assert (schedule.rows is None) == type(scheduler).__name__.startswith("Flow")
+    assert (schedule.fitted is None) == type(scheduler).__name__.startswith("Flow")

@@ -23,7 +23,7 @@ def test_edm(kind: type, prediction: str) -> None:
     """Times are σ; the network is told (log σ)/4 of its own preconditioning, which belongs to the denoiser."""
     scheduler = kind(prediction_type=prediction)
     schedule = from_diffusers(scheduler, 6)
-    assert schedule.rows is None
+    assert schedule.fitted is None
     assert schedule.process.kind == "ve"
     scheduler.set_timesteps(6)
     np.testing.assert_allclose(schedule.times, scheduler.sigmas.double(), rtol=1e-12)

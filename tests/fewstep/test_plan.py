@@ -9,7 +9,7 @@ import torch
 from fewstep import Schedule, Step, Tableau, compile, solvers
 from fewstep.processes import Discrete, VPLinear
 from fewstep.sampling.history import History, weighted_sum
-from fewstep.sampling.plan import Move, make, tail
+from fewstep.sampling.plan import Update, make, tail
 
 LAW = VPLinear()
 PREDICTED = ("data", "noise", "velocity")
@@ -37,26 +37,26 @@ def by_rows(tableau: Tableau, p: np.ndarray, q: np.ndarray, values: np.ndarray) 
     return states
 
 
-def by_moves(moves: list[Move], values: np.ndarray) -> list[torch.Tensor]:
-    """States from the moves, noises drawn in their order."""
+def by_moves(updates: list[Update], values: np.ndarray) -> list[torch.Tensor]:
+    """States from the updates, noises drawn in their order."""
     history, states = History(), [torch.tensor(values[:1])]
-    noises = iter(torch.tensor(values[1 + len(moves) :]))
-    for i, move in enumerate(moves):
+    noises = iter(torch.tensor(values[1 + len(updates) :]))
+    for i, update in enumerate(updates):
         output = torch.tensor(values[1 + i : 2 + i])
-        states.append(history.advance(move, states[-1], output, lambda: next(noises)[None]))
+        states.append(history.advance(update, states[-1], output, lambda: next(noises)[None]))
     assert not history._kept  # nothing is held after its last use
     return states
 
 
-def check(tableau: Tableau, prediction: str) -> list[Move]:
+def check(tableau: Tableau, prediction: str) -> list[Update]:
     """The plan makes the states that the rows make; returns it."""
     p, q = reading(prediction, tableau)
-    moves = make(tableau, p, q)
+    updates = make(tableau, p, q)
     count = 1 + tableau.calls + tableau.noise.shape[1]
     values = np.random.default_rng(0).normal(size=(count, 3))
-    for got, want in zip(by_moves(moves, values), by_rows(tableau, p, q, values), strict=True):
+    for got, want in zip(by_moves(updates, values), by_rows(tableau, p, q, values), strict=True):
         np.testing.assert_allclose(got[0], want, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(want).max()))
-    return moves
+    return updates
 
 
 @pytest.mark.parametrize("prediction", PREDICTED)
@@ -80,24 +80,24 @@ def test_a_plan_makes_the_states_of_the_rows(name: str, prediction: str) -> None
 )
 def test_a_call_costs_the_same_late_as_early(name: str, prediction: str, passes: int) -> None:
     """Multistep solvers go over a state as often as they have free weights: one a pass, what is kept included."""
-    moves = check(compile(solvers.named(name).schedule(LAW, 20, lower_order_final=False)), prediction)
-    assert {move.passes for move in moves[4:-3]} == {passes}
-    assert max(move.passes for move in moves) == passes
+    updates = check(compile(solvers.named(name).schedule(LAW, 20, lower_order_final=False)), prediction)
+    assert {update.passes for update in updates[4:-3]} == {passes}
+    assert max(update.passes for update in updates) == passes
 
 
 def test_a_call_makes_one_new_tensor() -> None:
     """The next state is made in what is used for the last time; what is kept is all that wants room."""
     for prediction in PREDICTED:
-        moves = check(compile(solvers.named("dpmpp-2m").schedule(LAW, 20)), prediction)
-        assert all(move.onto == ("output", i) for i, move in enumerate(moves[1:-1]))
-        assert all(len(move.keeps) == 1 and not move.drops for move in moves[1:-2])
+        updates = check(compile(solvers.named("dpmpp-2m").schedule(LAW, 20)), prediction)
+        assert all(update.onto == ("output", i) for i, update in enumerate(updates[1:-1]))
+        assert all(len(update.keeps) == 1 and not update.drops for update in updates[1:-2])
 
 
 def test_noise_is_not_written_to() -> None:
     """Noise may belong to the caller: no sum is made in it, not even where its weight is 1."""
     fresh = torch.ones(1, 3)
-    moves = make(Tableau([1.0, 0.5], [1.0], [0.5], [[0.5]], [[1.0]]))
-    History().advance(moves[0], torch.ones(1, 3), torch.ones(1, 3), lambda: fresh)
+    updates = make(Tableau([1.0, 0.5], [1.0], [0.5], [[0.5]], [[1.0]]))
+    History().advance(updates[0], torch.ones(1, 3), torch.ones(1, 3), lambda: fresh)
     assert torch.equal(fresh, torch.ones(1, 3))
 
 
@@ -110,16 +110,16 @@ def test_fitted_rows_are_applied_as_they_stand() -> None:
         start=tableau.start * wild.uniform(0.9, 1.0, 6),
         outputs=tableau.outputs + np.tril(wild.normal(0, 0.1, (6, 6))),
     )
-    moves = check(rows, "noise")
-    assert all(move.state for move in moves)
+    updates = check(rows, "noise")
+    assert all(update.state for update in updates)
 
 
 @pytest.mark.parametrize("start", [[0.0, 0.0, 0.0], [1e-9, 0.5, 0.2], [0.0, 0.5, 0.0]])
 def test_odd_start_weights(start: list[float]) -> None:
     """A state that has lost the start, or nearly, is no anchor: the start is kept instead."""
     outputs = np.tril(np.random.default_rng(2).normal(size=(3, 3)))
-    moves = check(Tableau([1.0, 0.6, 0.3, 0.1], [1.0, 0.6, 0.3], start, outputs, np.zeros((3, 0))), "noise")
-    assert all(abs(move.state) < 1e3 for move in moves)
+    updates = check(Tableau([1.0, 0.6, 0.3, 0.1], [1.0, 0.6, 0.3], start, outputs, np.zeros((3, 0))), "noise")
+    assert all(abs(update.state) < 1e3 for update in updates)
 
 
 def ancestral(nfe: int, eta: float = 1.0) -> Tableau:
@@ -141,9 +141,9 @@ def ancestral(nfe: int, eta: float = 1.0) -> Tableau:
 @pytest.mark.parametrize("prediction", PREDICTED)
 def test_a_noise_is_drawn_once_and_forgotten(prediction: str) -> None:
     """Fresh noise enters a Markov solver once: three passes a call, one noise each, none kept."""
-    moves = check(ancestral(8), prediction)
-    assert [move.passes for move in moves] == [3] * 7 + [2]
-    assert [move.fresh for move in moves] == [(("noise", i),) for i in range(7)] + [()]
+    updates = check(ancestral(8), prediction)
+    assert [update.passes for update in updates] == [3] * 7 + [2]
+    assert [update.fresh for update in updates] == [(("noise", i),) for i in range(7)] + [()]
 
 
 def test_the_whole_tail_is_the_tableau() -> None:

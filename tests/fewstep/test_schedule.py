@@ -94,7 +94,7 @@ def test_a_bad_step_is_refused(fields: dict, message: str) -> None:
             lambda: Schedule("vp-linear", (1.0, 0.5), (Step(),)),
             "process is a value of fewstep.processes, got 'vp-linear'",
         ),
-        (lambda: Schedule(LAW, (1.0, 0.5), (Step(),), rows=[[1.0]]), "rows is a Tableau or None, got list"),
+        (lambda: Schedule(LAW, (1.0, 0.5), (Step(),), fitted=[[1.0]]), "fitted is a Tableau or None, got list"),
         (lambda: Schedule(LAW, (1.1, 0.5), (Step(),)), r"times\[0\] = 1.1 is outside \[0.0, 1.0\] of vp-linear"),
         (lambda: Schedule(LAW, (1.0, -0.1), (Step(),)), r"times\[1\] = -0.1 is outside"),
         (lambda: Schedule(LAW, (1.0, 1.0 - 1e-9), (Step(),)), r"times\[1\] = .* raises log-SNR by .* less than 1e-06"),
@@ -117,17 +117,17 @@ def test_a_broken_rule_is_named(make: Callable[[], Schedule], message: str) -> N
 def test_rows_belong_to_their_times(schedule: Schedule) -> None:
     """Fitted rows of other times are refused."""
     with pytest.raises(InvalidSchedule, match="rows were made for other times"):
-        replace(schedule, times=(1.0, 0.6, 0.3, 0.001), rows=compile(schedule))
+        replace(schedule, times=(1.0, 0.6, 0.3, 0.001), fitted=compile(schedule))
 
 
 def test_fitted_rows_overrule_the_steps(schedule: Schedule) -> None:
     """compile returns the rows themselves, and the digest tells the two schedules apart."""
     plain = compile(schedule)
     rows = Tableau(plain.times, plain.network_times, plain.start, plain.outputs * 1.01, plain.noise)
-    fitted = replace(schedule, rows=rows)
+    fitted = replace(schedule, fitted=rows)
     assert compile(fitted) is rows
     assert fitted.digest != schedule.digest
-    assert fitted.canonical().rows is rows
+    assert fitted.canonical().fitted is rows
 
 
 def test_invalid_schedules_are_invalid_input() -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
 
-from fewstep import Schedule, Step, Tableau, compile, solvers
+from fewstep import Schedule, Step, Tableau, compile, sample, solvers
 from fewstep.errors import InvalidSchedule
+from fewstep.models import from_callable
 from fewstep.processes import Cosine, Discrete, VPLinear
+from fewstep.steps.exponential import SCALES
 
 
 @pytest.fixture
@@ -119,7 +122,7 @@ def test_an_edit_is_accepted_without_digests(stored: dict) -> None:
     del stored["digest"], stored["tableau_digest"]
     fitted = Schedule.from_dict(stored)
     assert compile(fitted).start[0] == stored["tableau"]["start"][0]
-    assert fitted.rows is not None
+    assert fitted.fitted is not None
     assert Schedule.from_json(fitted.to_json()) == fitted
 
 
@@ -134,12 +137,24 @@ def test_stored_numbers_outlive_a_change_of_solver_code(
 ) -> None:
     """Where the choices compile to other numbers than when they were stored, the stored ones rule, digests intact."""
     wanted = compile(schedule)
-    monkeypatch.setattr("fewstep.schedule.compile", lambda s: s.rows or compile(replace(s, steps=(Step(),) * s.nfe)))
+    monkeypatch.setattr("fewstep.schedule.compile", lambda s: s.fitted or compile(replace(s, steps=(Step(),) * s.nfe)))
     back = Schedule.from_dict(copy.deepcopy(stored))
     assert back.steps == schedule.steps
     assert compile(back) == wanted
     monkeypatch.undo()
     assert Schedule.from_json(back.to_json()) == back
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_that_a_file_may_hold_is_read_and_run(scale: str) -> None:
+    """Also those that no solver and no search uses: on constant outputs the derivative counts for nothing."""
+    law, steps = VPLinear(), (Step(), Step(order=2, scale=scale, slope=0.25 if scale == "linear" else 0.0))
+    chosen = Schedule(law, (1.0, 0.5, 0.001), steps)
+    back = Schedule.from_json(chosen.to_json())
+    assert back == chosen
+    end = sample(from_callable(lambda x, t: torch.ones_like(x), law, "data"), back, torch.ones(1, 2).double())
+    kept = float(law.sigma(0.001) / law.sigma(1.0))
+    assert end[0, 0].item() == pytest.approx(float(law.alpha(0.001) - kept * law.alpha(1.0)) + kept)
 
 
 def test_reading_does_not_depend_on_rounding(schedule: Schedule, stored: dict) -> None:

@@ -77,7 +77,7 @@ def fitted() -> Schedule:
     wild = np.random.default_rng(3)
     outputs = tableau.outputs + np.tril(wild.normal(0, 0.05, tableau.outputs.shape))
     told = tableau.network_times + np.array([0.0, -3.25, 2.5, 1.0, -1.5])
-    return replace(SCHEDULE, rows=replace(tableau, outputs=outputs, network_times=told))
+    return replace(SCHEDULE, fitted=replace(tableau, outputs=outputs, network_times=told))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])

@@ -23,7 +23,8 @@ def noise(*shape: int) -> torch.Tensor:
 def fitted() -> Schedule:
     """A schedule whose rows are its own."""
     tableau = compile(SCHEDULE)
-    return replace(SCHEDULE, rows=replace(tableau, start=tableau.start * 0.99, network_times=tableau.times[:-1] - 0.25))
+    numbers = replace(tableau, start=tableau.start * 0.99, network_times=tableau.times[:-1] - 0.25)
+    return replace(SCHEDULE, fitted=numbers)
 
 
 def test_set_timesteps_takes_the_schedules_own_number_only() -> None:

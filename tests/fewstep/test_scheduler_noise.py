@@ -8,7 +8,7 @@ import torch
 
 from fewstep import Schedule, Tableau, compile, solvers
 from fewstep.diffusers.scheduler import FewstepScheduler
-from fewstep.processes import Discrete
+from fewstep.processes import Discrete, Flow
 
 LAW = Discrete.linear_betas()
 SCHEDULE = solvers.named("dpmpp-2m").schedule(LAW, 5, "quadratic")
@@ -22,7 +22,7 @@ def noise(*shape: int) -> torch.Tensor:
 def fitted() -> Schedule:
     """The schedule with network times beside its own."""
     tableau = compile(SCHEDULE)
-    return replace(SCHEDULE, rows=replace(tableau, network_times=tableau.network_times + TOLD))
+    return replace(SCHEDULE, fitted=replace(tableau, network_times=tableau.network_times + TOLD))
 
 
 def stochastic() -> Schedule:
@@ -30,7 +30,7 @@ def stochastic() -> Schedule:
     times = np.array(SCHEDULE.times)
     fresh = np.eye(5, 4) * LAW.sigma(times[1:])[:, None]
     outputs, start = np.diag(LAW.alpha(times[1:])), np.zeros(5)
-    return replace(SCHEDULE, rows=Tableau(times, times[:-1], start, outputs, fresh))
+    return replace(SCHEDULE, fitted=Tableau(times, times[:-1], start, outputs, fresh))
 
 
 def run(scheduler: FewstepScheduler, x: torch.Tensor, generator: object) -> torch.Tensor:
@@ -95,6 +95,14 @@ def test_add_noise_brings_samples_to_the_level_of_the_state() -> None:
         want = LAW.alpha(float(t)) * clean[row] + LAW.sigma(float(t)) * fresh[row]
         torch.testing.assert_close(mixed[row], want, rtol=1e-6, atol=1e-6)
     assert scheduler.add_noise(clean.half(), fresh.half(), torch.tensor([321])).dtype == torch.float16
+
+
+def test_add_noise_reads_a_shifted_flows_time_steps_as_levels() -> None:
+    """Flow networks count in σ: a time step beside the schedule's means that noise level, whatever the shift."""
+    schedule = solvers.named("flow-euler").schedule(Flow(shift=3.0), 4)
+    clean, fresh = noise(1, 2, 2), noise(1, 2, 2).flip(1)
+    got = FewstepScheduler.from_schedule(schedule).add_noise(clean, fresh, torch.tensor([321.0]))
+    torch.testing.assert_close(got, 0.679 * clean + 0.321 * fresh, rtol=1e-6, atol=1e-6)
 
 
 def test_strength_starts_at_the_states_own_level() -> None:

@@ -121,7 +121,7 @@ def test_digits_are_no_worse_at_ten_steps() -> None:
 def test_fitted_rows_keep_their_own_times() -> None:
     """Rows fitted for one start cannot leave from another."""
     schedule = solvers.named("ddim").schedule(LAW, 2, grids.time)
-    fitted, noise = replace(schedule, rows=compile(schedule)), torch.ones(1, 8)
+    fitted, noise = replace(schedule, fitted=compile(schedule)), torch.ones(1, 8)
     with pytest.raises(InvalidSchedule, match="their own times"):
         replace(fitted, shift=TimeShift(40, 300, mode="start"))
     assert run(Isotropic(LAW, 0.25), fitted, TimeShift(40, 300), noise).shape == noise.shape
@@ -156,7 +156,7 @@ def test_numbers_of_another_library_do_not_run_from_shifted_starts() -> None:
     stored = solvers.named("ddim").schedule(VPLinear(), 3).to_dict()
     stored["tableau"]["start"][0] += 0.01
     del stored["digest"], stored["tableau_digest"]
-    assert Schedule.from_dict(stored | {"shift": {"window": 0.1, "cutoff": 0.0}}).rows is not None
+    assert Schedule.from_dict(stored | {"shift": {"window": 0.1, "cutoff": 0.0}}).fitted is not None
     with pytest.raises(InvalidSchedule, match="mode 'start'"):
         Schedule.from_dict(stored | {"shift": {"window": 0.1, "cutoff": 0.0, "mode": "start"}})
 

@@ -3,23 +3,30 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fewstep import solvers
-from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.errors import InvalidInput, InvalidModel, UnknownName
 from fewstep.models import zoo
 from fewstep.models.reference import ModelReference
+from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.local_pool import LocalPool
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
-from fewstep.search.evaluation.pool import InlinePool, Pool, WorkerLost
+from fewstep.search.evaluation.pool import POOLS, InlinePool, Pool, WorkerLost, WorkerPool, open_pool
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.values.problem import Problem
 
 NOISES = NoiseSet(0, SEARCH, 4)
+MIXTURE = ModelReference.zoo("digits-mixture")
 
 
 def process_id(evaluator: Evaluator) -> int:
@@ -28,6 +35,10 @@ def process_id(evaluator: Evaluator) -> int:
 
 def shape_of(evaluator: Evaluator) -> tuple[int, ...]:
     return evaluator.shape
+
+
+def identity_of(evaluator: Evaluator) -> str:
+    return evaluator.identity
 
 
 def refuse(evaluator: Evaluator, what: str) -> None:
@@ -55,12 +66,70 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPool]:
         yield pool
 
 
-@pytest.fixture(params=["inline", "local"])
-def pool(request: pytest.FixtureRequest, local: LocalPool) -> Pool:
+class ThreadHost:
+    """A host from outside: one thread of this process, as a package might add it."""
+
+    def __init__(self, rest: str, cache: Path | None, metrics: Path | None) -> None:
+        self.rest, self._threads = rest, ThreadPoolExecutor(1)
+
+    def __len__(self) -> int:
+        return 1
+
+    def model(self, reference: ModelReference) -> "ThreadPool":
+        return ThreadPool(self, reference)
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return self._threads.submit(function, *args)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    def __enter__(self) -> "ThreadHost":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ThreadPool:
+    """Its slot for one model."""
+
+    metrics = None
+
+    def __init__(self, host: ThreadHost, reference: ModelReference) -> None:
+        self._host, self._reference = host, reference
+
+    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._host.run(self._work, function, args, kwargs)
+
+    def _work(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        denoiser, shape = self._reference.open()
+        return function(Evaluator(denoiser, shape, self._reference.digest), *args, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[WorkerPool]:
+    """The added host, opened by its URL."""
+    POOLS.add("threads", ThreadHost)
+    with open_pool("threads:any") as host:
+        yield host
+    POOLS.remove("threads")
+
+
+@pytest.fixture(params=["local", "threads"])
+def host(request: pytest.FixtureRequest) -> WorkerPool:
+    """One host of each kind."""
+    opened: WorkerPool = request.getfixturevalue(request.param)
+    return opened
+
+
+@pytest.fixture(params=["inline", "local", "threads"])
+def pool(request: pytest.FixtureRequest) -> Pool:
     """One pool of each kind on the digits mixture."""
-    if request.param == "local":
-        return local.model(ModelReference.zoo("digits-mixture"))
-    return InlinePool(Evaluator(zoo.load("digits-mixture"), (1, 8, 8)))
+    if request.param == "inline":
+        return InlinePool(Evaluator(zoo.load("digits-mixture"), (1, 8, 8)))
+    opened: WorkerPool = request.getfixturevalue(request.param)
+    return opened.model(ModelReference.zoo("digits-mixture"))
 
 
 def test_results_come_back(pool: Pool) -> None:
@@ -80,6 +149,63 @@ def test_every_pool_measures_the_same(pool: Pool) -> None:
     schedule = solvers.named("dpmpp-2m").schedule(zoo.describe("digits-mixture").process, 3)
     here = evaluate.measure(Evaluator(zoo.load("digits-mixture"), (1, 8, 8)), NOISES, schedule)
     assert np.array_equal(pool.submit(evaluate.measure, NOISES, schedule).result(), here)
+
+
+def test_a_host_runs_tasks_without_a_model(host: WorkerPool) -> None:
+    """Results and errors come back in the future; a host knows how many slots it has."""
+    assert host.run(divmod, 7, 3).result() == (2, 1)
+    with pytest.raises(ZeroDivisionError):
+        host.run(divmod, 7, 0).result()
+    assert len(host) >= 1
+
+
+def test_a_host_works_for_one_model_after_the_other(host: WorkerPool) -> None:
+    """Each pool of it has its own model."""
+    names = ("digits-mixture", "digits-unet")
+    pools = [host.model(ModelReference.zoo(name)) for name in names]
+    found = [pool.submit(identity_of).result() for pool in pools for _ in range(2)]
+    assert found == [zoo.describe(name).digest for name in names for _ in range(2)]
+
+
+def test_a_search_runs_on_an_added_host(threads: WorkerPool) -> None:
+    """It finds what it finds in this process."""
+    process, problem = zoo.describe("digits-mixture").process, Problem("m", 3, budget=4, noises=8)
+    inline = InlinePool(Evaluator(*ModelReference.zoo("digits-mixture").open()))
+    ours, theirs = (run(problem, process, pool, by_replay) for pool in (inline, threads.model(MIXTURE)))
+    assert theirs.schedule.digest == ours.schedule.digest
+    assert theirs.score == ours.score
+
+
+def test_a_pools_url_says_its_slots() -> None:
+    """A number of CPU slots, or devices by name."""
+    for url, slots in (("local:2", 2), ("local:cpu", 1), ("local:cpu,cpu,cpu", 3)):
+        with open_pool(url) as host:
+            assert len(host) == slots
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "message"),
+    [
+        ("remote:4", UnknownName, "unknown pool 'remote'; known: local"),
+        ("local", InvalidInput, "local:N with N from 1 to 1024"),
+        ("local:0", InvalidInput, "got local:0"),
+        ("local:4096", InvalidInput, "got local:4096"),
+        ("local:-1", InvalidInput, "got local:-1"),
+        ("local:tpu", InvalidInput, "got local:tpu"),
+        (f"local:cuda:{torch.cuda.device_count()}", InvalidInput, "the GPUs here are"),
+    ],
+)
+def test_a_url_that_makes_no_pool_is_refused(url: str, error: type[InvalidInput], message: str) -> None:
+    """The message says what may follow, and what is here."""
+    with pytest.raises(error, match=message):
+        open_pool(url)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 0, reason="for a machine without a GPU")
+def test_every_gpu_is_none_here() -> None:
+    """Without a GPU a pool of all of them is refused."""
+    with pytest.raises(InvalidInput, match="the GPUs here are none"):
+        open_pool("local:cuda")
 
 
 def test_slots_are_processes_of_their_own(local: LocalPool) -> None:

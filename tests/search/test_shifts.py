@@ -175,7 +175,7 @@ def test_a_search_tries_shifts_and_fits_none(inline: InlinePool, blobs: models.G
     run(Problem("blobs", 4, budget=80, noises=16), blobs.process, inline, by_replay, record=trials.append)
     shifted = [trial for trial in trials if trial.schedule.shift is not None]
     assert shifted
-    assert all(trial.schedule.rows is None for trial in shifted)
+    assert all(trial.schedule.fitted is None for trial in shifted)
     assert not any(trial.origin in ("fit", "polish") for trial in shifted)
 
 

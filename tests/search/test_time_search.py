@@ -56,7 +56,7 @@ def test_calls_are_what_the_model_saw(blobs: models.GaussianMixture, nfe: int) -
     assert found.calls == seen[0]
     assert found.schedule is not None
     assert found.schedule.nfe == nfe
-    assert found.schedule.rows is not None
+    assert found.schedule.fitted is not None
 
 
 def test_a_seed_says_what_is_found(blobs: models.GaussianMixture) -> None:

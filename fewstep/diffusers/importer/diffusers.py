@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fewstep.diffusers.importer.probe import measure
-from fewstep.diffusers.importer.settings import FAMILIES, Settings, read
+from fewstep.diffusers.importer.interpretation import FAMILIES, Interpretation, interpret
+from fewstep.diffusers.importer.probe import probe
 from fewstep.diffusers.importer.steps import guess
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.schedule import Schedule, compile
@@ -59,63 +59,62 @@ def from_diffusers(
             f"this {name} has {' and '.join(on)} on, which no schedule says: make it with {on[0]}=False, and clip in "
             "the denoiser where you want to"
         )
-    given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
-    given = {key: value for key, value in given.items() if value is not None}
-    if not given or (num_inference_steps is not None and num_inference_steps < 1):
-        raise InvalidInput(f"pass a number of inference steps, at least 1, or timesteps or sigmas; got {given}")
+    arguments = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    if not arguments or (num_inference_steps is not None and num_inference_steps < 1):
+        raise InvalidInput(f"pass a number of inference steps, at least 1, or timesteps or sigmas; got {arguments}")
     ready = copy.deepcopy(scheduler)
     try:
-        ready.set_timesteps(**given)
+        ready.set_timesteps(**arguments)
     except (TypeError, ValueError, AssertionError) as error:
-        raise InvalidInput(f"{name} does not take {given}: {error}") from error
-    settings = read(ready, FAMILIES[name])
-    return _schedule(ready, settings)
+        raise InvalidInput(f"{name} does not take {arguments}: {error}") from error
+    terms = interpret(ready, FAMILIES[name])
+    return _schedule(ready, terms)
 
 
-def _schedule(scheduler: Any, settings: Settings) -> Schedule:
-    name, n = type(scheduler).__name__, len(settings.told)
-    measured, steps = measure(scheduler, settings), guess(scheduler)
-    plain = _valid(name, settings, steps or (Step(),) * n)
+def _schedule(scheduler: Any, terms: Interpretation) -> Schedule:
+    name, n = type(scheduler).__name__, len(terms.network_times)
+    measured, steps = probe(scheduler, terms), guess(scheduler)
+    plain = _valid(name, terms, steps or (Step(),) * n)
     if steps is not None:
-        exact = _retell(compile(plain), settings)
+        exact = _retell(compile(plain), terms)
         if _close(exact, measured):
-            return _lean(plain, exact, settings)
-    return replace(plain, rows=measured)
+            return _lean(plain, exact, terms)
+    return replace(plain, fitted=measured)
 
 
-def _valid(name: str, settings: Settings, steps: tuple[Step, ...]) -> Schedule:
+def _valid(name: str, terms: Interpretation, steps: tuple[Step, ...]) -> Schedule:
     try:
-        return Schedule(settings.process, tuple(settings.times.tolist()), steps)
+        return Schedule(terms.process, tuple(terms.times.tolist()), steps)
     except InvalidSchedule as error:
         still = (
-            " (its last step has no length: try another final_sigmas_type)" if len(set(settings.times[-2:])) < 2 else ""
+            " (its last step has no length: try another final_sigmas_type)" if len(set(terms.times[-2:])) < 2 else ""
         )
         raise InvalidInput(f"the times that this {name} uses are no schedule's{still}: {error}") from error
 
 
-def _lean(plain: Schedule, exact: Tableau, settings: Settings) -> Schedule:
+def _lean(plain: Schedule, exact: Tableau, terms: Interpretation) -> Schedule:
     """The choices alone where they say everything, else with the numbers."""
     with np.errstate(invalid="ignore"):
-        apart = np.abs(plain.process.log_snr(settings.told) - plain.process.log_snr(settings.times[:-1]))
+        apart = np.abs(plain.process.log_snr(terms.network_times) - plain.process.log_snr(terms.times[:-1]))
     if not np.any(apart > SAME_TIME):
         return plain
-    offsets = settings.told - settings.times[:-1]
+    offsets = terms.network_times - terms.times[:-1]
+    steps = tuple(replace(step, offset=float(d)) for step, d in zip(plain.steps, offsets, strict=True))
     try:
-        told = replace(
-            plain, steps=tuple(replace(step, offset=float(d)) for step, d in zip(plain.steps, offsets, strict=True))
-        )
+        shifted = replace(plain, steps=steps)
     except InvalidSchedule:
-        return replace(plain, rows=exact)
-    return told if compile(told).close_to(exact) else replace(plain, rows=exact)
+        return replace(plain, fitted=exact)
+    return shifted if compile(shifted).close_to(exact) else replace(plain, fitted=exact)
 
 
-def _retell(tableau: Tableau, settings: Settings) -> Tableau:
+def _retell(tableau: Tableau, terms: Interpretation) -> Tableau:
     """The tableau in terms of our denoisers' data predictions, where the scheduler reads the network at other times.
 
     An output F is a·y + b·D of what our denoiser makes of it, so each row is rewritten with D_j → a_j·y_j + b_j·D_j.
     """
-    (p, q), (p_told, q_told) = settings.assumed, settings.meant
-    a, b = p - q * p_told / q_told, q / q_told
+    (p, q), (p_meant, q_meant) = terms.assumed, terms.meant
+    a, b = p - q * p_meant / q_meant, q / q_meant
     n, fresh = tableau.calls, tableau.noise.shape[1]
     states, data = np.zeros((n + 1, 1 + n + fresh)), np.zeros((n, 1 + n + fresh))
     states[0, 0] = 1.0
@@ -125,7 +124,7 @@ def _retell(tableau: Tableau, settings: Settings) -> Tableau:
         states[i + 1] = tableau.outputs[i] @ data
         states[i + 1, 0] += tableau.start[i]
         states[i + 1, 1 + n :] += tableau.noise[i]
-    return Tableau(settings.times, settings.told, states[1:, 0], states[1:, 1 : 1 + n], states[1:, 1 + n :])
+    return Tableau(terms.times, terms.network_times, states[1:, 0], states[1:, 1 : 1 + n], states[1:, 1 + n :])
 
 
 def _close(exact: Tableau, measured: Tableau) -> bool:

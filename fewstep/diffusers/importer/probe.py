@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewstep.diffusers.importer.settings import Settings
+from fewstep.diffusers.importer.interpretation import Interpretation
 from fewstep.errors import InvalidInput
 from fewstep.tableau import Tableau
 
-__all__ = ["measure"]
+__all__ = ["probe"]
 
 SEED = 0
 NOTHING = 1e-4  # float32, with states of size 100
 
 
-def measure(scheduler: Any, settings: Settings) -> Tableau:
+def probe(scheduler: Any, terms: Interpretation) -> Tableau:
     """The scheduler's own tableau, to float32.
 
     One run with a network that predicts the j-th unit vector in call j shows the weights of the start state and of all
     outputs at once; one with nothing but noise shows what is drawn, once a call at most. Raises `InvalidInput` where
     noise is drawn otherwise, and where states are not finite.
     """
-    name, n = type(scheduler).__name__, len(settings.told)
-    drawn = _run(scheduler, settings, np.zeros((n + 1, n + 1)))
-    rows = _run(scheduler, settings, np.eye(n + 1)) - drawn
+    name, n = type(scheduler).__name__, len(terms.network_times)
+    drawn = _run(scheduler, terms, np.zeros((n + 1, n + 1)))
+    rows = _run(scheduler, terms, np.eye(n + 1)) - drawn
     if not np.all(np.isfinite(rows)):
         raise InvalidInput(
             f"with these settings {name} makes NaN or infinity of ordinary states, as some do where the last sigma is "
@@ -39,19 +39,19 @@ def measure(scheduler: Any, settings: Settings) -> Tableau:
     if np.abs(drawn[1:] - weights @ noises).max() > NOTHING or np.any(np.triu(weights, 1)):
         raise InvalidInput(f"{name} draws noise in a way that no schedule has")
     used = weights[:, np.any(weights, axis=0)]
-    return Tableau(settings.times, settings.told, rows[1:, 0], np.tril(rows[1:, 1:]), used)
+    return Tableau(terms.times, terms.network_times, rows[1:, 0], np.tril(rows[1:, 1:]), used)
 
 
-def _run(scheduler: Any, settings: Settings, inputs: np.ndarray) -> np.ndarray:
+def _run(scheduler: Any, terms: Interpretation, inputs: np.ndarray) -> np.ndarray:
     """All states, (N+1, N+1), from start state ``inputs[0]`` where call j's data prediction is ``inputs[1 + j]``."""
-    n = len(settings.told)
-    p, q = settings.meant
-    known = inspect.signature(scheduler.step).parameters
-    draws = {"generator": torch.Generator().manual_seed(SEED)} if "generator" in known else {}
+    n = len(terms.network_times)
+    p, q = terms.meant
+    parameters = inspect.signature(scheduler.step).parameters
+    draws = {"generator": torch.Generator().manual_seed(SEED)} if "generator" in parameters else {}
     scheduler = copy.deepcopy(scheduler)
     states = np.zeros((n + 1, n + 1))
     states[0] = inputs[0]
-    sample = torch.tensor(inputs[0] / settings.scale[0], dtype=torch.float32).reshape(1, -1, 1, 1)
+    sample = torch.tensor(inputs[0] / terms.scale[0], dtype=torch.float32).reshape(1, -1, 1, 1)
     for i, t in enumerate(scheduler.timesteps):
         if hasattr(scheduler, "scale_model_input"):
             scheduler.scale_model_input(sample, t)  # some want it called
@@ -60,5 +60,5 @@ def _run(scheduler: Any, settings: Settings, inputs: np.ndarray) -> np.ndarray:
             sample = scheduler.step(output, t, sample, return_dict=False, **draws)[0]
         except (RuntimeError, ValueError, IndexError) as error:
             raise InvalidInput(f"{type(scheduler).__name__} itself fails with these settings: {error}") from error
-        states[i + 1] = settings.scale[i + 1] * sample.double().numpy().ravel()
+        states[i + 1] = terms.scale[i + 1] * sample.double().numpy().ravel()
     return states

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fewstep.diffusers.importer.settings import FAMILIES
+from fewstep.diffusers.importer.interpretation import FAMILIES
 from fewstep.errors import InvalidInput
 
 __all__ = ["load"]
@@ -22,18 +22,18 @@ def load(path: str | Path) -> Any:
         import diffusers
     except ImportError as error:
         raise InvalidInput("reading a diffusers scheduler takes diffusers: pip install diffusers") from error
-    given = Path(path)
-    places = [given] if given.is_file() else [given / NAME, given / "scheduler" / NAME]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise InvalidInput(f"no diffusers scheduler at {given}: there is no {NAME}, nor one in a folder scheduler/")
+    start = Path(path)
+    places = [start] if start.is_file() else [start / NAME, start / "scheduler" / NAME]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise InvalidInput(f"no diffusers scheduler at {start}: there is no {NAME}, nor one in a folder scheduler/")
     try:
-        config = json.loads(found.read_bytes())
+        config = json.loads(file.read_bytes())
     except OSError as error:
-        raise InvalidInput(f"cannot read {found}: {error.strerror}") from error
+        raise InvalidInput(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
-        raise InvalidInput(f"{found} is not JSON: {error}") from error
+        raise InvalidInput(f"{file} is not JSON: {error}") from error
     name = config.get("_class_name") if isinstance(config, dict) else None
     if name not in FAMILIES:
-        raise InvalidInput(f"{found} says it is a {name!r}; schedules are read out of {', '.join(FAMILIES)}")
+        raise InvalidInput(f"{file} says it is a {name!r}; schedules are read out of {', '.join(FAMILIES)}")
     return getattr(diffusers, name).from_config(config)

@@ -19,8 +19,8 @@ FEW_CALLS = 15  # below this, the multistep classes lower the order of the last 
 def guess(scheduler: Any) -> tuple[Step, ...] | None:
     """The steps of a scheduler whose set_timesteps has been called, one for each call; None where there are none."""
     name = type(scheduler).__name__
-    made = next((make for start, make in GUESSES.items() if name.startswith(start)), None)
-    return None if made is None else made(scheduler, len(scheduler.timesteps))
+    method = next((each for start, each in GUESSES.items() if name.startswith(start)), None)
+    return None if method is None else method(scheduler, len(scheduler.timesteps))
 
 
 def _first_order(scheduler: Any, n: int) -> tuple[Step, ...]:

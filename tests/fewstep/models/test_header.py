@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from fewstep.errors import InvalidModel
-from fewstep.models.header import Limits, check, check_finite
+from fewstep.models.header import HeaderLimits, check, check_finite
 
 KINDS = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 GOOD = {
@@ -112,7 +112,7 @@ def test_lies_are_refused(file: Path, content: bytes, words: str) -> None:
 def test_limits_hold(file: Path) -> None:
     """The caller's limits on header, tensors, dimensions and sizes are kept; a missing file is named."""
     file.write_bytes(packed(GOOD))
-    for limits in (Limits(header=40), Limits(tensors=1), Limits(dimensions=1), Limits(size=2)):
+    for limits in (HeaderLimits(header=40), HeaderLimits(tensors=1), HeaderLimits(dimensions=1), HeaderLimits(size=2)):
         with pytest.raises(InvalidModel):
             check(file, limits)
     with pytest.raises(InvalidModel, match=r"nonesuch\.safetensors"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
 from fewstep.models import law
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers'
@@ -96,15 +97,15 @@ def test_edm_schedulers_precondition() -> None:
     """Both EDM classes, and Euler on continuous time with a velocity, whose data have unit variance."""
     for name in law.EDM:
         read = law.read({"_class_name": name, "sigma_min": 0.01, "sigma_max": 50.0, "sigma_data": 0.7})
-        assert read == law.Law(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
+        assert read == law.NetworkSpec(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
     euler = {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}
     assert law.read(euler | {"sigma_min": 0.002, "sigma_max": 700.0}).sigma_data == 1.0
 
 
-@pytest.mark.parametrize("kind", law.PREDICTIONS)
+@pytest.mark.parametrize("kind", DIFFUSERS)
 def test_every_prediction_type_is_known(kind: str) -> None:
     """The four words of diffusers."""
-    assert law.read({"_class_name": "DDIMScheduler", "prediction_type": kind}).prediction == law.PREDICTIONS[kind]
+    assert law.read({"_class_name": "DDIMScheduler", "prediction_type": kind}).prediction == DIFFUSERS[kind]
 
 
 def test_an_imported_schedule_is_on_the_same_law() -> None:
@@ -144,7 +145,7 @@ def test_what_a_config_cannot_say_is_refused(config: dict, message: str) -> None
 
 VALUES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.floats(), max_size=4)
-    | st.sampled_from([*law.BETAS, *law.PREDICTIONS, "continuous", *law.FLOW])
+    | st.sampled_from([*law.BETAS, *DIFFUSERS, "continuous", *law.FLOW])
 )  # fmt: skip
 KEYS = [
     "beta_start",

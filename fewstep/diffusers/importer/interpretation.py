@@ -16,10 +16,11 @@ import numpy as np
 
 from fewstep.errors import InvalidInput
 from fewstep.models import law
-from fewstep.models.base import reading
+from fewstep.models.base import data_weights
+from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow, Process
 
-__all__ = ["FAMILIES", "Settings", "read"]
+__all__ = ["FAMILIES", "Interpretation", "interpret"]
 
 SAME = 1e-5  # relative; float32 tables
 FAMILIES = {
@@ -43,40 +44,48 @@ FAMILIES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
-    """``times`` (N+1,) of the states and ``told`` (N,), both in the process's units; ``scale`` (N+1,) makes the
-    scheduler's states ours. A network output F read at a state of time t means D = p·x + q·F: ``assumed`` (p, q) as the
-    scheduler reads it, at the state's time; ``meant`` as our denoisers read it, at the time that the network is told.
+class Interpretation:
+    """How a scheduler's numbers read in fewstep's terms.
+
+    ``times`` (N+1,) of the states and ``network_times`` (N,), both in the process's units; ``scale`` (N+1,) makes the
+    scheduler's states ours. A network output F at a state of time t means D = p·x + q·F: ``assumed`` (p, q) as the
+    scheduler reads it, at the state's time; ``meant`` as our denoisers read it, at the network's time.
     """
 
     process: Process
     times: np.ndarray
-    told: np.ndarray
+    network_times: np.ndarray
     scale: np.ndarray
     assumed: tuple[np.ndarray, np.ndarray]
     meant: tuple[np.ndarray, np.ndarray]
 
 
-def read(scheduler: Any, family: str) -> Settings:
+def interpret(scheduler: Any, family: str) -> Interpretation:
     """What a scheduler means once its set_timesteps has been called; raises `InvalidInput` where it means nothing."""
     config = scheduler.config
-    told = np.array(scheduler.timesteps.tolist(), dtype=np.float64)
+    network_times = np.array(scheduler.timesteps.tolist(), dtype=np.float64)
     if family == "edm":
-        return _edm(scheduler, told)
+        return _edm(scheduler, network_times)
     if family == "flow" or config.get("use_flow_sigmas", False):
         sigmas = np.array(scheduler.sigmas.tolist(), dtype=np.float64)
-        return _settings(Flow(), sigmas, told / config.num_train_timesteps, np.ones(len(sigmas)), "flow")
+        return _interpretation(Flow(), sigmas, network_times / config.num_train_timesteps, np.ones(len(sigmas)), "flow")
     process = law.table(type(scheduler).__name__, config)
-    times = np.append(told, _last(scheduler)) if family == "index" else _placed(process, scheduler.sigmas, told)
+    times = (
+        np.append(network_times, _last(scheduler))
+        if family == "index"
+        else _placed(process, scheduler.sigmas, network_times)
+    )
     scale = np.asarray(process.alpha(times)) if family == "scaled" else np.ones(len(times))
-    return _settings(process, times, told, scale, law.PREDICTIONS.get(config.prediction_type, ""))
+    return _interpretation(process, times, network_times, scale, DIFFUSERS.get(config.prediction_type, ""))
 
 
-def _settings(process: Process, times: np.ndarray, told: np.ndarray, scale: np.ndarray, prediction: str) -> Settings:
+def _interpretation(
+    process: Process, times: np.ndarray, network_times: np.ndarray, scale: np.ndarray, prediction: str
+) -> Interpretation:
     if not prediction:
-        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(law.PREDICTIONS)}")
-    assumed, meant = reading(prediction, process, times[:-1]), reading(prediction, process, told)
-    return Settings(process, times, told, scale, assumed, meant)
+        raise InvalidInput(f"the scheduler's prediction_type is not one of {', '.join(DIFFUSERS)}")
+    assumed, meant = data_weights(prediction, process, times[:-1]), data_weights(prediction, process, network_times)
+    return Interpretation(process, times, network_times, scale, assumed, meant)
 
 
 def _last(scheduler: Any) -> float:
@@ -86,22 +95,22 @@ def _last(scheduler: Any) -> float:
     return float(end) if end >= 0 else (0.0 if scheduler.config.get("set_alpha_to_one", True) is False else -1.0)
 
 
-def _placed(process: Discrete, sigmas: Any, told: np.ndarray) -> np.ndarray:
+def _placed(process: Discrete, sigmas: Any, network_times: np.ndarray) -> np.ndarray:
     """The times of sigmas = σ/α, exact where they are those of a whole time step."""
     rho = np.array(sigmas.tolist(), dtype=np.float64)
     with np.errstate(divide="ignore"):
         times = np.where(rho > 0, process.time(-np.log(rho)), process.t_zero)
-    whole = np.round(np.append(told, times[-1]))
+    whole = np.round(np.append(network_times, times[-1]))
     near = np.abs(np.exp(-process.log_snr(np.clip(whole, 0, process.t_max))) - rho) <= SAME * rho
     return np.clip(np.where(near, whole, times), process.t_zero, process.t_max)
 
 
-def _edm(scheduler: Any, told: np.ndarray) -> Settings:
-    """EDM's preconditioned networks: c_skip·x + c_out·F at the level they are told, as (log σ)/4."""
+def _edm(scheduler: Any, network_times: np.ndarray) -> Interpretation:
+    """EDM's preconditioned networks: c_skip·x + c_out·F at the level that they are given, as (log σ)/4."""
     config = scheduler.config
     sigmas = np.array(scheduler.sigmas.tolist(), dtype=np.float64)
     process = VE(t_min=min(config.sigma_min, sigmas[-1]), t_max=max(config.sigma_max, sigmas[0]))
     data, total = config.sigma_data**2, sigmas[:-1] ** 2 + config.sigma_data**2
     sign = 1.0 if config.prediction_type == "epsilon" else -1.0
     weights = data / total, sign * sigmas[:-1] * config.sigma_data / np.sqrt(total)
-    return Settings(process, sigmas, sigmas[:-1], np.ones(len(sigmas)), weights, weights)
+    return Interpretation(process, sigmas, sigmas[:-1], np.ones(len(sigmas)), weights, weights)

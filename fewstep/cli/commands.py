@@ -1,0 +1,39 @@
+"""Commands that installed packages add to the command line: imported when they are run, so that help stays quick.
+
+    [project.entry-points."fewstep.commands"]
+    sharpen = "my_package.commands:sharpen"
+
+The entry is a function with typer's annotations, or a `typer.Typer` of several commands.
+"""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from fewstep.registry import Registry
+
+__all__ = ["COMMANDS", "AddedCommand"]
+
+COMMANDS: Registry[Any] = Registry("command", "fewstep.commands", {})
+"""Functions and apps by the name of their command; fewstep's own commands come first."""
+
+
+class AddedCommand(TyperCommand):
+    """Stands for an entry of `COMMANDS` in the list of commands, and becomes it when it is run."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, help="A command of an installed package.")
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the command itself."""
+        return _command(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
+def _command(name: str) -> Any:
+    entry = COMMANDS[name]
+    if not isinstance(entry, typer.Typer):
+        app = typer.Typer(add_completion=False)
+        app.command(name)(entry)
+        entry = app
+    return typer.main.get_command(entry)

@@ -1,0 +1,31 @@
+"""Public names that are imported when they are first asked for, so that importing a package does not import torch."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["lazy_names"]
+
+
+def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package whose ``names`` are "module:attribute", or "module" for a module.
+
+    The package imports the same names under `typing.TYPE_CHECKING`, for type checkers and editors. An attribute that is
+    called as one of the package's own modules cannot be lazy: importing that module would take its place.
+    """
+
+    def load(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _, attribute = names[name].partition(":")
+        value: Any = importlib.import_module(module)
+        if attribute:
+            value = getattr(value, attribute)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *names})
+
+    return load, listed

@@ -1,0 +1,20 @@
+"""What a network may predict, and how its output becomes the data prediction.
+
+Velocity is v = α ε − σ x_0 (Salimans and Ho 2022, section 4), flow ε − x_0 (Lipman et al. 2023; Liu et al. 2023). The
+formulas work on numbers, arrays and tensors alike.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["DIFFUSERS", "PREDICTIONS"]
+
+PREDICTIONS: dict[str, Callable[..., Any]] = {
+    "data": lambda output, x, alpha, sigma: output,
+    "noise": lambda output, x, alpha, sigma: (x - sigma * output) / alpha,
+    "velocity": lambda output, x, alpha, sigma: (alpha * x - sigma * output) / (alpha**2 + sigma**2),
+    "flow": lambda output, x, alpha, sigma: (x - sigma * output) / (alpha + sigma),
+}
+
+DIFFUSERS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
+"""The same by the names of diffusers' ``prediction_type``."""
