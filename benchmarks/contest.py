@@ -28,8 +28,10 @@ from fewstep.search.samplers.study import Proposal, Study
 from fewstep.search.space import Space
 from fewstep.search.stages.teacher import Sets
 from fewstep.trajectory import Trajectories
+from fewstep.values.forecast import Forecasts
 from fewstep.values.objective import Measure
-from fewstep.values.problem import Prediction, Problem, Rank, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "play", "taught"]
 
@@ -73,9 +75,9 @@ class Cell:
 def _at_random(trajectories: Trajectories, seed: int) -> Rank:
     """A rank that knows nothing."""
 
-    def rank(trials: Any, candidates: Any) -> Prediction:
+    def rank(trials: Any, candidates: Any) -> Forecasts:
         drawn = np.random.default_rng([seed, len(trials), len(candidates)]).normal(size=len(candidates))
-        return Prediction(drawn, np.zeros(len(candidates)))
+        return Forecasts(drawn, np.zeros(len(candidates)))
 
     return rank
 

@@ -20,7 +20,8 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # noises: their own chance is small beside that of 512
 NFES = (5, 8)
@@ -37,7 +38,8 @@ def judged(model: str, nfe: int, seed: int) -> dict[str, Any]:
     errors = np.concatenate([evaluate.measure(evaluator, chunk, result.schedule) for chunk in fresh])
     own = [t.score.value for t in trials if t.schedule == result.schedule and t.score is not None]
     true = float(np.sqrt(errors.mean()))
-    low, high = result.low or 0.0, result.high or 0.0
+    assert result.winner.interval is not None
+    low, high = result.winner.interval.low, result.winner.interval.high
     return {
         "model": model,
         "nfe": nfe,

@@ -7,7 +7,7 @@ from scipy.stats import kendalltau
 
 from fewstep.predictor.report import coverage
 from fewstep.predictor.train import log_score
-from fewstep.values.problem import Rank, Trial
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["MOST_KNOWN", "judge"]
 

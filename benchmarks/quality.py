@@ -41,7 +41,8 @@ from fewstep.search.stages.arc_length import SAMPLES, arc_length
 from fewstep.search.stages.baselines import along, baselines
 from fewstep.search.stages.teacher import FOLLOWED
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)
@@ -174,15 +175,15 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
 
     def record(trial: Trial) -> None:
         trials.append(trial)
-        marks[STAGES.get(trial.origin, "search")] = counted.seen[0], time.monotonic() - began
+        marks[STAGES.get(str(trial.origin), "search")] = counted.seen[0], time.monotonic() - began
 
     pool = InlinePool(Evaluator(counted, shape))
     result = run(problem, process, pool, predictor.ranker, record)
     for title in ("search", *STAGES.values()):
-        own = [t for t in trials if t.score and STAGES.get(t.origin, "search") == title]
+        own = [t for t in trials if t.score and STAGES.get(str(t.origin), "search") == title]
         if own:
             found = min(own, key=lambda t: t.score.value if t.score else np.inf)
-            rows.append(judge.row(title, found.schedule, *marks[title], found.origin if title == "search" else ""))
+            rows.append(judge.row(title, found.schedule, *marks[title], str(found.origin) if title == "search" else ""))
     rows.append(judge.row("published", result.schedule, counted.seen[0], time.monotonic() - began))
     return [{"model": model, "nfe": nfe, **row} for row in rows]
 

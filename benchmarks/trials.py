@@ -16,7 +16,9 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Score, Trial
+from fewstep.values.origin import Origin
+from fewstep.values.score import Score
+from fewstep.values.trial import Candidate, Trial
 
 __all__ = ["NOISES", "draw", "measure", "trajectories", "trials"]
 
@@ -63,7 +65,8 @@ def measure(model: str, schedules: Sequence[Schedule], seed: int) -> list[Trial]
                 beside.write_text(json.dumps(errors))
                 beside.replace(path)
     return [
-        Trial(i, s, Score(errors[s.digest], 0.0, NOISES, NOISES * s.nfe), "random") for i, s in enumerate(schedules)
+        Trial(i, Candidate(s, Origin("guided", "random")), Score(errors[s.digest], 0.0, NOISES, NOISES * s.nfe))
+        for i, s in enumerate(schedules)
     ]
 
 

@@ -13,7 +13,8 @@ from fewstep.predictor.lesson import Lesson
 from fewstep.predictor.train import ENOUGH, Model, calibrate, log_score, train
 from fewstep.schedule import Schedule
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.trial import Trial
 
 __all__ = ["Ranker", "ranker"]
 
@@ -52,7 +53,7 @@ class Ranker:
         self._scales: dict[int, tuple[Known, float]] = {}
         self._fitted: dict[int, tuple[Known, Model]] = {}
 
-    def __call__(self, trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+    def __call__(self, trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
         """Forecasts of log(score) of the candidates; raises `InvalidInput` for schedules of another process."""
         mean, std = np.zeros(len(candidates)), np.zeros(len(candidates))
         scored = [trial for trial in trials if trial.score is not None]
@@ -64,7 +65,7 @@ class Ranker:
                 model = self._train(_seen(scored, nfe), own, nfe)
                 chosen = [i for i, candidate in enumerate(candidates) if candidate.nfe == nfe]
                 mean[chosen], std[chosen] = model(self._table([candidates[i] for i in chosen]))
-        return Prediction(mean, std)
+        return Forecasts(mean, std)
 
     def lesson(self, trials: Sequence[Trial], metric: str = "endpoint") -> Lesson:
         """What the scored trials of one search teach; fitted schedules are left out, as no forecast chose among them.

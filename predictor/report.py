@@ -9,7 +9,7 @@ from scipy.stats import kendalltau, norm
 
 from fewstep.errors import InvalidInput
 from fewstep.predictor.train import log_score
-from fewstep.values.problem import Rank, Trial
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["LEVEL", "Report", "coverage", "cross_validate", "kendall_tau"]
 

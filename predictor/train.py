@@ -17,7 +17,8 @@ from fewstep.predictor.calibrate import scale as conformal
 from fewstep.predictor.dataset import Table
 from fewstep.predictor.rankers import REGRESSORS
 from fewstep.predictor.sequence import sequence
-from fewstep.values.problem import Prediction, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.trial import Trial
 
 __all__ = ["ENOUGH", "Model", "calibrate", "log_score", "train"]
 
@@ -28,7 +29,7 @@ FLOOR = 1e-12
 
 ORDERED = 0.15  # share of the sequence ranker; 0.1 and 0.2 rank alike
 
-Model = Callable[[Table], Prediction]
+Model = Callable[[Table], Forecasts]
 
 
 def log_score(trial: Trial) -> float:
@@ -49,9 +50,9 @@ def train(table: Table, targets: np.ndarray, seed: int = 0, scale: float = 1.0) 
         return _deviation(table, targets)
     raw = _regress(table, targets, seed)
 
-    def model(new: Table) -> Prediction:
+    def model(new: Table) -> Forecasts:
         mean, std = raw(new)
-        return Prediction(mean, scale * std)
+        return Forecasts(mean, scale * std)
 
     return model
 
@@ -81,7 +82,7 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
     forecasts = [regressor(table.features, both, seed) for regressor in REGRESSORS.values()]
     ordered = sequence(table, targets, seed)
 
-    def model(new: Table) -> Prediction:
+    def model(new: Table) -> Forecasts:
         new = known(new)
         base = np.column_stack([np.zeros_like(new.prior), new.prior])  # (M, 2)
         parts = [forecast(new.features) for forecast in forecasts]
@@ -91,7 +92,7 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
         weights /= weights.sum(axis=1, keepdims=True)
         mean = np.sum(weights * means, axis=1)
         variance = np.sum(weights * (variances + (means - mean[:, None]) ** 2), axis=1)  # of the mixture
-        return Prediction((1 - ORDERED) * mean + ORDERED * ordered(new), np.sqrt(variance))
+        return Forecasts((1 - ORDERED) * mean + ORDERED * ordered(new), np.sqrt(variance))
 
     return model
 
@@ -103,4 +104,4 @@ def _deviation(table: Table, targets: np.ndarray) -> Model:
     weight = PRIOR_WEIGHT + len(deviations)
     shift = deviations.sum() / weight
     std = np.sqrt((PRIOR_WEIGHT * PRIOR_STD**2 + np.sum((deviations - shift) ** 2)) / weight)
-    return lambda new: Prediction(new.prior + new.correction + shift, np.full(len(new.prior), std))
+    return lambda new: Forecasts(new.prior + new.correction + shift, np.full(len(new.prior), std))

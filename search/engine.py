@@ -30,7 +30,10 @@ from fewstep.search.stages.baselines import BY_HAND, GRID, SOLVER, baselines, on
 from fewstep.search.stages.fit import refine
 from fewstep.search.stages.selection import confirm
 from fewstep.search.stages.teacher import Sets, teach
-from fewstep.values.problem import Problem, Result, Trial
+from fewstep.values.origin import Origin
+from fewstep.values.problem import Problem
+from fewstep.values.result import Cost, Result
+from fewstep.values.trial import Candidate, Trial
 
 __all__ = ["LATE", "Progress", "Record", "run"]
 
@@ -91,7 +94,7 @@ def run(
         whatever the clock says by now, and what it cut off stays so; ``same`` tells them by the first word of their
         origin."""
         known = race.known.get(len(study.trials))
-        if known is not None and same(known.origin.split()[0]):
+        if known is not None and same(str(known.origin).split()[0]):
             return None
         short = purse.short(before + race.calls, count, swept)
         if known is not None and short is None:
@@ -144,7 +147,7 @@ def run(
             break
         if all(number in race.known for number in generation):  # no need to rank again what was chosen before
             trials = [race.known[number] for number in generation]
-            race([Proposal(t.number, t.schedule, t.origin) for t in trials], "search")
+            race([Proposal(t.number, t.schedule, str(t.origin)) for t in trials], "search")
             study.resume(trials)
         else:
             asked = study.ask(len(generation))
@@ -178,23 +181,28 @@ def run(
             if reason is None:
                 fitted += race([Proposal(i, schedule, "polish")], "fit")
             else:
-                race.add_failed(Trial(i, schedule, None, "polish", reason=reason))
+                race.add_failed(Trial(i, Candidate(schedule, Origin("polish")), None, reason))
         spent += done.calls
     elif obstacle is not None and fitted:
-        told = f"not polished: {obstacle}"
-        race.add_failed(Trial(begun + len(late), fitted[0].schedule, None, "polish", reason=told))
+        unpolished = Candidate(fitted[0].schedule, Origin("polish"))
+        race.add_failed(Trial(begun + len(late), unpolished, None, f"not polished: {obstacle}"))
     progress("fit", problem.budget, problem.budget)
     progress("confirm", 0, 1)
     word = confirm(problem, trials, fitted, hand_made, pool, sets, teaching.metrics, nested)
     progress("confirm", 1, 1)
     return Result(
         problem=problem,
-        **{name: value for name, value in word._asdict().items() if name != "calls"},
+        winner=word.winner,
+        baseline=word.baseline,
+        ratio=word.ratio,
+        ratio_interval=word.ratio_interval,
         teacher_error=teaching.error,
-        calls=before + race.calls + spent + word.calls,
-        evaluations=len(trials) + len(fitted),
-        seconds=elapsed + time.monotonic() - began,
-        passes=teaching.passes,
+        cost=Cost(
+            calls=before + race.calls + spent + word.calls,
+            evaluations=len(trials) + len(fitted),
+            seconds=elapsed + time.monotonic() - began,
+            passes_per_call=teaching.passes,
+        ),
         ended=ended,
     )
 

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from fewstep.errors import Conflict, InvalidInput
 from fewstep.search.samplers.optuna import distributions
 from fewstep.search.space import Space
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 __all__ = ["optuna_study", "save", "space_of"]
 
@@ -70,7 +70,7 @@ def save(trials: Sequence[Trial], space: Space, path: Path, name: str) -> None:
 
 def _frozen(trial: Trial, space: Space) -> FrozenTrial:
     held = space.holds(trial.schedule) and trial.schedule.rows is None
-    told = {"number": trial.number, "origin": trial.origin, "schedule": trial.schedule.digest}
+    told = {"number": trial.number, "origin": str(trial.origin), "schedule": trial.schedule.digest}
     if trial.score is not None:
         told |= {"score": trial.score.value, "standard error": trial.score.standard_error}
     told |= {"predicted": trial.predicted} if trial.predicted is not None else {}

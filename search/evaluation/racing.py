@@ -19,7 +19,11 @@ from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.metrics.base import Metric, value
 from fewstep.search.metrics.bootstrap import difference_error, score
 from fewstep.search.samplers.guided import Proposal
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.forecast import Forecast
+from fewstep.values.origin import Origin
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Candidate, Trial
 
 __all__ = ["Race", "best_of", "loses"]
 
@@ -120,7 +124,7 @@ class Race:
         if trial is None or trial.score is None:
             return None
         if trial.number not in self._firsts:  # after a restart its rows are gone, and are measured again
-            made = self._submit(Proposal(trial.number, trial.schedule, trial.origin), 0).result()
+            made = self._submit(Proposal(trial.number, trial.schedule, str(trial.origin)), 0).result()
             self._firsts[trial.number] = made[0]
         return self._firsts[trial.number]
 
@@ -156,7 +160,8 @@ class Race:
 
     def _trial(self, proposal: Proposal, found: Score | None, reason: str | None = None) -> Trial:
         number, schedule, origin, predicted, std = proposal
-        return Trial(number, schedule, found, origin, predicted, std, reason)
+        forecast = None if predicted is None else Forecast(float(predicted), float(std or 0.0))
+        return Trial(number, Candidate(schedule, Origin.parse(origin), forecast), found, reason)
 
     def _keep(self, trial: Trial, phase: str) -> None:
         self.known[trial.number] = trial

@@ -16,7 +16,7 @@ from scipy.stats import norm
 from fewstep.errors import InvalidInput
 from fewstep.search.metrics import endpoint
 from fewstep.search.metrics.base import Metric, value
-from fewstep.values.problem import Score
+from fewstep.values.score import Score
 
 __all__ = ["difference_error", "difference_interval", "interval", "ratio_interval", "resample", "score"]
 

@@ -11,7 +11,7 @@ import torch
 
 from fewstep.errors import InvalidInput
 from fewstep.search.metrics.base import checked
-from fewstep.values.problem import Score
+from fewstep.values.score import Score
 
 __all__ = ["Endpoint", "score", "squared_errors"]
 

@@ -18,7 +18,7 @@ from fewstep.search.ends import log_snrs
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.guided import Draw, Exhausted, Proposal, elite
 from fewstep.search.space import FACTORS, GAP_RANGE, GENES, Space
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 __all__ = ["Evolution", "cross", "mutate"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from fewstep import Schedule
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
-from fewstep.values.problem import Rank, Trial
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["Draw", "Exhausted", "Guided", "Proposal", "elite"]
 

@@ -28,7 +28,7 @@ from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.guided import Draw, Exhausted, Proposal, elite
 from fewstep.search.shifts import NONE, RANGES
 from fewstep.search.space import FACTORS, GAP_RANGE, GENES, Space
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 __all__ = ["OPTUNA", "OptunaSampler", "Propose", "ProposingSampler", "distributions"]
 

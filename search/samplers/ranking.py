@@ -7,7 +7,8 @@ import numpy as np
 import fewstep
 from fewstep import Schedule
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Rank, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["RankFactory", "by_replay"]
 
@@ -23,15 +24,15 @@ def by_replay(trajectories: Trajectories) -> Rank:
         worst: np.ndarray = np.log(np.maximum(replayed.max(axis=1), 1e-12))
         return worst
 
-    def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+    def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
         worst = residuals(candidates)
         nfe = {candidate.nfe for candidate in candidates}
         scored = [t for t in trials if t.score is not None and t.score.value > 0 and t.schedule.nfe in nfe]
         if len(scored) < ENOUGH:
-            return Prediction(worst, np.ones(len(worst)))
+            return Forecasts(worst, np.ones(len(worst)))
         x, y = residuals([trial.schedule for trial in scored]), np.log([trial.score.value for trial in scored])  # type: ignore[union-attr]
         slope = max(float(np.cov(x, y)[0, 1] / max(x.var(ddof=1), 1e-12)), 1e-3)  # never turns the order round
         left = y - y.mean() - slope * (x - x.mean())
-        return Prediction(y.mean() + slope * (worst - x.mean()), np.full(len(worst), left.std()))
+        return Forecasts(y.mean() + slope * (worst - x.mean()), np.full(len(worst), left.std()))
 
     return rank

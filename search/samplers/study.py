@@ -15,7 +15,8 @@ from fewstep.search.samplers.evolution import Evolution
 from fewstep.search.samplers.guided import Exhausted, Guided, Proposal
 from fewstep.search.samplers.optuna import OPTUNA, OptunaSampler, ProposingSampler
 from fewstep.search.space import Space
-from fewstep.values.problem import SAMPLERS, Rank, Trial
+from fewstep.values.problem import SAMPLERS
+from fewstep.values.trial import Rank, Trial
 
 __all__ = ["Proposal", "Study"]
 

@@ -12,7 +12,7 @@ import fewstep
 from fewstep import Schedule, grids, solvers
 from fewstep.grids.arc_length import BLEND, ArcLength
 from fewstep.processes import Process
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 __all__ = ["BY_HAND", "GRID", "SOLVER", "along", "baselines", "on_arc", "varied"]
 
@@ -65,16 +65,21 @@ def on_arc(arc: ArcLength, nfe: int, trials: Sequence[Trial], most: int) -> dict
     The last orders are lowered, for the last step of these grids is long. ``trials`` are those of `baselines`.
 
     >>> from fewstep import processes
-    >>> from fewstep.problem import Score
+    >>> from fewstep.values.trial import Candidate
+    >>> from fewstep.values.origin import Origin
+    >>> from fewstep.values.score import Score
     >>> process = processes.VPLinear()
     >>> arc = ArcLength(process, "corrector", np.linspace(-5, 4.6, 101), np.linspace(0, 2, 101))
     >>> by_hand = solvers.named("ddim").schedule(process, 4)
-    >>> trial = Trial(0, by_hand, Score(0.1, 0.01, noises=8, calls=32), "baseline ddim logsnr")
+    >>> candidate = Candidate(by_hand, Origin("baselines", "ddim logsnr"))
+    >>> trial = Trial(0, candidate, Score(0.1, 0.01, noises=8, calls=32))
     >>> list(on_arc(arc, 4, [trial], most=8))
     ['ddim score-optimal', 'ddim score-blend']
     """
-    scored = sorted((t.score.value, t.number, t.origin) for t in trials if t.score and t.origin.startswith(BY_HAND))
-    best = dict.fromkeys(origin.split()[1] for *_, origin in scored)
+    scored = sorted(
+        (t.score.value, t.number, t.origin.name) for t in trials if t.score and t.origin.stage == "baselines"
+    )
+    best = dict.fromkeys(name.split()[0] for *_, name in scored)
     return dict(islice(along(arc, nfe, best), most))
 
 

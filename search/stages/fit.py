@@ -14,7 +14,7 @@ from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import fit
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 __all__ = ["refine"]
 

@@ -8,7 +8,8 @@ from fewstep import Schedule
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.optimize.descent import CHUNK, FRAMED, Task, iteration, polish
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 __all__ = ["CALLS", "MOST_CALLS", "Polishing", "count", "polished"]
 

@@ -20,9 +20,11 @@ from fewstep.search.evaluation.racing import loses
 from fewstep.search.metrics.base import Metric, value
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.metrics.endpoint import Endpoint
-from fewstep.search.stages.baselines import BY_HAND
 from fewstep.search.stages.teacher import Sets
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.result import Measured
+from fewstep.values.score import Interval, Score
+from fewstep.values.trial import Trial
 
 __all__ = ["Confirmation", "confirm", "cost"]
 
@@ -35,21 +37,12 @@ Rows = dict[Schedule, np.ndarray]
 
 
 class Confirmation(NamedTuple):
-    """The winner and the best hand-made solver on held-out noises, by the metric and by the reported one; the interval
-    of the winner's score, the paired ratio and its interval, the calls that this cost."""
+    """Winner and best baseline on test noises, the paired ratio with its interval, and the calls that this cost."""
 
-    schedule: Schedule
-    score: Score
-    low: float
-    high: float
-    baseline_name: str
-    baseline_schedule: Schedule
-    baseline: Score
-    second: Score | None
-    second_baseline: Score | None
+    winner: Measured
+    baseline: Measured
     ratio: float
-    ratio_low: float
-    ratio_high: float
+    ratio_interval: Interval
     calls: int
 
 
@@ -78,7 +71,7 @@ def confirm(
     names, metric = {schedule.canonical(): name for name, schedule in hand_made.items()}, metrics[0]
     whole = [t for t in trials if t.score is not None and t.score.noises == problem.noises]
     ranked = sorted(whole, key=lambda t: t.score.value if t.score else np.inf)
-    by_hand = [t.schedule for t in ranked if t.origin.startswith(BY_HAND)][:BASELINES]
+    by_hand = [t.schedule for t in ranked if t.origin.stage == "baselines"][:BASELINES]
     finalists = list(
         dict.fromkeys([t.schedule for t in ranked[:FINALISTS]] + [t.schedule for t in fitted if t.score] + by_hand)
     )
@@ -99,23 +92,20 @@ def confirm(
     scores = {s: [score(m, r, count * problem.nfe) for m, r in zip(metrics, held[s], strict=True)] for s in held}
     least = 0.0 if isinstance(metric, Endpoint) else scores[baseline][0].standard_error
     means = [max(scores[s][0].value, least) for s in (winner, baseline)]
-    second, other = (scores[s][1] if len(metrics) > 1 else None for s in (winner, baseline))
-    low, high = interval(metric, held[winner][0], problem.seed)
-    validated = len(finalists) * first.count + len(stayed) * sum(piece.count for piece in rest)
-    return Confirmation(
-        winner,
-        scores[winner][0],
-        low,
-        high,
-        names[baseline],
-        baseline,
-        scores[baseline][0],
-        second,
-        other,
-        means[0] / means[1],
-        *ratio_interval(metric, held[winner][0], held[baseline][0], problem.seed, least=least),
-        (validated + len(held) * count) * problem.nfe,
+    origins = {t.schedule: str(t.origin) for t in (*trials, *fitted)}
+    won = _measured(
+        origins.get(winner, "nested"), winner, scores[winner], interval(metric, held[winner][0], problem.seed)
     )
+    lost = _measured(names[baseline], baseline, scores[baseline], None)
+    validated = len(finalists) * first.count + len(stayed) * sum(piece.count for piece in rest)
+    between = ratio_interval(metric, held[winner][0], held[baseline][0], problem.seed, least=least)
+    calls = (validated + len(held) * count) * problem.nfe
+    return Confirmation(won, lost, means[0] / means[1], Interval(*between), calls)
+
+
+def _measured(name: str, schedule: Schedule, scores: Sequence[Score], between: tuple[float, float] | None) -> Measured:
+    second = scores[1] if len(scores) > 1 else None
+    return Measured(name, schedule, scores[0], None if between is None else Interval(*between), second)
 
 
 def _observed(problem: Problem, pool: Pool, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet]) -> Rows:

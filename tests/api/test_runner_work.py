@@ -10,7 +10,8 @@ from api import runner
 from api.heartbeat import Stopped
 from api.settings import Settings
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Result
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
 from storage import Jobs, Store
 from tests.api.support import add_model, claim, publish
 from tests.storage import samples

@@ -10,9 +10,9 @@ from fewstep.client import Client
 from fewstep.client.uploading import Upload
 from fewstep.errors import Conflict, InvalidInput, InvalidModel, NotFound, ServiceError, UnknownName
 from fewstep.models.manifest import Manifest
+from fewstep.values.model import Facts
 from fewstep.values.problem import Problem
 from storage.probes import Probes
-from storage.values import Facts
 from tests.api.support import Service, serving
 from tests.api.uploads import WEIGHTS, parts_of, pipeline
 

@@ -7,7 +7,8 @@ import pytest
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.values.limits import Limits
 from fewstep.values.objective import METRICS, Measure
-from fewstep.values.problem import MAX_BUDGET, MAX_NFE, Problem, Score
+from fewstep.values.problem import MAX_BUDGET, MAX_NFE, Problem
+from fewstep.values.score import Score
 
 
 def test_a_problem_is_a_value() -> None:

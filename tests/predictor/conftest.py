@@ -12,7 +12,9 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Rank, Score, Trial
+from fewstep.values.score import Score
+from fewstep.values.trial import Rank, Trial
+from tests.trials import trial_of
 
 MODEL, NFE, KNOWN, UNSEEN, NOISES = "digits-mixture", 6, 100, 100, 96
 
@@ -41,7 +43,7 @@ def measure(schedules: Sequence[Schedule]) -> list[Trial]:
     measured = []
     for i, schedule in enumerate(schedules):
         error = (sample(denoiser, schedule, starts.float()) - ends).square().mean().sqrt()
-        measured.append(Trial(i, schedule, Score(float(error), 0.0, NOISES, NOISES * schedule.nfe), "random"))
+        measured.append(trial_of(i, schedule, Score(float(error), 0.0, NOISES, NOISES * schedule.nfe), "random"))
     return measured
 
 

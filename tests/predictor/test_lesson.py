@@ -14,7 +14,7 @@ from fewstep.predictor import Lesson, Ranker, ranker
 from fewstep.predictor.lesson import COLUMNS, LIMIT, MOST
 from fewstep.predictor.train import log_score
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 WIDTH = len(COLUMNS)
 SMALL = Lesson(6, ((0.5,) * WIDTH, (-0.25,) * WIDTH), (0.1, -0.2), model="mine")

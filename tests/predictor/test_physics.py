@@ -7,7 +7,7 @@ import torch
 from fewstep import Schedule, Tableau, compile, grids, models, processes, solvers, states
 from fewstep.predictor.physics import GAINS, Physics
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Trial
+from fewstep.values.trial import Trial
 
 PROCESS = processes.VPLinear()
 EXACT = 1 + GAINS.index(1.0)  # channel of the closed loop with the Gaussian's own Jacobian

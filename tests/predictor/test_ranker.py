@@ -14,18 +14,21 @@ from fewstep.predictor.report import coverage
 from fewstep.predictor.train import ENOUGH, log_score
 from fewstep.timeshift import TimeShift
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Rank, Score, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.score import Score
+from fewstep.values.trial import Rank, Trial
+from tests.trials import trial_of
 
 
 def schedules(trials: Sequence[Trial]) -> list[Schedule]:
     return [trial.schedule for trial in trials]
 
 
-def tau(forecast: Prediction, trials: Sequence[Trial]) -> float:
+def tau(forecast: Forecasts, trials: Sequence[Trial]) -> float:
     return float(kendalltau(forecast.mean, [log_score(trial) for trial in trials]).statistic)
 
 
-def assert_same(first: Prediction, second: Prediction) -> None:
+def assert_same(first: Forecasts, second: Forecasts) -> None:
     np.testing.assert_array_equal(first.mean, second.mean)
     np.testing.assert_array_equal(first.std, second.std)
 
@@ -69,7 +72,7 @@ def test_a_score_below_its_error_counts_as_that_error():
     """Unbiased distances can be negative, and what is smaller than its standard error cannot be told from it."""
     schedule = solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)
     for value in (-0.5, 0.0, 0.01):
-        assert log_score(Trial(0, schedule, Score(value, 0.02, 64, 256), "")) == pytest.approx(np.log(0.02))
+        assert log_score(trial_of(0, schedule, Score(value, 0.02, 64, 256), "")) == pytest.approx(np.log(0.02))
 
 
 def test_certainty_grows_with_evidence(rank: Rank, known: list[Trial], unseen: list[Trial]):
@@ -132,8 +135,8 @@ def test_each_number_of_calls_is_ranked_by_itself(
     long = schedules(unseen)[: len(short)]
     mixed = [schedule for pair in zip(short, long, strict=True) for schedule in pair]
     together = ranker(trajectories)(known, mixed)
-    assert_same(Prediction(together.mean[::2], together.std[::2]), ranker(trajectories)(known, short))
-    assert_same(Prediction(together.mean[1::2], together.std[1::2]), ranker(trajectories)(known, long))
+    assert_same(Forecasts(together.mean[::2], together.std[::2]), ranker(trajectories)(known, short))
+    assert_same(Forecasts(together.mean[1::2], together.std[1::2]), ranker(trajectories)(known, long))
 
 
 def test_no_candidates_no_forecasts(rank: Rank, known: list[Trial]):

@@ -10,7 +10,10 @@ from fewstep.errors import InvalidInput
 from fewstep.predictor import cross_validate, kendall_tau
 from fewstep.predictor.report import coverage
 from fewstep.predictor.train import log_score
-from fewstep.values.problem import Prediction, Rank, Score, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.score import Score
+from fewstep.values.trial import Rank, Trial
+from tests.trials import trial_of
 
 SCHEDULES = [
     solvers.named(name).schedule(processes.VPLinear(), nfe, grid)
@@ -22,7 +25,7 @@ SCHEDULES = [
 
 def trial(number: int, log_score: float | None, predicted: float | None = None) -> Trial:
     score = None if log_score is None else Score(float(np.exp(log_score)), 0.0, 1, 1)
-    return Trial(number, SCHEDULES[number % len(SCHEDULES)], score, "test", predicted)
+    return trial_of(number, SCHEDULES[number % len(SCHEDULES)], score, "test", predicted)
 
 
 def test_tau_by_hand():
@@ -60,10 +63,10 @@ def test_cross_validation_never_shows_what_it_asks():
     truth = {t.schedule: log_score(t) for t in trials[:-1]}
     asked: list[Schedule] = []
 
-    def rank(shown: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+    def rank(shown: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
         assert not {t.schedule for t in shown} & set(candidates)
         asked.extend(candidates)
-        return Prediction(np.array([truth[c] for c in candidates]), np.full(len(candidates), 1e-6))
+        return Forecasts(np.array([truth[c] for c in candidates]), np.full(len(candidates), 1e-6))
 
     report = cross_validate(rank, trials, folds=4)
     assert sorted(map(SCHEDULES.index, asked)) == list(range(len(SCHEDULES)))

@@ -14,7 +14,8 @@ from fewstep.predictor.dataset import Dataset
 from fewstep.predictor.lesson import COLUMNS
 from fewstep.predictor.train import PRIOR_STD, PRIOR_WEIGHT, log_score
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.trial import Trial
 
 MODEL = "digits-mixture"
 
@@ -23,11 +24,11 @@ def schedules(trials: Sequence[Trial]) -> list[Schedule]:
     return [trial.schedule for trial in trials]
 
 
-def tau(forecast: Prediction, trials: Sequence[Trial]) -> float:
+def tau(forecast: Forecasts, trials: Sequence[Trial]) -> float:
     return float(kendalltau(forecast.mean, [log_score(trial) for trial in trials]).statistic)
 
 
-def assert_same(first: Prediction, second: Prediction) -> None:
+def assert_same(first: Forecasts, second: Forecasts) -> None:
     np.testing.assert_array_equal(first.mean, second.mean)
     np.testing.assert_array_equal(first.std, second.std)
 
@@ -49,7 +50,7 @@ def test_without_lessons_the_forecast_is_physics_and_a_mean_deviation(
 ):
     """With nothing to learn from others, forecasts before the regressors are those of the formulas, to the bit."""
     table, rank = Dataset(trajectories)(schedules(unseen)), ranker(trajectories, lessons=())
-    assert_same(rank([], schedules(unseen)), Prediction(table.prior, np.full(len(unseen), PRIOR_STD)))
+    assert_same(rank([], schedules(unseen)), Forecasts(table.prior, np.full(len(unseen), PRIOR_STD)))
     some = known[:5]
     apart = np.array([log_score(t) for t in some]) - Dataset(trajectories)(schedules(some)).prior
     shift = apart.sum() / (PRIOR_WEIGHT + 5)

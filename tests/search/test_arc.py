@@ -16,7 +16,10 @@ from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.space import Space
 from fewstep.search.stages import arc_length as arc
 from fewstep.search.stages.baselines import baselines, on_arc
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.score import Score
+from fewstep.values.trial import Trial
+from tests.trials import trial_of
 
 LAW = processes.VPLinear()
 
@@ -56,10 +59,10 @@ def test_the_best_solvers_by_hand_are_tried_on_it(bent: ArcLength) -> None:
     by_hand = baselines(LAW, 5)
     scores = {"dpmpp-3m time": 0.1, "ipndm-2 edm": 0.2, "dpmpp-3m logsnr": 0.3, "ddim logsnr": 0.4}
     trials = [
-        Trial(i, by_hand[name], Score(value, 0.01, 8, 40), f"baseline {name}")
+        trial_of(i, by_hand[name], Score(value, 0.01, 8, 40), f"baseline {name}")
         for i, (name, value) in enumerate(scores.items())
     ]
-    trials.append(Trial(9, by_hand["ddim time"], None, "baseline deis-3 time", reason="made to fail"))
+    trials.append(trial_of(9, by_hand["ddim time"], None, "baseline deis-3 time", reason="made to fail"))
     found = on_arc(bent, 5, trials[::-1], most=5)
     assert list(found) == [
         "dpmpp-3m score-optimal",
@@ -103,13 +106,13 @@ def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: mode
     told: list[ArcLength] = []
     problem = Problem("blobs", 3, budget=70, noises=16)
     result = run(problem, blobs.process, inline, by_replay, record=trials.append, curve=told.append)
-    words = [trial.origin.split()[0] for trial in sorted(trials, key=lambda trial: trial.number)]
+    words = [str(trial.origin).split()[0] for trial in sorted(trials, key=lambda trial: trial.number)]
     last = len(words) - 1 - words[::-1].index("seed")
     assert words[words.index("seed") - 1] == "baseline"
     assert "baseline" not in words[last:]
     assert set(words[words.index("seed") : last]) <= {"seed"}
     assert 70 - MOST_FITS < len(trials) <= 70  # distinct fits may be fewer than there is room for
-    assert result.evaluations == sum(trial.score is not None for trial in trials)
+    assert result.cost.evaluations == sum(trial.score is not None for trial in trials)
     measured = arc.measured(inline, problem.seed)
     assert measured is not None
     assert [each.to_dict() for each in told] == [measured.to_dict()]

@@ -13,7 +13,9 @@ from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.optimize import descent as polish
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Result, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 
 PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
 
@@ -32,7 +34,7 @@ def test_no_more_calls_are_spent_than_allowed(inline: InlinePool, blobs: models.
     found, trials = search(inline, blobs, Limits(calls=allowed))
     assert found.calls <= allowed
     assert len(trials) <= PROBLEM.budget
-    assert found.ratio <= 1.0 or found.schedule == found.baseline_schedule
+    assert found.ratio <= 1.0 or found.schedule == found.baseline.schedule
 
 
 def test_calls_that_save_memory_are_within_the_limit(
@@ -44,7 +46,7 @@ def test_calls_that_save_memory_are_within_the_limit(
     allowed = int(0.8 * free.calls)
     found, trials = search(inline, blobs, Limits(calls=allowed))
     assert found.calls <= allowed
-    assert "polish" in {trial.origin for trial in trials}
+    assert "polish" in {str(trial.origin) for trial in trials}
 
 
 def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.GaussianMixture) -> None:
@@ -58,8 +60,8 @@ def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.Gaus
         found, trials = search(InlinePool(Evaluator(model, (4,))), blobs, limits)
         assert found.calls <= limits.calls
         assert len(trials) <= PROBLEM.budget
-        seen.append({trial.origin for trial in trials if trial.score is not None})
-        guided.append(sum(trial.origin.split()[0] not in LATE for trial in trials))
+        seen.append({str(trial.origin) for trial in trials if trial.score is not None})
+        guided.append(sum(str(trial.origin).split()[0] not in LATE for trial in trials))
     assert guided[1] > guided[0]
     assert "fit closed-loop" in seen[1]
     assert "polish" in seen[0] - seen[1]
@@ -76,8 +78,8 @@ def test_a_limit_below_the_teacher_is_refused(inline: InlinePool, blobs: models.
 def test_when_time_is_up_the_search_confirms_what_it_has(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """No second generation, no closed loop, no polish; but fits, which are cheap, and a result."""
     found, trials = search(inline, blobs, Limits(seconds=1e-6))
-    assert sum(trial.origin.startswith("baseline") for trial in trials) <= 8
-    assert {trial.origin.split()[0] for trial in trials} == {"baseline", "fit"}
+    assert sum(str(trial.origin).startswith("baseline") for trial in trials) <= 8
+    assert {str(trial.origin).split()[0] for trial in trials} == {"baseline", "fit"}
     assert found.evaluations == len(trials)
 
 
@@ -86,7 +88,7 @@ def test_without_hope_of_the_wanted_improvement_trials_stop(inline: InlinePool, 
     _, modest = search(inline, blobs, Limits(improvement=0.001))
     _, greedy = search(inline, blobs, Limits(improvement=0.999))
     assert len(greedy) < len(modest)
-    assert any(trial.origin == "fit" for trial in greedy)
+    assert any(str(trial.origin) == "fit" for trial in greedy)
 
 
 def test_an_ended_search_taken_up_again_ends_alike(inline: InlinePool, blobs: models.GaussianMixture) -> None:

@@ -71,5 +71,5 @@ def test_a_seed_that_nothing_beats_is_published(blobs: models.GaussianMixture) -
         problem, gaussian.process, InlinePool(Evaluator(gaussian, (4,))), by_replay, trials.append, seeds=[seed]
     )
     assert result.score.value < 1e-4
-    assert [t.schedule for t in trials if t.origin == "nested"] == [nest.split(seed)]
+    assert [t.schedule for t in trials if str(t.origin) == "nested"] == [nest.split(seed)]
     assert sorted(t.number for t in trials) == list(range(24))

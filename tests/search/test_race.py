@@ -21,7 +21,8 @@ from fewstep.search.space import Space
 from fewstep.search.stages.baselines import BY_HAND
 from fewstep.search.stages.teacher import Sets
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=64)
 ENDPOINT = named("endpoint")
@@ -139,6 +140,6 @@ def test_racing_spares_calls_and_finds_better_ones(inline: InlinePool, blobs: mo
         run(PROBLEM, blobs.process, inline, by_replay, record=trials.append, racing=racing)
         spent[racing] = sum(trial.score.calls for trial in trials if trial.score)
     assert spent[True] < 0.75 * spent[False]
-    by_hand = best_of([t for t in trials if t.origin.startswith(BY_HAND)], PROBLEM.noises)
-    found = best_of([t for t in trials if t.origin.split()[0] not in LATE], PROBLEM.noises)
+    by_hand = best_of([t for t in trials if str(t.origin).startswith(BY_HAND)], PROBLEM.noises)
+    found = best_of([t for t in trials if str(t.origin).split()[0] not in LATE], PROBLEM.noises)
     assert found.score.value < 0.95 * by_hand.score.value

@@ -10,7 +10,9 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Problem, Result, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {
@@ -68,7 +70,7 @@ def test_a_limited_search_ends_the_same_wherever_it_was_broken_off(
     straight = searched(blobs, inline, monkeypatch, LIMITS[kind], all_trials)
     assert straight.ended == kind
     assert straight.calls <= (straight.problem.limits.calls or straight.calls)
-    cut = [trial for trial in all_trials if trial.origin.split()[0] not in ("fit", "polish")]
+    cut = [trial for trial in all_trials if str(trial.origin).split()[0] not in ("fit", "polish")]
     assert (len(cut) < BUDGET - 12) == (kind != "budget")
     for stop_after in (20, len(cut) + 2):
         seen: list[Trial] = []

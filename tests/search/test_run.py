@@ -18,7 +18,10 @@ from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.stages.baselines import baselines
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Prediction, Problem, Rank, Result, Trial
+from fewstep.values.forecast import Forecasts
+from fewstep.values.problem import Problem
+from fewstep.values.result import Result
+from fewstep.values.trial import Rank, Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=16)
 
@@ -75,13 +78,13 @@ def test_the_result_is_measured_on_held_out_noises(inline: InlinePool, blobs: mo
     result, _ = search(inline, blobs)
     evaluator, noises = Evaluator(blobs, (4,)), NoiseSet(PROBLEM.seed, HELD_OUT, 128)
     found, baseline = (
-        np.sqrt(evaluate.measure(evaluator, noises, s).mean()) for s in (result.schedule, result.baseline_schedule)
+        np.sqrt(evaluate.measure(evaluator, noises, s).mean()) for s in (result.schedule, result.baseline.schedule)
     )
     assert (result.score.value, result.baseline.value) == pytest.approx((found, baseline))
     assert result.ratio == pytest.approx(found / baseline)
-    assert result.ratio_low <= result.ratio <= result.ratio_high
+    assert result.ratio_interval.low <= result.ratio <= result.ratio_interval.high
     assert result.ratio < 0.75
-    assert baselines(blobs.process, 4)[result.baseline_name].canonical() == result.baseline_schedule
+    assert baselines(blobs.process, 4)[result.baseline_name].canonical() == result.baseline.schedule
 
 
 def test_every_network_call_is_counted(blobs: models.GaussianMixture) -> None:
@@ -132,7 +135,9 @@ def test_diverging_trials_are_recorded_with_their_reason(blobs: models.GaussianM
     poisoned = {float(np.float32(t)) for t in baselines(blobs.process, 4)["ddim time"].times[1:-1]}
     pool = InlinePool(Evaluator(models.from_callable(fragile, blobs.process, prediction="data"), (4,)))
     _, trials = search(pool, blobs)
-    failed = [trial for trial in trials if trial.score is None and trial.origin != "polish"]  # it may not have paid
+    failed = [
+        trial for trial in trials if trial.score is None and str(trial.origin) != "polish"
+    ]  # it may not have paid
     assert failed
     assert all("diverged on 16 of 16 noises" in (trial.reason or "") for trial in failed)
 
@@ -193,11 +198,11 @@ def test_hand_made_solvers_teach_which_ones_to_try_next(inline: InlinePool, blob
     known: list[int] = []
 
     def by_grid(trajectories: Trajectories) -> Rank:
-        def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Prediction:
+        def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
             known.append(len(trials))
             best = min((t for t in trials if t.score), key=lambda t: t.score.value, default=None)
             near = [best is not None and c.times == best.schedule.times for c in candidates]
-            return Prediction(-np.array(near, dtype=float), np.ones(len(candidates)))
+            return Forecasts(-np.array(near, dtype=float), np.ones(len(candidates)))
 
         return rank
 
@@ -217,7 +222,7 @@ def test_hand_made_schedules_take_at_most_half_of_the_trials(
     trials: list[Trial] = []
 
     def record(trial: Trial) -> None:
-        if not trial.origin.startswith("baseline"):
+        if not str(trial.origin).startswith("baseline"):
             raise Interrupted
         trials.append(trial)
 
@@ -227,10 +232,10 @@ def test_hand_made_schedules_take_at_most_half_of_the_trials(
         run(replace(PROBLEM, budget=budget), blobs.process, inline, by_replay, record=record)
     except Interrupted:
         assert budget > 1
-    assert len({trial.origin for trial in trials}) == len(trials) == (seeds or len(everything))
+    assert len({str(trial.origin) for trial in trials}) == len(trials) == (seeds or len(everything))
     rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 24).draw((4,))))
     likely = sorted(everything, key=lambda name: rank([], [everything[name]]).mean[0])
     leaders = [next(name for name in likely if name.split()[1] == grid) for grid in grids.names()]
-    begun = {trial.origin.removeprefix("baseline ") for trial in trials[:8]}
+    begun = {str(trial.origin).removeprefix("baseline ") for trial in trials[:8]}
     assert begun >= set(leaders) or budget == 1
     assert likely[0] in begun

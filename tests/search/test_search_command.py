@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fewstep import Schedule, processes
 from fewstep.search.__main__ import main
 from fewstep.search.find import find
-from fewstep.values.problem import Result
+from fewstep.values.result import Result
 
 APP = typer.Typer()
 APP.command()(main)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from fewstep import processes
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.values.problem import Score
+from fewstep.values.score import Score
 from storage import Jobs, Model, SearchState, Store
 from storage.tables import PublishedRow
 from tests.storage import samples
@@ -108,8 +108,8 @@ def test_result_round_trip(store: Store, jobs: Jobs) -> None:
     jobs.succeed(claim, replace(result, tau=1 / 3))
     published = store.schedule(result.schedule.digest)
     assert published.result == replace(result, tau=1 / 3)
-    assert (published.digest, published.model_id) == (result.schedule.digest, samples.model().id)
-    assert published.search_id == claim.search.id
+    assert (published.digest, published.model) == (result.schedule.digest, samples.model().id)
+    assert published.search == claim.search.id
 
 
 def test_second_scores_round_trip(store: Store, jobs: Jobs) -> None:
@@ -121,7 +121,7 @@ def test_second_scores_round_trip(store: Store, jobs: Jobs) -> None:
     result = replace(samples.result(claim.search.problem), ended="calls", passes=2)
     jobs.succeed(claim, result)
     assert store.result(claim.search.id).result == result
-    assert result.second is not None
+    assert result.winner.secondary is not None
 
 
 def test_result_of_an_older_version(store: Store, jobs: Jobs) -> None:
