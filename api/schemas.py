@@ -3,22 +3,17 @@
 import reprlib
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
-from api.shapes import In, asking
+from api.shapes import In, asking, checked
 from fewstep.values.codec import decode
-from fewstep.values.objective import PATTERN, Measure
 from fewstep.values.problem import Problem
 from storage.store import MAX_PRIORITY
 
 __all__ = ["FolderIn", "GridOut", "HubIn", "Metric", "ModelIn", "SearchIn", "ZooIn"]
 
 
-def _completed(metric: str) -> str:
-    return str(Measure.parse(metric))
-
-
-Metric = Annotated[str, Field(max_length=200, json_schema_extra={"pattern": PATTERN}), AfterValidator(_completed)]
+Metric = checked(Problem, "metric")
 
 
 @asking(Problem)

@@ -13,7 +13,7 @@ from fewstep.values.fields import Slot, slots
 from fewstep.values.origin import Origin
 from fewstep.values.page import Page
 
-__all__ = ["In", "answer", "asking", "shape"]
+__all__ = ["In", "answer", "asking", "checked", "shape"]
 
 
 class In(BaseModel):
@@ -41,26 +41,46 @@ def _inner(kind: Any) -> type[In]:
     return create_model(f"{kind.__name__}In", __base__=In, __doc__=_first_line(kind), **fields)
 
 
+def checked(kind: type, name: str) -> Any:
+    """The type of one field of a value, with its checks: for a parameter that means the same."""
+    return _checked(next(each for each in slots(kind) if each.name == name))
+
+
 def _asked(slot: Slot) -> tuple[Any, Any]:
     """The type and the `Field` of one field of a body."""
     said, default = slot.about, ... if slot.required else slot.default
     if is_dataclass(slot.type):
         inner: Any = _inner(slot.type)  # type: ignore[arg-type]
         return inner, Field(inner(), description=said.help)
+    kind, examples = _checked(slot), None if said.example is None else [said.example]
+    return kind | None if slot.optional else kind, Field(default, description=_words(slot), examples=examples)
+
+
+def _checked(slot: Slot) -> Any:
+    said, kind = slot.about, slot.type
     checks: dict[str, Any] = {"ge": said.low, "gt": said.above, "le": said.high, "max_length": said.length}
-    extra: dict[str, Any] = {}
-    asked: Any = slot.type
     if said.parse is not None:
-        asked, extra = Annotated[asked, AfterValidator(_completed(said.parse))], {"pattern": said.pattern}
+        kind = Annotated[kind, AfterValidator(_completed(said.parse))]
+        checks["json_schema_extra"] = _described(slot)
     elif tuple(said.choices):
-        asked, extra = Annotated[asked, AfterValidator(_one_of(slot))], {"enum": list(said.choices)}
+        kind = Annotated[kind, AfterValidator(_one_of(slot))]
+        checks["json_schema_extra"] = _described(slot)
     else:
         checks["pattern"] = said.pattern
-    asked = Annotated[asked, Field(**{name: check for name, check in checks.items() if check is not None})]
-    if extra:
-        asked = Annotated[asked, Field(json_schema_extra=extra)]
-    examples = None if said.example is None else [said.example]
-    return asked | None if slot.optional else asked, Field(default, description=_words(slot), examples=examples)
+    return Annotated[kind, Field(**{name: check for name, check in checks.items() if check is not None})]
+
+
+def _described(slot: Slot) -> Callable[[dict[str, Any]], None]:
+    """Puts pattern and choices into a schema as it is written, with all that packages have added by then."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        pattern, choices = slot.about.pattern, list(slot.about.choices)
+        if pattern is not None:
+            schema["pattern"] = pattern() if callable(pattern) else pattern
+        if choices:
+            schema["enum"] = choices
+
+    return describe
 
 
 def _completed(parse: Callable[[str], object]) -> Callable[[str], str]:

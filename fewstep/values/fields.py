@@ -22,7 +22,8 @@ class About:
 
     Text is one of ``choices``, or has at most ``length`` characters and matches ``pattern``, where these are given;
     what ``parse`` makes of it, as text again, is its complete form. ``option`` is its name on the command line, by
-    default the field's own; ``example`` is one for documentation.
+    default the field's own; ``example`` is one for documentation. A pattern that depends on what packages add is a
+    function, and ``choices`` may be a registry: both are asked when they are needed.
     """
 
     help: str
@@ -31,7 +32,7 @@ class About:
     above: float | None = None
     high: float | None = None
     choices: Iterable[str] = ()
-    pattern: str | None = None
+    pattern: str | Callable[[], str] | None = None
     parse: Callable[[str], object] | None = None
     length: int | None = None
     option: str | None = None

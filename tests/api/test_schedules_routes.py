@@ -34,7 +34,7 @@ def test_a_published_result_says_all_that_was_measured(client: TestClient, store
     assert (best["nfe"], best["budget"], best["seed"]) == (6, 30, 7)
     assert best["score"] == asdict(found.score)
     assert best["baseline"]["name"] == found.baseline_name
-    assert best["baseline"]["score"] == asdict(found.baseline)
+    assert best["baseline"]["score"] == asdict(found.baseline.score)
     assert Schedule.from_dict(best["baseline"]["schedule"]) == found.baseline.schedule
     for name in ("ratio", "ratio_low", "ratio_high", "teacher_error", "calls", "evaluations", "seconds", "tau"):
         assert best[name] == getattr(found, name)

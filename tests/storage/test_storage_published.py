@@ -1,13 +1,12 @@
 """The best schedules, and forgetting a model with all of its own."""
 
-from dataclasses import replace
-
 import pytest
 
 from fewstep.errors import Conflict, NotFound
 from storage import Jobs, Store
 from tests.storage import samples
 from tests.storage.samples import publish, running
+from tests.trials import trial_of
 
 
 def test_result_of_search(store: Store, jobs: Jobs) -> None:
@@ -76,7 +75,7 @@ def test_neighbours(store: Store, jobs: Jobs) -> None:
     def ended(nfe: int, origin: str, **kind: str) -> None:
         claim = running(store, nfe=nfe, **kind)
         for number in range(3):
-            jobs.record(claim, replace(samples.trial(number), origin=origin))
+            jobs.record(claim, trial_of(number, samples.schedule(), samples.score(), origin))
         jobs.succeed(claim, samples.result(claim.search.problem))
 
     for nfe, origin in ((5, "old five"), (5, "five"), (9, "nine"), (7, "seven"), (6, "six"), (8, "eight")):
@@ -90,9 +89,8 @@ def test_neighbours(store: Store, jobs: Jobs) -> None:
     assert [str(trial.origin) for trial in found] == ["five"] * 3 + ["seven"] * 3 + ["eight"] * 3
     few = store.neighbours(mine, until, searches=1, trials=2)
     assert [(str(trial.origin), trial.number) for trial in few] == [("five", 0), ("five", 1)]
-    assert [str(trial.origin) for trial in store.neighbours(samples.problem("b", nfe=6), until)] == [
-        "another model"
-    ] * 3
+    others = store.neighbours(samples.problem("b", nfe=6), until)
+    assert [str(trial.origin) for trial in others] == ["another model"] * 3
     assert store.neighbours(samples.problem(nfe=6, metric="cmmd"), until) == []
 
 
