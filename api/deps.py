@@ -7,10 +7,10 @@ from fastapi import Depends, Path, Request
 from api.inspection import Inspector
 from api.settings import Settings
 from fewstep.values.catalogue import Catalogue
+from fewstep.values.search import Search
 from storage.folders import ModelFolders
 from storage.jobs import Jobs
 from storage.store import Store
-from storage.values import Search
 
 __all__ = [
     "Digest",

@@ -7,8 +7,8 @@ from fastapi.sse import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from fewstep.errors import NotFound
+from fewstep.values.search import TERMINAL, Search
 from storage.store import MAX_PAGE, Store
-from storage.values import TERMINAL, Search
 
 __all__ = ["follow"]
 

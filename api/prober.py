@@ -18,10 +18,9 @@ from fewstep.errors import FewstepError, ServiceError
 from fewstep.search.evaluation.pool import WorkerPool
 from fewstep.search.evaluation.probe import probe
 from storage.folders import ModelFolders
-from storage.lease import LeaseLost
+from storage.lease import LeaseLost, ModelClaim
 from storage.probes import Probes
 from storage.store import Store
-from storage.values import ModelClaim
 
 __all__ = ["Prober"]
 

@@ -27,11 +27,12 @@ from fewstep.errors import FewstepError, InvalidInput, ServiceError
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import WorkerPool, open_pool
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Problem, Trial
+from fewstep.values.problem import Problem
+from fewstep.values.search import Search
+from fewstep.values.trial import Trial
 from storage.jobs import Jobs
-from storage.lease import LeaseLost
+from storage.lease import Claim, LeaseLost
 from storage.store import Store
-from storage.values import Claim, Search
 
 __all__ = ["alive_file", "lessons", "pool_url", "seeds", "serve", "work"]
 
@@ -115,7 +116,9 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
         jobs.succeed(
             claim, replace(result, tau=predictor.kendall_tau(trials)), _lesson(rankers, trials, search.problem.metric)
         )
-        told.info("search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.seconds))
+        told.info(
+            "search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.cost.seconds)
+        )
     except LeaseLost as error:
         told.info("search left", reason=str(error))
     except ServiceError as error:  # the database is away: the lease runs out, and the search is taken up again

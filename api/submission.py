@@ -10,9 +10,9 @@ from fewstep import processes
 from fewstep.errors import InvalidInput
 from fewstep.models import zoo
 from fewstep.models.reference import ModelReference
+from fewstep.values.model import Facts, Model, ModelState
 from storage.folders import ModelFolders
 from storage.store import Store
-from storage.values import Facts, Model, ModelState
 
 __all__ = ["folder_under", "keep", "of_hub", "of_inspected", "of_zoo", "reference", "want_free"]
 

@@ -200,7 +200,7 @@ def main() -> None:
             "found_error": error(ours, targets),
             "ratio": error(ours, targets) / errors[baseline],
             "calls": published.result.calls,
-            "seconds": published.result.seconds,
+            "seconds": published.result.cost.seconds,
         }
         report.append(row)
         rows[f"{baseline}, {nfe} calls"], rows[f"found, {nfe} calls"] = samples[baseline], ours

@@ -30,9 +30,10 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.samplers.ranking import RankFactory, by_replay
 from fewstep.search.space import Space
+from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
-from fewstep.values.trial import Trial
+from fewstep.values.trial import Candidate, Trial
 
 NFES = (6, 8)  # of the searches and of the speed
 TRIALS = (0, 25, 50, 100, 200)
@@ -65,7 +66,8 @@ def speed(nfe: int, count: int = 400) -> dict[str, Any]:
     schedules = draw(space, count, seed=4)
     values = np.exp(rank([], schedules).mean + np.random.default_rng(5).normal(0, 0.2, count))
     known = [
-        Trial(i, s, Score(float(v), 0.0, NOISES, 0), "") for i, (s, v) in enumerate(zip(schedules, values, strict=True))
+        Trial(i, Candidate(s, Origin("guided")), Score(float(v), 0.0, NOISES, 0))
+        for i, (s, v) in enumerate(zip(schedules, values, strict=True))
     ]
     new = draw(space, count, seed=6)
     began = time.perf_counter()
@@ -81,7 +83,7 @@ def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, An
     found: list[Trial] = []
     run(Problem(SEARCHED, nfe, budget=GUIDED_BUDGET, seed=seed), denoiser.process, pool, factory, found.append)
     # what the rank chose
-    scored = [trial for trial in found if trial.score is not None and trial.origin.split()[0] not in LATE]
+    scored = [trial for trial in found if trial.score is not None and str(trial.origin).split()[0] not in LATE]
     made = [trial for trial in scored if trial.predicted is not None]
     means, stds = np.array([[t.predicted, t.predicted_std] for t in made], dtype=float).T
     return {
@@ -89,7 +91,7 @@ def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, An
         "rank": name,
         "seed": seed,
         "best": float(np.exp(min(log_score(t) for t in scored))),
-        "best_hand_made": float(np.exp(min(log_score(t) for t in scored if t.origin.startswith("baseline")))),
+        "best_hand_made": float(np.exp(min(log_score(t) for t in scored if str(t.origin).startswith("baseline")))),
         "tau": predictor.kendall_tau(found),
         "coverage_of_80_percent": coverage(means, stds, np.array([log_score(t) for t in made])),
     }

@@ -12,35 +12,27 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fewstep.cli.options import Improvement, MaxCalls, MaxFailures, MaxSeconds, Metric, Report, Sampler
+from fewstep.cli.options import asks_problem
 from fewstep.cli.wording import summary
 from fewstep.errors import FewstepError
 from fewstep.models.reference import ModelReference
 from fewstep.search.export import save, space_of
 from fewstep.search.find import find
-from fewstep.values.limits import Limits
-from fewstep.values.problem import NOISES
+from fewstep.values.problem import Options
 from fewstep.values.result import Result
 from fewstep.values.trial import Trial
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
+@asks_problem
 def main(
     model: Annotated[str, typer.Argument(help="A model of the zoo, or a model folder.")] = "digits-mixture",
     nfe: Annotated[
         list[int] | None, typer.Option(help="Network calls per sample, 8 by default; several for a search of each.")
     ] = None,
-    metric: Metric = "endpoint",
-    report: Report = None,
-    budget: Annotated[int, typer.Option(help="Schedules to evaluate.")] = 400,
-    seed: Annotated[int, typer.Option(help="Seed of the noises and of the search.")] = 0,
-    noises: Annotated[int, typer.Option(help="Start noises that a schedule is measured on.")] = NOISES,
-    sampler: Sampler = "guided",
-    max_calls: MaxCalls = None,
-    max_seconds: MaxSeconds = None,
-    max_failures: MaxFailures = None,
-    improvement: Improvement = None,
+    *,
+    options: Options,
     features: Annotated[Path | None, typer.Option(help="Folder with more features and references.")] = None,
     device: Annotated[str, typer.Option(help="Where the network runs, as torch names it.")] = "cpu",
     study: Annotated[Path | None, typer.Option(help="SQLite file to add the search to, for optuna-dashboard.")] = None,
@@ -53,7 +45,6 @@ def main(
     trials: list[Trial] = []  # of all searches so far
     found: list[Result] = []
     try:
-        limits = Limits(max_calls, max_seconds, max_failures, improvement)
         denoiser, shape = ModelReference.at(model).open(device)
         for calls in numbers:
             own: list[Trial] = []
@@ -62,24 +53,19 @@ def main(
                     denoiser,
                     calls,
                     shape,
-                    metric,
-                    budget,
-                    seed,
-                    noises,
                     device=device,
-                    sampler=sampler,
                     record=own.append,
                     progress=_told(bars),
                     seeds=[each.schedule for each in found[-1:] if each.schedule.nfe == calls - 1],
                     others=trials,
-                    report=report,
-                    limits=limits,
                     features=features,
+                    **options,
                 )
             trials, found = trials + own, [*found, result]
             if study is not None:
-                by = "" if metric == "endpoint" else f"{result.problem.metric}, "
-                title = f"{model}, {calls} calls, {by}{sampler}, seed {seed}"
+                problem = result.problem
+                by = "" if problem.metric == "endpoint" else f"{problem.metric}, "
+                title = f"{model}, {calls} calls, {by}{problem.sampler}, seed {problem.seed}"
                 save(own, space_of(own), study, title)
             path = out if out is None or len(numbers) == 1 else out.with_stem(f"{out.stem}-{calls}")
             if path is not None:

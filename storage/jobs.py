@@ -14,16 +14,18 @@ from sqlalchemy.orm import Session
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.grids.arc_length import ArcLength
-from fewstep.values.problem import Result, Trial
-from storage.codec import dump, dump_result, dump_schedule, dump_score, load_score, readable
+from fewstep.values.codec import decode
+from fewstep.values.result import Result
+from fewstep.values.score import Score
+from fewstep.values.search import LIVE, TERMINAL, Search, SearchState
+from fewstep.values.trial import Trial
 from storage.database import Database
 from storage.engine import insert_once, moment
-from storage.lease import MAX_ATTEMPTS, LeaseLost, lasting
-from storage.log import ran, write_event
-from storage.mapping import to_search
+from storage.lease import MAX_ATTEMPTS, Claim, LeaseLost, lasting
+from storage.log import ran, readable, write_event
+from storage.mapping import value_of
 from storage.queries import search_row
 from storage.tables import CurveRow, LessonRow, PublishedRow, SearchRow, TrialRow
-from storage.values import LIVE, TERMINAL, Claim, Search, SearchState
 
 __all__ = ["Jobs"]
 
@@ -54,7 +56,7 @@ class Jobs:
             row.lease_until = now + lasting(lease)
             row.started = row.started or now
             _move(session, row, SearchState.RUNNING, now)
-            return Claim(to_search(row), row.token, elapsed)
+            return Claim(value_of(Search, row), row.token, elapsed)
 
     def heartbeat(self, claim: Claim, lease: float) -> None:
         """Extend the lease to ``lease`` seconds from now."""
@@ -72,7 +74,7 @@ class Jobs:
         """Keep the arc length of the search's model; where another search measured it before, that one stays."""
         with self.store.write() as session:
             row, now = _held(session, claim), moment(session)
-            insert_once(session, CurveRow, model_id=row.model_id, curve=dump(arc.to_dict()), created=now)
+            insert_once(session, CurveRow, model_id=row.model_id, curve=arc.to_dict(), created=now)
 
     def record(self, claim: Claim, trial: Trial) -> None:
         """Keep a trial; one whose number is there already changes nothing."""
@@ -83,9 +85,9 @@ class Jobs:
                 TrialRow,
                 search_id=row.id,
                 number=trial.number,
-                schedule=dump_schedule(trial.schedule),
-                score=dump_score(trial.score),
-                origin=trial.origin,
+                schedule=trial.schedule,
+                score=trial.score,
+                origin=str(trial.origin),
                 predicted=None if trial.predicted is None else float(trial.predicted),
                 predicted_std=None if trial.predicted_std is None else float(trial.predicted_std),
                 reason=None if trial.reason is None else readable(trial.reason),
@@ -94,13 +96,13 @@ class Jobs:
             if not new:
                 return
             row.evaluations += 1
-            best = load_score(row.best)
-            whole = trial.score is not None and trial.score.noises >= row.noises  # else it lost its race
+            best = None if row.best is None else decode(Score, row.best)
+            whole = trial.score is not None and trial.score.noises >= row.noises  # else it was stopped early
             if trial.score is not None and whole and (best is None or trial.score.value < best.value):
-                best, row.best = trial.score, dump_score(trial.score)
+                best = row.best = trial.score
             data = {
                 "number": trial.number,
-                "origin": trial.origin,
+                "origin": str(trial.origin),
                 "value": trial.score and trial.score.value,
                 "standard_error": trial.score and trial.score.standard_error,
                 "noises": trial.score and trial.score.noises,
@@ -132,7 +134,7 @@ class Jobs:
                     metric=row.metric,
                     nfe=schedule.nfe,
                     value=float(result.score.value),
-                    result=dump_result(result),
+                    result=result,
                     created=now,
                 )
             )
@@ -161,7 +163,7 @@ class Jobs:
                 else:
                     row.attempt += 1
                     _move(session, row, SearchState.QUEUED, now, reason)
-            return [to_search(row) for row in rows]
+            return [value_of(Search, row) for row in rows]
 
     def pause(self, id: str) -> Search:
         """Stop a search until `resume`; what it recorded stays. Raises `NotFound`, or `Conflict` once finished."""
@@ -183,7 +185,7 @@ class Jobs:
                 _move(session, row, to, moment(session))
             elif row.state not in settled:
                 raise Conflict(f"search {id} has {row.state}: it cannot become {to} any more")
-            return to_search(row)
+            return value_of(Search, row)
 
 
 def _held(session: Session, claim: Claim) -> SearchRow:

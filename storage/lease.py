@@ -1,11 +1,14 @@
 """Leases: how long a runner may be silent before its work goes to another."""
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 
 from fewstep.errors import Conflict, InvalidInput
+from fewstep.values.model import Model
+from fewstep.values.search import Search
 
-__all__ = ["MAX_ATTEMPTS", "MAX_LEASE", "LeaseLost", "lasting"]
+__all__ = ["MAX_ATTEMPTS", "MAX_LEASE", "Claim", "LeaseLost", "ModelClaim", "lasting"]
 
 MAX_ATTEMPTS = 3  # leases lost before the work itself is held to be the cause
 MAX_LEASE = 24 * 3600
@@ -13,6 +16,24 @@ MAX_LEASE = 24 * 3600
 
 class LeaseLost(Conflict):
     """The work is no longer held under this token: stop working on it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A lease on a search: whoever holds the ``token`` may report on it; ``elapsed`` is how many seconds the search ran
+    in earlier attempts."""
+
+    search: Search
+    token: str
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelClaim:
+    """A lease on a submitted model: whoever holds the ``token`` may say what it is worth."""
+
+    model: Model
+    token: str
 
 
 def lasting(seconds: float) -> timedelta:

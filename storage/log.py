@@ -1,17 +1,20 @@
 """The log of events: what the event stream and the audit read."""
 
-import json
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from storage.codec import dump
+from fewstep.values.search import SearchState
 from storage.tables import EventRow
-from storage.values import SearchState
 
-__all__ = ["ran", "write_event"]
+__all__ = ["ran", "readable", "write_event"]
+
+
+def readable(text: str) -> str:
+    """The text with whatever cannot be stored shown as question marks: for reasons, which must never be refused."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def write_event(session: Session, search_id: str, kind: str, data: dict[str, Any], now: datetime) -> None:
@@ -20,7 +23,7 @@ def write_event(session: Session, search_id: str, kind: str, data: dict[str, Any
     The caller holds the search's row (or has just made it): that is why a search's events become visible in the order
     of their ids.
     """
-    session.add(EventRow(search_id=search_id, kind=kind, data=dump(data), created=now))
+    session.add(EventRow(search_id=search_id, kind=kind, data=data, created=now))
 
 
 def ran(session: Session, search_id: str) -> float:
@@ -29,5 +32,5 @@ def ran(session: Session, search_id: str) -> float:
     total, since = 0.0, None
     for data, created in session.execute(query.order_by(EventRow.id)):
         total += 0.0 if since is None else (created - since).total_seconds()
-        since = created if json.loads(data)["state"] == SearchState.RUNNING else None
+        since = created if data["state"] == SearchState.RUNNING else None
     return total

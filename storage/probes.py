@@ -6,20 +6,20 @@ As with searches, every change holds the model's row and compares (state, lease 
 """
 
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fewstep.errors import Conflict, NotFound
-from storage.codec import dump, readable
+from fewstep.values.model import Facts, Model, ModelState
 from storage.database import Database
 from storage.engine import moment
-from storage.lease import MAX_ATTEMPTS, LeaseLost, lasting
-from storage.mapping import model_columns, to_model
+from storage.lease import MAX_ATTEMPTS, LeaseLost, ModelClaim, lasting
+from storage.log import readable
+from storage.mapping import model_columns, value_of
 from storage.queries import model_row
 from storage.tables import ModelRow
-from storage.values import Facts, Model, ModelClaim, ModelState
 
 __all__ = ["Probes"]
 
@@ -43,7 +43,7 @@ class Probes:
                 return None
             row.token, row.runner = secrets.token_hex(16), runner
             row.lease_until = moment(session) + lasting(lease)
-            return ModelClaim(to_model(row), row.token)
+            return ModelClaim(value_of(Model, row), row.token)
 
     def heartbeat(self, claim: ModelClaim, lease: float) -> None:
         """Extend the lease to ``lease`` seconds from now."""
@@ -63,13 +63,13 @@ class Probes:
             columns = model_columns(model)
             for name in ("summary", "shape", "process", "digest", "facts"):
                 setattr(row, name, columns[name])
-            return replace(claim, model=to_model(row))
+            return replace(claim, model=value_of(Model, row))
 
     def ready(self, claim: ModelClaim, facts: Facts) -> None:
         """Let searches name the model."""
         with self.store.write() as session:
             row = _held(session, claim)
-            row.facts = dump(asdict(facts))
+            row.facts = facts
             _settle(row, ModelState.READY)
 
     def refuse(self, claim: ModelClaim, reason: str) -> None:
@@ -94,7 +94,7 @@ class Probes:
                 else:
                     row.attempt += 1
                     _settle(row, ModelState.SUBMITTED)
-            return [to_model(row) for row in rows]
+            return [value_of(Model, row) for row in rows]
 
 
 def _held(session: Session, claim: ModelClaim) -> ModelRow:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from fewstep.errors import InvalidInput, NotFound
 from fewstep.values.problem import Problem
+from fewstep.values.search import SearchState
 from storage.tables import LessonRow, ModelRow, PublishedRow, SearchRow
-from storage.values import SearchState
 
 __all__ = [
     "MAX_EVENT",

@@ -1,20 +1,23 @@
 """The store: values in, values out; the only owner of sessions."""
 
-import json
 import uuid
-from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.grids.arc_length import ArcLength
-from fewstep.values.problem import Problem, Trial
-from storage.codec import dump_limits
+from fewstep.values.event import Event
+from fewstep.values.model import Model, ModelState
+from fewstep.values.page import Page
+from fewstep.values.problem import Problem
+from fewstep.values.published import Published
+from fewstep.values.search import LIVE, Search, SearchState
+from fewstep.values.trial import Trial
 from storage.database import Database
 from storage.engine import insert_once, moment
 from storage.log import write_event
-from storage.mapping import model_columns, to_event, to_model, to_published, to_search, to_trial
+from storage.mapping import model_columns, problem_columns, value_of
 from storage.queries import (
     MAX_EVENT,
     best_of,
@@ -27,7 +30,6 @@ from storage.queries import (
     want_number,
 )
 from storage.tables import CurveRow, EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
-from storage.values import LIVE, Event, Model, ModelState, Page, Published, Search, SearchState
 
 __all__ = ["MAX_KEY", "MAX_PAGE", "MAX_PRIORITY", "Store"]
 
@@ -56,17 +58,20 @@ class Store(Database):
                 for name in columns.keys() - {"id", "created"}:
                     setattr(row, name, columns[name])
                 row.attempt, row.token, row.runner, row.lease_until = 1, None, None, None
-            return to_model(row)
+            return value_of(Model, row)
 
     def models(self) -> list[Model]:
         """Every model, in order of arrival."""
         with self.read() as session:
-            return [to_model(row) for row in session.scalars(select(ModelRow).order_by(ModelRow.created, ModelRow.id))]
+            return [
+                value_of(Model, row)
+                for row in session.scalars(select(ModelRow).order_by(ModelRow.created, ModelRow.id))
+            ]
 
     def model(self, id: str) -> Model:
         """The model of that id; raises `NotFound`."""
         with self.read() as session:
-            return to_model(model_row(session, id))
+            return value_of(Model, model_row(session, id))
 
     def curve(self, model_id: str) -> ArcLength:
         """The model's arc length, as the first search of it measured it; raises `NotFound` until then."""
@@ -77,7 +82,7 @@ class Store(Database):
                 raise NotFound(
                     f"no search of model {model_id} has measured its curve yet: submit one, or run fewstep grid here"
                 )
-            return ArcLength.from_dict(json.loads(row.curve))
+            return ArcLength.from_dict(row.curve)
 
     def delete_model(self, id: str) -> None:
         """Forget a model with its searches and schedules. Raises `NotFound`, or `Conflict` while a search of it is
@@ -104,15 +109,13 @@ class Store(Database):
                     f"model {model.id} is {model.state}: "
                     + (f"{model.reason}; submit it again" if model.reason else "wait until it is ready")
                 )
-            fields = asdict(problem) | {"limits": dump_limits(problem.limits)}
             search_id, now = uuid.uuid4().hex, moment(session)
             made = insert_once(
                 session,
                 SearchRow,
                 id=search_id,
                 key=key,
-                model_id=fields.pop("model"),
-                **fields,
+                **problem_columns(problem),
                 priority=priority,
                 state=SearchState.QUEUED,
                 attempt=1,
@@ -123,7 +126,7 @@ class Store(Database):
             row = session.scalars(select(SearchRow).where(which)).first()
             if row is None:
                 raise Conflict(f"the search of idempotency key {key!r} was deleted just now: submit again")
-            search = to_search(row)
+            search = value_of(Search, row)
             if made:
                 write_event(session, search_id, "state", {"state": SearchState.QUEUED}, now)
         if search.problem != problem:
@@ -133,7 +136,7 @@ class Store(Database):
     def search(self, id: str) -> Search:
         """The search of that id; raises `NotFound`."""
         with self.read() as session:
-            return to_search(search_row(session, id))
+            return value_of(Search, search_row(session, id))
 
     def searches(
         self,
@@ -141,7 +144,7 @@ class Store(Database):
         cursor: str | None = None,
         state: SearchState | str | None = None,
         model: str | None = None,
-    ) -> Page[Search]:
+    ) -> Page[Search, str]:
         """Searches, newest first; ``cursor`` is the last page's ``next``. A walk over the pages sees every search that
         was there at its start exactly once. Raises `InvalidInput`."""
         want_number("limit", limit, 1, MAX_PAGE)
@@ -149,7 +152,7 @@ class Store(Database):
         with self.read() as session:
             rows = session.scalars(query).all()
             more = str(rows[limit - 1].number) if len(rows) > limit else None
-            return Page([to_search(row) for row in rows[:limit]], more)
+            return Page([value_of(Search, row) for row in rows[:limit]], more)
 
     def trials(self, search_id: str, after: int = -1, limit: int | None = None) -> list[Trial]:
         """Trials of a search with numbers above ``after``, by number, at most ``limit``; raises `NotFound`."""
@@ -159,7 +162,7 @@ class Store(Database):
         query = select(TrialRow).where(TrialRow.search_id == search_id, TrialRow.number > after)
         with self.read() as session:
             search_row(session, search_id)
-            return [to_trial(row) for row in session.scalars(query.order_by(TrialRow.number).limit(limit))]
+            return [value_of(Trial, row) for row in session.scalars(query.order_by(TrialRow.number).limit(limit))]
 
     def trial(self, search_id: str, number: int) -> Trial:
         """One trial of a search; raises `NotFound`."""
@@ -168,7 +171,7 @@ class Store(Database):
             row = session.get(TrialRow, (search_id, number))
             if row is None:
                 raise NotFound(f"search {search_id[:80]!r} has no trial {number}")
-            return to_trial(row)
+            return value_of(Trial, row)
 
     def lessons(self, problem: Problem, until: datetime, most: int = 6) -> list[str]:
         """The last ``most`` lessons (JSON) that searches of other models by the same metric had left by ``until``."""
@@ -182,7 +185,7 @@ class Store(Database):
             found: list[Trial] = []
             for id in session.scalars(neighbours_of(problem, until, searches)).all():
                 query = select(TrialRow).where(TrialRow.search_id == id).order_by(TrialRow.number).limit(trials)
-                found += [to_trial(row) for row in session.scalars(query)]
+                found += [value_of(Trial, row) for row in session.scalars(query)]
             return found
 
     def events(self, search_id: str, after: int = 0, limit: int = 500) -> list[Event]:
@@ -192,7 +195,7 @@ class Store(Database):
         with self.read() as session:
             search_row(session, search_id)
             query = select(EventRow).where(EventRow.search_id == search_id, EventRow.id > after)
-            return [to_event(row) for row in session.scalars(query.order_by(EventRow.id).limit(limit))]
+            return [value_of(Event, row) for row in session.scalars(query.order_by(EventRow.id).limit(limit))]
 
     def best(self, model_id: str, nfe: int, metric: str = "endpoint") -> Published:
         """The schedule with the lowest score among those of at most ``nfe`` calls; raises `NotFound`."""
@@ -204,14 +207,14 @@ class Store(Database):
                 raise NotFound(
                     f"model {model_id} has no schedule of at most {nfe} calls by {metric[:80]!r} yet: submit a search"
                 )
-            return to_published(row)
+            return value_of(Published, row)
 
     def front(self, model_id: str, metric: str | None = None, until: datetime | None = None) -> list[Published]:
         """The best schedule of every number of calls, fewest first, per metric where none is named; of those published
         by ``until``, if given. Raises `NotFound` where the model is unknown."""
         with self.read() as session:
             model_row(session, model_id)
-            return [to_published(row) for row in session.scalars(front_of(model_id, metric, until))]
+            return [value_of(Published, row) for row in session.scalars(front_of(model_id, metric, until))]
 
     def schedule(self, digest: str) -> Published:
         """The first result that published the schedule of that digest; raises `NotFound`."""
@@ -220,7 +223,7 @@ class Store(Database):
             row = session.scalars(query).first()
             if row is None:
                 raise NotFound(f"no schedule {digest[:80]!r} was published")
-            return to_published(row)
+            return value_of(Published, row)
 
     def result(self, search_id: str) -> Published:
         """What a search published; raises `NotFound` until it has succeeded."""
@@ -229,4 +232,4 @@ class Store(Database):
             row = session.scalars(query).first()
             if row is None:
                 raise NotFound(f"search {search_id[:80]!r} has published nothing")
-            return to_published(row)
+            return value_of(Published, row)

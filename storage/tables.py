@@ -1,8 +1,13 @@
-"""The tables. Numbers that are filtered or sorted by are columns; schedules and results are JSON text."""
+"""The tables. Numbers that are filtered or sorted by are columns; schedules and results are JSON text.
 
+Columns are called after the fields of the values that they hold, so that `storage.mapping` need not list them.
+"""
+
+import json
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -20,15 +25,20 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fewstep.errors import InvalidInput
-from storage.values import ModelState, SearchState
+from fewstep.schedule import Schedule
+from fewstep.values.codec import dump
+from fewstep.values.model import ModelState
+from fewstep.values.search import SearchState
 
 __all__ = [
     "Base",
     "CurveRow",
     "EventRow",
+    "Json",
     "LessonRow",
     "Line",
     "ModelRow",
+    "Plan",
     "PublishedRow",
     "SearchRow",
     "TrialRow",
@@ -86,6 +96,41 @@ class Line(TypeDecorator[str]):
         return value
 
 
+class Json(TypeDecorator[Any]):
+    """A value as JSON text; comes back as JSON values."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """The value's text; raises `InvalidInput` where it holds NaN or infinity."""
+        return None if value is None else dump(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """The text's values."""
+        return None if value is None else json.loads(value)
+
+
+class Plan(TypeDecorator[Schedule]):
+    """A schedule with its tableau as JSON text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Schedule | None, dialect: Dialect) -> str | None:
+        """The schedule's text."""
+        return None if value is None else dump(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Schedule | None:
+        """The text's schedule."""
+        return None if value is None else _schedule(value)
+
+
+@lru_cache(maxsize=1024)  # people look at the same few searches again and again
+def _schedule(text: str) -> Schedule:
+    return Schedule.from_json(text)
+
+
 class Base(DeclarativeBase):
     """Every table."""
 
@@ -109,12 +154,12 @@ class ModelRow(Base):
     name: Mapped[str]
     source: Mapped[str]
     summary: Mapped[str]
-    shape: Mapped[str] = mapped_column(Text)  # JSON
-    process: Mapped[str] = mapped_column(Text)  # JSON
+    shape: Mapped[Any] = mapped_column(Json)
+    process: Mapped[Any] = mapped_column(Json)
     created: Mapped[datetime]
     state: Mapped[ModelState] = mapped_column(server_default=ModelState.READY)
     reason: Mapped[str | None]
-    facts: Mapped[str] = mapped_column(Text, server_default="{}")  # JSON
+    facts: Mapped[Any] = mapped_column(Json, server_default="{}")
     attempt: Mapped[int] = mapped_column(server_default="1")
     runner: Mapped[str | None]
     token: Mapped[str | None] = mapped_column(Line(32))
@@ -127,7 +172,7 @@ class CurveRow(Base):
     __tablename__ = "curves"
 
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
-    curve: Mapped[str] = mapped_column(Text)  # JSON
+    curve: Mapped[Any] = mapped_column(Json)
     created: Mapped[datetime]
 
 
@@ -152,12 +197,12 @@ class SearchRow(Base):
     noises: Mapped[int] = mapped_column(server_default="128")
     report: Mapped[str | None]
     sampler: Mapped[str] = mapped_column(server_default="guided")
-    limits: Mapped[str] = mapped_column(Text, server_default="{}")  # JSON
+    limits: Mapped[Any] = mapped_column(Json, server_default="{}")
     priority: Mapped[int]
     state: Mapped[SearchState]
     attempt: Mapped[int]
     evaluations: Mapped[int]
-    best: Mapped[str | None] = mapped_column(Text)  # JSON
+    best: Mapped[Any | None] = mapped_column(Json)
     error: Mapped[str | None]
     runner: Mapped[str | None]
     token: Mapped[str | None] = mapped_column(Line(32))
@@ -174,8 +219,8 @@ class TrialRow(Base):
 
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    schedule: Mapped[str] = mapped_column(Text)  # JSON
-    score: Mapped[str | None] = mapped_column(Text)  # JSON
+    schedule: Mapped[Schedule] = mapped_column(Plan)
+    score: Mapped[Any | None] = mapped_column(Json)
     origin: Mapped[str]
     predicted: Mapped[float | None]
     predicted_std: Mapped[float | None]
@@ -192,7 +237,7 @@ class LessonRow(Base):
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     metric: Mapped[str]
-    lesson: Mapped[str] = mapped_column(Text)  # JSON
+    lesson: Mapped[str] = mapped_column(Text)  # JSON, which the predictor reads
     created: Mapped[datetime]
 
 
@@ -205,7 +250,7 @@ class EventRow(Base):
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(Line(16))
-    data: Mapped[str] = mapped_column(Text)  # JSON
+    data: Mapped[Any] = mapped_column(Json)
     created: Mapped[datetime]
 
 
@@ -222,5 +267,5 @@ class PublishedRow(Base):
     metric: Mapped[str]
     nfe: Mapped[int]
     value: Mapped[float]
-    result: Mapped[str] = mapped_column(Text)  # JSON
+    result: Mapped[Any] = mapped_column(Json)
     created: Mapped[datetime]

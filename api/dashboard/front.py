@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from fewstep.cli.display import measured, short
-from fewstep.values.problem import Score
-from storage.values import Published
+from fewstep.values.published import Published
+from fewstep.values.score import Score
 
 __all__ = ["front"]
 
@@ -50,7 +50,7 @@ class Axes:
 def front(published: Sequence[Published]) -> Markup:
     """The drawing as inline SVG, of one metric's front with at least one schedule."""
     lines = {
-        "by-hand": [(found.result.schedule.nfe, found.result.baseline) for found in published],
+        "by-hand": [(found.result.schedule.nfe, found.result.baseline.score) for found in published],
         "found": [(found.result.schedule.nfe, found.result.score) for found in published],
     }
     axes = _axes([point for line in lines.values() for point in line])

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from fewstep.values.model import Model
+from fewstep.values.published import Published
+from fewstep.values.search import Search
 from storage.store import Store
-from storage.values import Model, Published, Search
 
 __all__ = ["ModelLine", "ModelPage", "model_lines", "model_page"]
 

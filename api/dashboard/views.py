@@ -6,9 +6,12 @@ from typing import Any
 
 from fewstep.errors import NotFound
 from fewstep.schedule import Schedule
-from fewstep.values.problem import Result, Score
+from fewstep.values.event import Event
+from fewstep.values.model import Model
+from fewstep.values.result import Result
+from fewstep.values.score import Score
+from fewstep.values.search import TERMINAL, Search, SearchState
 from storage.store import MAX_PAGE, Store
-from storage.values import TERMINAL, Event, Model, Search, SearchState
 
 __all__ = ["Line", "Lines", "Point", "SearchPage", "line_page", "search_page"]
 
@@ -107,7 +110,7 @@ def search_page(store: Store, id: str) -> SearchPage:
     best, by_hand = _bests(scored)
     result = store.result(id).result if search.state is SearchState.SUCCEEDED else None
     found = result.schedule if result else _schedule(store, id, best)
-    reference = result.baseline_schedule if result else _schedule(store, id, by_hand)
+    reference = result.baseline.schedule if result else _schedule(store, id, by_hand)
     return SearchPage(
         search=search,
         model=store.model(search.problem.model),

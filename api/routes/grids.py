@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import Identity, TheStore
 from api.errors import problems
-from api.model_schemas import GridOut
+from api.schemas import GridOut
 from api.tagged import UNCHANGED, IfNoneMatch, tagged
 from fewstep.grids.arc_length import BLEND
 from fewstep.grids.measured import MeasuredGrid

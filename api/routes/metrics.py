@@ -3,14 +3,16 @@
 from fastapi import APIRouter
 
 from api.deps import TheCatalogue
-from api.metric_schemas import MetricsOut
+from api.value_route import ValueRoute
+from fewstep.values.metrics import Metrics
+from fewstep.values.objective import METRICS
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/metrics", tags=["searches"])
+router = APIRouter(prefix="/v1/metrics", tags=["searches"], route_class=ValueRoute)
 
 
 @router.get("")
-def list_metrics(catalogue: TheCatalogue) -> MetricsOut:
+def list_metrics(catalogue: TheCatalogue) -> Metrics:
     """Metrics, and the features and references that a search's `metric` may name after them."""
-    return MetricsOut.of(catalogue)
+    return Metrics(tuple(METRICS), catalogue.features, catalogue.references)

@@ -11,17 +11,19 @@ from api import submission
 from api.deps import Identity, TheFolders, TheInspector, TheSettings, TheStore
 from api.errors import problems
 from api.inspection import Inspector
-from api.model_schemas import FolderIn, HubIn, ModelIn, ModelOut, ZooIn
 from api.receiver import NO_PROGRAMS, PARTS, PROGRAM, receive
+from api.schemas import FolderIn, HubIn, ModelIn, ZooIn
 from api.settings import Settings
-from storage.values import Model
+from api.shapes import answer
+from api.value_route import ValueRoute
+from fewstep.values.model import Model
 
 __all__ = ["UPLOAD", "router"]
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=ValueRoute)
 
 UPLOAD = "/v1/models/upload"
-THERE: dict[int | str, dict[str, Any]] = {200: {"description": "The model was there already", "model": ModelOut}}
+THERE: dict[int | str, dict[str, Any]] = {200: {"description": "The model was there already", "model": answer(Model)}}
 BODY = {
     "required": True,
     "content": {
@@ -42,7 +44,7 @@ def add_model(
     settings: TheSettings,
     inspector: TheInspector,
     response: Response,
-) -> ModelOut:
+) -> Model:
     """Make a model known: one of the zoo's (ready at once), a folder of the operator's, or a hub's.
 
     Those that are not of the zoo are submitted: a runner tries them, and they become ready or refused. One that is
@@ -53,7 +55,10 @@ def add_model(
 
 
 @router.post(
-    "/upload", status_code=201, responses={**THERE, **problems(413, 415, 422)}, openapi_extra={"requestBody": BODY}
+    "/upload",
+    status_code=201,
+    responses={**THERE, **problems(413, 415, 422)},
+    openapi_extra={"requestBody": BODY},
 )
 async def upload(
     request: Request,
@@ -63,7 +68,7 @@ async def upload(
     inspector: TheInspector,
     response: Response,
     name: Name = None,
-) -> ModelOut:
+) -> Model:
     """Upload a model: each file as a part of its own name.
 
     `config.json`, `scheduler_config.json` and `diffusion_pytorch_model.safetensors` as diffusers saves them, or
@@ -74,7 +79,7 @@ async def upload(
     async with contextmanager_in_threadpool(folders.incoming()) as folder:
         await receive(request, folder, settings.allow_programs)
 
-        def taken() -> ModelOut:
+        def taken() -> Model:
             source = "program" if (folder / PROGRAM).exists() else "upload"
             model = submission.of_inspected(inspector(folder), source, name)
             return _answer(model, submission.keep(store, folders, folder, model), response)
@@ -83,15 +88,15 @@ async def upload(
 
 
 @router.get("")
-def list_models(store: TheStore) -> list[ModelOut]:
+def list_models(store: TheStore) -> list[Model]:
     """Every model."""
-    return [ModelOut.of(model) for model in store.models()]
+    return store.models()
 
 
 @router.get("/{id}", responses=problems(404, 422))
-def get_model(id: Identity, store: TheStore) -> ModelOut:
+def get_model(id: Identity, store: TheStore) -> Model:
     """One model."""
-    return ModelOut.of(store.model(id))
+    return store.model(id)
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409, 422))
@@ -116,8 +121,8 @@ def _described(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: In
     return submission.of_hub(body.repo, body.commit)
 
 
-def _answer(sent: Model, kept: Model, response: Response) -> ModelOut:
+def _answer(sent: Model, kept: Model, response: Response) -> Model:
     """The model as the store has it; it is new where it was made just now."""
     response.status_code = 201 if kept.created == sent.created else 200
     response.headers["Location"] = f"/v1/models/{kept.id}"
-    return ModelOut.of(kept)
+    return kept

@@ -7,25 +7,30 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import Digest, Identity, TheStore
 from api.errors import problems
-from api.metric_schemas import Metric
-from api.published_schemas import PublishedOut
+from api.schemas import Metric
+from api.shapes import answer
 from api.tagged import UNCHANGED, IfNoneMatch, tagged
+from api.value_route import ValueRoute
+from fewstep.values.codec import dump
 from fewstep.values.problem import MAX_NFE
+from fewstep.values.published import Published
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["schedules"])
+router = APIRouter(prefix="/v1", tags=["schedules"], route_class=ValueRoute)
 
 FOREVER = "public, max-age=31536000, immutable"  # a digest never means anything else
 
 
 @router.get("/models/{id}/schedules", responses=problems(404, 422))
-def front(id: Identity, store: TheStore, metric: Annotated[Metric | None, Query()] = None) -> list[PublishedOut]:
+def front(id: Identity, store: TheStore, metric: Annotated[Metric | None, Query()] = None) -> list[Published]:
     """The best schedule of every number of calls, fewest first."""
-    return [PublishedOut.of(published) for published in store.front(id, metric)]
+    return store.front(id, metric)
 
 
-@router.get("/models/{id}/schedules/best", response_model=PublishedOut, responses={**UNCHANGED, **problems(404, 422)})
+@router.get(
+    "/models/{id}/schedules/best", response_model=answer(Published), responses={**UNCHANGED, **problems(404, 422)}
+)
 def best(
     id: Identity,
     store: TheStore,
@@ -35,8 +40,8 @@ def best(
 ) -> Response:
     """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes."""
     published = store.best(id, nfe, metric)
-    tag = hashlib.sha256(f"{published.digest} {published.search_id}".encode()).hexdigest()
-    return tagged(PublishedOut.of(published).model_dump_json(), tag, match, "no-cache")
+    tag = hashlib.sha256(f"{published.digest} {published.search}".encode()).hexdigest()
+    return tagged(dump(published), tag, match, "no-cache")
 
 
 @router.get("/schedules/{digest}", response_model=dict[str, Any], responses={**UNCHANGED, **problems(404, 422)})

@@ -9,14 +9,17 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.deps import NAME, Identity, TheCatalogue, TheJobs, TheSearch, TheSettings, TheStore
 from api.errors import problems
 from api.events import follow
-from api.published_schemas import PublishedOut
-from api.schemas import SearchesOut, SearchIn, SearchOut, TrialOut, TrialsOut
+from api.schemas import SearchIn
+from api.value_route import ValueRoute
+from fewstep.values.page import Page
+from fewstep.values.published import Published
+from fewstep.values.search import Search, SearchState
+from fewstep.values.trial import Trial
 from storage.store import MAX_KEY, MAX_PAGE
-from storage.values import SearchState
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/searches", tags=["searches"])
+router = APIRouter(prefix="/v1/searches", tags=["searches"], route_class=ValueRoute)
 
 MAX_EVENT = 2**63 - 1  # the widths of the columns that hold these numbers
 MAX_TRIAL = 2**31 - 1
@@ -37,13 +40,13 @@ LastEvent = Annotated[
 
 
 @router.post("", status_code=202, responses=problems(404, 409, 413, 415, 422))
-def submit(body: SearchIn, store: TheStore, catalogue: TheCatalogue, response: Response, key: Key = None) -> SearchOut:
+def submit(body: SearchIn, store: TheStore, catalogue: TheCatalogue, response: Response, key: Key = None) -> Search:
     """Queue a search. The answer comes at once; `Location` says where to look."""
     problem = body.problem()
     catalogue.check(problem.measures, store.model(problem.model).shape)
     search = store.submit(problem, key=key, priority=body.priority)
     response.headers["Location"] = f"/v1/searches/{search.id}"
-    return SearchOut.of(search)
+    return search
 
 
 @router.get("", responses=problems(422))
@@ -53,40 +56,39 @@ def list_searches(
     cursor: Annotated[str | None, Query(max_length=200, pattern=NAME, description="`next` of the page before")] = None,
     state: SearchState | None = None,
     model: Annotated[str | None, Query(max_length=100, pattern=NAME, description="A model's id")] = None,
-) -> SearchesOut:
+) -> Page[Search, str]:
     """Searches, newest first, page by page."""
-    page = store.searches(limit=limit, cursor=cursor, state=state, model=model)
-    return SearchesOut(items=[SearchOut.of(search) for search in page.items], next=page.next)
+    return store.searches(limit=limit, cursor=cursor, state=state, model=model)
 
 
 @router.get("/{id}", responses=problems(404, 422))
-def get_search(search: TheSearch) -> SearchOut:
+def get_search(search: TheSearch) -> Search:
     """One search."""
-    return SearchOut.of(search)
+    return search
 
 
 @router.get("/{id}/result", responses=problems(404, 422))
-def get_result(id: Identity, store: TheStore) -> PublishedOut:
+def get_result(id: Identity, store: TheStore) -> Published:
     """What the search found; 404 until it has succeeded."""
-    return PublishedOut.of(store.result(id))
+    return store.result(id)
 
 
 @router.post("/{id}/pause", responses=problems(404, 409, 422))
-def pause(id: Identity, jobs: TheJobs) -> SearchOut:
+def pause(id: Identity, jobs: TheJobs) -> Search:
     """Stop a search and keep its place; 409 once it is finished."""
-    return SearchOut.of(jobs.pause(id))
+    return jobs.pause(id)
 
 
 @router.post("/{id}/resume", responses=problems(404, 409, 422))
-def resume(id: Identity, jobs: TheJobs) -> SearchOut:
+def resume(id: Identity, jobs: TheJobs) -> Search:
     """Queue a paused search again; 409 once it is finished."""
-    return SearchOut.of(jobs.resume(id))
+    return jobs.resume(id)
 
 
 @router.post("/{id}/cancel", responses=problems(404, 409, 422))
-def cancel(id: Identity, jobs: TheJobs) -> SearchOut:
+def cancel(id: Identity, jobs: TheJobs) -> Search:
     """End a search for good; 409 once it has succeeded or failed."""
-    return SearchOut.of(jobs.cancel(id))
+    return jobs.cancel(id)
 
 
 @router.get("/{id}/trials", responses=problems(404, 422))
@@ -95,11 +97,11 @@ def list_trials(
     store: TheStore,
     after: Annotated[int, Query(ge=-1, le=MAX_TRIAL, description="`next` of the page before")] = -1,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-) -> TrialsOut:
+) -> Page[Trial, int]:
     """Schedules evaluated so far, by number."""
     found = store.trials(id, after, limit + 1)
     more = found[limit - 1].number if len(found) > limit else None
-    return TrialsOut(items=[TrialOut.of(trial) for trial in found[:limit]], next=more)
+    return Page(found[:limit], more)
 
 
 @router.get("/{id}/events", response_class=EventSourceResponse, responses=problems(404, 422))

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fewstep.client.replies import Event
 from fewstep.schedule import Schedule, Step
+from fewstep.values.event import Event
+from fewstep.values.origin import Origin
 
 __all__ = ["Row", "axis", "follow", "measured", "rows", "short", "steps_table", "table"]
 
@@ -141,7 +142,7 @@ def follow(events: Iterable[Event], console: Console) -> Event | None:
                 console.print(f"{data['state']}{': ' + data['reason'] if 'reason' in data else ''}", markup=False)
             elif event.kind == "trial" and data["value"] is not None:
                 best = min(best, data["value"])
-                if data["origin"].startswith("baseline"):
+                if Origin.parse(data["origin"]).stage == "baselines":
                     by_hand = min(by_hand, data["value"])
                 if "search" in tasks:
                     progress.update(tasks["search"], note=f"best {short(best)}, by hand {short(by_hand)}")

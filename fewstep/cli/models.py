@@ -10,9 +10,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from fewstep.cli.display import short, table
 from fewstep.cli.options import URL, Url
 from fewstep.client import Client
-from fewstep.client.replies import Model
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models import zoo
+from fewstep.values.model import Model
 
 __all__ = ["app"]
 
@@ -93,24 +93,25 @@ def remove(model: Known, url: Url = URL) -> None:
 
 
 def _facts(model: Model) -> list[tuple[str, Any]]:
-    facts = {
+    facts = model.facts
+    lines = {
         "id": model.id,
         "name": model.name,
         "source": model.source,
         "state": model.state,
         "reason": model.reason,
-        "network": model.network,
+        "network": facts.network,
         "shape": _size(model.shape),
         "process": model.process.get("kind"),
-        "prediction": model.prediction,
-        "parameters": None if model.parameters is None else f"{model.parameters:,}",
-        "conditions": model.conditions or None,
-        "guidance": model.guidance,
-        "passes per call": model.passes,
-        "seconds per call": None if model.seconds_per_call is None else short(model.seconds_per_call),
+        "prediction": facts.prediction,
+        "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
+        "conditions": facts.conditions or None,
+        "guidance": facts.guidance,
+        "passes per call": facts.passes,
+        "seconds per call": None if facts.seconds_per_call is None else short(facts.seconds_per_call),
         "digest": model.digest,
     }
-    return [(name, value) for name, value in facts.items() if value not in (None, "")]
+    return [(name, value) for name, value in lines.items() if value not in (None, "")]
 
 
 def _upload(client: Client, folder: Path, title: str | None, guidance: float | None) -> Model:

@@ -9,56 +9,37 @@ from rich.console import Console
 
 from fewstep.cli.display import follow, measured
 from fewstep.cli.files import write
-from fewstep.cli.options import URL, Improvement, MaxCalls, MaxFailures, MaxSeconds, Metric, Report, Sampler, Url
+from fewstep.cli.options import URL, Metric, Url, asks_problem
 from fewstep.cli.wording import summary
 from fewstep.client import Client, Search
 from fewstep.errors import SearchFailed
 from fewstep.models import zoo
-from fewstep.values.limits import Limits
-from fewstep.values.problem import MAX_NFE, MIN_NOISES, NOISES, Score
+from fewstep.values.problem import MAX_NFE, Options
+from fewstep.values.score import Score
 
 __all__ = ["fetch", "submit", "watch"]
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
 
 
+@asks_problem
 def submit(
     model: ModelName,
     nfe: Annotated[
         list[int],
         typer.Option(help="Network calls per sample; several for a search of each.", min=1, max=MAX_NFE),
     ],
-    metric: Metric = "endpoint",
-    report: Report = None,
-    budget: Annotated[int, typer.Option(help="Schedules to evaluate.", min=1)] = 400,
-    seed: Annotated[int, typer.Option(help="Seed of the search's noises and choices.", min=0)] = 0,
-    noises: Annotated[int, typer.Option(help="Start noises that a trial is measured on.", min=MIN_NOISES)] = NOISES,
-    sampler: Sampler = "guided",
-    max_calls: MaxCalls = None,
-    max_seconds: MaxSeconds = None,
-    max_failures: MaxFailures = None,
-    improvement: Improvement = None,
+    options: Options,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and follow the searches in turn.")] = False,
     url: Url = URL,
 ) -> None:
     """Queue a search on the service, or one for each --nfe, fewest calls first; prints their ids."""
-    limits = Limits(max_calls, max_seconds, max_failures, improvement)
     with Client(url) as client:
         if model in zoo.names():
             client.add_model(model)
         searches = []
         for calls in sorted(set(nfe)):  # so that each may learn from the ones before
-            search = client.submit(
-                model,
-                calls,
-                metric=metric,
-                report=report,
-                sampler=sampler,
-                limits=limits,
-                budget=budget,
-                seed=seed,
-                noises=noises,
-            )
+            search = client.submit(model, calls, **options)
             typer.echo(search.id)
             typer.echo(f"{url.rstrip('/')}/searches/{search.id} shows it", err=True)
             searches.append(search)
@@ -89,8 +70,9 @@ def fetch(
         write(output, text.encode())
     problem = result.problem
     name = "error" if problem.metric == "endpoint" else problem.metric
-    ratio = f"{result.ratio:.3f} times {result.baseline_name} (95 % {result.ratio_low:.3f}–{result.ratio_high:.3f})"
-    second = "" if result.second is None else f"; {problem.report} {_words(result.second)}"
+    between, secondary = result.ratio_interval, result.winner.secondary
+    ratio = f"{result.ratio:.3f} times {result.baseline_name} (95 % {between.low:.3f}–{between.high:.3f})"
+    second = "" if secondary is None else f"; {problem.report} {_words(secondary)}"
     typer.echo(f"{result.schedule.nfe} calls, {name} {_words(result.score)}, {ratio}{second}", err=True)
 
 

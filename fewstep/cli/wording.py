@@ -2,7 +2,7 @@
 
 from fewstep.cli.display import measured, short
 from fewstep.values.limits import Limits
-from fewstep.values.problem import Result
+from fewstep.values.result import Result
 
 __all__ = ["ENDINGS", "limits_in_words", "summary"]
 
@@ -33,17 +33,17 @@ def limits_in_words(limits: Limits) -> list[str]:
 
 def summary(result: Result) -> str:
     """What a search found, in a few lines: by its metric, by the one beside it, and at which cost."""
-    score, baseline, problem = result.score, result.baseline, result.problem
-    between = "" if result.low is None or result.high is None else f"  [{short(result.low)}, {short(result.high)}]"
+    winner, baseline, problem, cost = result.winner, result.baseline, result.problem, result.cost
+    between = "" if winner.interval is None else f"  [{short(winner.interval.low)}, {short(winner.interval.high)}]"
     lines = [
-        f"{problem.metric} on {score.noises} held-out noises",
-        f"found     {measured(score.value, score.standard_error)}{between}  {result.schedule.digest[:16]}",
+        f"{problem.metric} on {winner.noises} test noises",
+        f"found     {measured(winner.value, winner.standard_error)}{between}  {result.schedule.digest[:16]}",
         f"baseline  {measured(baseline.value, baseline.standard_error)}  {result.baseline_name}",
-        f"ratio     {result.ratio:.2f}  [{result.ratio_low:.2f}, {result.ratio_high:.2f}]",
+        f"ratio     {result.ratio:.2f}  [{result.ratio_interval.low:.2f}, {result.ratio_interval.high:.2f}]",
     ]
-    if result.second is not None and result.second_baseline is not None:
-        found, by_hand = (measured(each.value, each.standard_error) for each in (result.second, result.second_baseline))
-        lines.append(f"{problem.report}: found {found}, baseline {by_hand}")
+    if winner.secondary is not None and baseline.secondary is not None:
+        ours, theirs = (measured(each.value, each.standard_error) for each in (winner.secondary, baseline.secondary))
+        lines.append(f"{problem.report}: found {ours}, baseline {theirs}")
     why = ENDINGS.get(result.ended, result.ended)
-    lines.append(f"{result.evaluations} trials, {why}; {result.calls:,} network calls, {result.seconds:.0f} s")
+    lines.append(f"{cost.evaluations} trials, {why}; {cost.calls:,} network calls, {cost.seconds:.0f} s")
     return "\n".join(lines)

@@ -3,23 +3,27 @@
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 from urllib.parse import quote
 
-from fewstep.client import replies
 from fewstep.client.connection import Connection
-from fewstep.client.replies import Event, Metrics, Model, Published, Search
+from fewstep.client.events import read_events
 from fewstep.client.uploading import Progress, Upload, ignore
 from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
 from fewstep.grids.arc_length import BLEND
 from fewstep.grids.measured import MeasuredGrid
 from fewstep.schedule import Schedule
-from fewstep.values.limits import Limits
-from fewstep.values.problem import NOISES, Problem
+from fewstep.values.codec import decode, encode
+from fewstep.values.event import Event
+from fewstep.values.metrics import Metrics
+from fewstep.values.model import Model, ModelState
+from fewstep.values.page import Page
+from fewstep.values.problem import Options, Problem
+from fewstep.values.published import Published
+from fewstep.values.search import Search
 
 __all__ = ["Client", "Event", "Metrics", "Model", "Published", "Search"]
 
@@ -60,11 +64,11 @@ class Client:
 
     def models(self) -> list[Model]:
         """Every model the service knows."""
-        return self._service.value(lambda data: [replies.to_model(item) for item in data], "GET", "/v1/models")
+        return self._service.value(partial(decode, list[Model]), "GET", "/v1/models")
 
     def model(self, model: str) -> Model:
         """The model of that id, or the one added last under that name; raises `NotFound`."""
-        return self._service.value(replies.to_model, "GET", f"/v1/models/{self._model_id(model)}")
+        return self._service.value(partial(decode, Model), "GET", f"/v1/models/{self._model_id(model)}")
 
     def add_model(
         self,
@@ -95,7 +99,7 @@ class Client:
             params = {} if title is None else {"name": title}
             with upload.files(progress) as files:
                 return self._service.value(
-                    replies.to_model, "POST", "/v1/models/upload", slow=True, files=files, params=params
+                    partial(decode, Model), "POST", "/v1/models/upload", slow=True, files=files, params=params
                 )
         body = {
             "zoo": {"source": "zoo", "name": str(name)},
@@ -106,13 +110,15 @@ class Client:
             raise UnknownName("model source", source, (*body, "upload"))
         if guidance is not None or title is not None:
             raise InvalidInput(f"guidance and title are for uploads, not for the source {source}: write fewstep.json")
-        return self._service.value(replies.to_model, "POST", "/v1/models", slow=True, json=body[source])
+        return self._service.value(partial(decode, Model), "POST", "/v1/models", slow=True, json=body[source])
 
     def wait_for_model(self, model: str) -> Model:
         """The model once it was tried: its ``state`` is then ready or refused."""
-        while (found := self.model(model)).state == "submitted":
+        while True:
+            tried = self.model(model)
+            if tried.state is not ModelState.SUBMITTED:
+                return tried
             time.sleep(LOOK)
-        return found
 
     def remove_model(self, model: str) -> None:
         """Make the service forget a model with everything found for it; raises `Conflict` while a search is live."""
@@ -120,38 +126,25 @@ class Client:
 
     def metrics(self) -> Metrics:
         """The metrics, features and references that a search may name."""
-        return self._service.value(replies.to_metrics, "GET", "/v1/metrics")
+        return self._service.value(partial(decode, Metrics), "GET", "/v1/metrics")
 
-    def submit(
-        self,
-        model: str,
-        nfe: int,
-        *,
-        metric: str = "endpoint",
-        report: str | None = None,
-        sampler: str = "guided",
-        limits: Limits = Limits(),
-        budget: int = 400,
-        seed: int = 0,
-        noises: int = NOISES,
-        key: str | None = None,
-    ) -> Search:
-        """Queue a search.
+    def submit(self, model: str, nfe: int, *, key: str | None = None, **options: Unpack[Options]) -> Search:
+        """Queue a search of ``nfe`` network calls per sample.
 
-        ``metric`` is what it lowers, ``report`` another one that is measured on what it finds, both as
-        `fewstep.values.objective.Measure` has them ("endpoint", "frechet:digits") with names that `metrics` lists.
-        ``sampler`` is one of `fewstep.values.problem.SAMPLERS`. The search ends after ``budget`` evaluations, or
-        earlier by ``limits``. A ``key`` of your own makes the call safe to repeat: the same key gives the same search.
+        The ``options`` are those of `fewstep.values.problem.Problem`: ``metric`` is what the search lowers, ``budget``
+        the number of schedules it evaluates, ``limits`` what may end it earlier, and so on; `metrics` lists the names
+        that a metric may be made of. A ``key`` of your own makes the call safe to repeat: the same key gives the same
+        search.
         """
         if key is not None and not (key.isascii() and key.isprintable()):
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
-        problem = Problem(self._model_id(model), nfe, metric, budget, seed, noises, report, sampler, limits)
-        return self._service.value(replies.to_search, "POST", "/v1/searches", json=asdict(problem), headers=headers)
+        problem = encode(Problem(self._model_id(model), nfe, **options))
+        return self._service.value(partial(decode, Search), "POST", "/v1/searches", json=problem, headers=headers)
 
     def search(self, id: str) -> Search:
         """The search of that id."""
-        return self._service.value(replies.to_search, "GET", f"/v1/searches/{_part(id)}")
+        return self._service.value(partial(decode, Search), "GET", f"/v1/searches/{_part(id)}")
 
     def searches(self, state: str | None = None, model: str | None = None, limit: int = 50) -> list[Search]:
         """The newest searches, at most ``limit``, newest first; of one state or one model, if named."""
@@ -160,11 +153,11 @@ class Client:
         found: list[Search] = []
         while len(found) < limit:
             params["limit"] = str(min(limit - len(found), PAGE))
-            page = self._service.value(dict, "GET", "/v1/searches", params=params)
-            found += [replies.to_search(item) for item in page["items"]]
-            if page["next"] is None:
+            page = self._service.value(partial(decode, Page[Search, str]), "GET", "/v1/searches", params=params)
+            found += page.items
+            if page.next is None:
                 break
-            params["cursor"] = page["next"]
+            params["cursor"] = page.next
         return found
 
     def watch(self, id: str, after: int = 0) -> Iterator[Event]:
@@ -180,7 +173,7 @@ class Client:
                     if event.final:
                         return
                     after, failures = event.id, 0
-                if over:  # it had ended before this stream began: there was nothing left to tell
+                if over:  # it had ended before this stream began: nothing was left
                     return
                 over = self.search(id).done
                 failures = 0
@@ -198,31 +191,29 @@ class Client:
 
     def result(self, id: str) -> Published:
         """What a search found; raises `NotFound` until it has succeeded."""
-        return self._service.value(replies.to_published, "GET", f"/v1/searches/{_part(id)}/result")
+        return self._service.value(partial(decode, Published), "GET", f"/v1/searches/{_part(id)}/result")
 
     def pause(self, id: str) -> Search:
         """Stop a search and keep its place."""
-        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/pause")
+        return self._service.value(partial(decode, Search), "POST", f"/v1/searches/{_part(id)}/pause")
 
     def resume(self, id: str) -> Search:
         """Queue a paused search again."""
-        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/resume")
+        return self._service.value(partial(decode, Search), "POST", f"/v1/searches/{_part(id)}/resume")
 
     def cancel(self, id: str) -> Search:
         """End a search for good."""
-        return self._service.value(replies.to_search, "POST", f"/v1/searches/{_part(id)}/cancel")
+        return self._service.value(partial(decode, Search), "POST", f"/v1/searches/{_part(id)}/cancel")
 
     def best(self, model: str, nfe: int, metric: str = "endpoint") -> Published:
         """The best schedule found for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
         path, params = f"/v1/models/{self._model_id(model)}/schedules/best", {"nfe": nfe, "metric": metric}
-        return self._service.value(replies.to_published, "GET", path, params=params)
+        return self._service.value(partial(decode, Published), "GET", path, params=params)
 
     def schedules(self, model: str, metric: str | None = None) -> list[Published]:
         """The best schedule found for every number of calls, fewest first, by each metric or by the one named."""
         path, params = f"/v1/models/{self._model_id(model)}/schedules", {} if metric is None else {"metric": metric}
-        return self._service.value(
-            lambda data: [replies.to_published(item) for item in data], "GET", path, params=params
-        )
+        return self._service.value(partial(decode, list[Published]), "GET", path, params=params)
 
     def schedule(self, digest: str) -> Schedule:
         """The published schedule of that digest."""
@@ -246,4 +237,4 @@ class Client:
 
     def _stream(self, id: str, after: int) -> Iterator[Event]:
         with self._service.lines(f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}) as lines:
-            yield from replies.to_events(id, lines)
+            yield from read_events(id, lines)

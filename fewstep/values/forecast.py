@@ -1,11 +1,11 @@
 """Forecasts of log(score), made before an evaluation: of one candidate, and of many at once."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from fewstep.values.fields import about
+from fewstep.values.fields import About, Named
 
 __all__ = ["Forecast", "Forecasts"]
 
@@ -14,8 +14,8 @@ __all__ = ["Forecast", "Forecasts"]
 class Forecast:
     """The forecast of one candidate's log(score)."""
 
-    mean: float = about("Forecast of log(score), made before the evaluation", name="predicted")
-    std: float = about("Standard deviation of the forecast", default=0.0, name="predicted_std")
+    mean: Annotated[float, About("Forecast of log(score), made before the evaluation"), Named("predicted")]
+    std: Annotated[float, About("Standard deviation of the forecast"), Named("predicted_std")] = 0.0
 
 
 class Forecasts(NamedTuple):

@@ -1,9 +1,9 @@
 """What may end a search before its evaluations are spent."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from fewstep.errors import InvalidInput
+from fewstep.values.fields import About, check
 
 __all__ = ["MAX_CALLS", "MAX_SECONDS", "Limits"]
 
@@ -15,9 +15,9 @@ MAX_SECONDS = 1e9
 class Limits:
     """Limits of a search beside its number of evaluations; None: no limit.
 
-    - ``calls``: network sample-calls of all phases together, the teacher's included. Trials stop where what is left is
-      wanted for fits and confirmation; these two are cut down too where they would not fit.
-    - ``seconds``: after which no trial and no polish is begun any more. What runs ends; fits and confirmation follow.
+    - ``calls``: network sample-calls of all stages together, the teacher's included. Trials stop where what is left is
+      wanted for fits and selection; these two are cut down too where they would not fit.
+    - ``seconds``: after which no trial and no polish is begun any more. What runs ends; fits and selection follow.
     - ``failures``: trials that may fail; with one more the search fails.
     - ``improvement``: a share of the best error. Trials stop when for two generations no proposal's forecast interval
       (95 %, one-sided) reaches down to an error lower than the best by that share.
@@ -28,22 +28,22 @@ class Limits:
     True
     """
 
-    calls: int | None = None
-    seconds: float | None = None
-    failures: int | None = None
-    improvement: float | None = None
+    calls: Annotated[
+        int | None,
+        About(
+            "Network sample-calls that may be spent, the teacher's included", low=1, high=MAX_CALLS, option="max_calls"
+        ),
+    ] = None
+    seconds: Annotated[
+        float | None,
+        About(
+            "Seconds after which no trial is begun any more", unit="s", above=0, high=MAX_SECONDS, option="max_seconds"
+        ),
+    ] = None
+    failures: Annotated[int | None, About("Trials that may fail", low=0, high=MAX_CALLS, option="max_failures")] = None
+    improvement: Annotated[
+        float | None, About("Stop when forecasts promise no error lower than the best by this share", above=0, high=1)
+    ] = None
 
     def __post_init__(self) -> None:
-        for name, low in (("calls", 1), ("failures", 0)):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or not low <= value <= MAX_CALLS):
-                raise InvalidInput(f"a limit of {name} is a whole number from {low} to {MAX_CALLS}, got {value!r}")
-        for name, most in (("seconds", MAX_SECONDS), ("improvement", 1.0)):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise InvalidInput(f"a limit of {name} is a finite number, got {value!r}")
-            if not 0 < value <= most:
-                raise InvalidInput(f"a limit of {name} is above 0 and at most {most:g}, got {value!r}")
-            object.__setattr__(self, name, float(value))
+        check(self, "a limit of ")

@@ -1,8 +1,9 @@
 """Names that a service's metrics are made of."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fewstep.values.fields import about
+from fewstep.values.fields import About
 
 __all__ = ["Metrics"]
 
@@ -11,6 +12,6 @@ __all__ = ["Metrics"]
 class Metrics:
     """Names that make up a metric, as in "frechet:digits:teacher"; "endpoint" stands alone."""
 
-    metrics: tuple[str, ...] = about("First parts")
-    features: tuple[str, ...] = about("Second parts")
-    references: tuple[str, ...] = about("Third parts")
+    metrics: Annotated[tuple[str, ...], About("First parts")]
+    features: Annotated[tuple[str, ...], About("Second parts")]
+    references: Annotated[tuple[str, ...], About("Third parts")]

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.values.fields import about, beside
+from fewstep.values.fields import About, Beside
 
 __all__ = ["Facts", "Model", "ModelState"]
 
@@ -24,13 +24,13 @@ class ModelState(StrEnum):
 class Facts:
     """What is known of a model beyond its identity, as far as it is known."""
 
-    network: str | None = about("Class of the network", default=None)
-    prediction: str | None = about("What the network predicts", default=None)
-    parameters: int | None = about("Number of parameters", default=None)
-    conditions: int = about("Stored conditions; 0: it has none", default=0)
-    guidance: float | None = about("Guidance scale", default=None)
-    passes: int | None = about("Passes of the network in one call (2 with guidance)", default=None)
-    seconds_per_call: float | None = about("Of one sample on the slot that tried the model", default=None, unit="s")
+    network: Annotated[str | None, About("Class of the network")] = None
+    prediction: Annotated[str | None, About("What the network predicts")] = None
+    parameters: Annotated[int | None, About("Number of parameters")] = None
+    conditions: Annotated[int, About("Stored conditions; 0: it has none")] = 0
+    guidance: Annotated[float | None, About("Guidance scale")] = None
+    passes: Annotated[int | None, About("Passes of the network in one call (2 with guidance)")] = None
+    seconds_per_call: Annotated[float | None, About("Of one sample on the slot that tried the model", unit="s")] = None
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,19 @@ class Model:
     `InvalidModel`.
     """
 
-    id: str = about("First 16 digits of the digest")
+    id: Annotated[str, About("First 16 digits of the digest")]
     name: str
-    source: str = about("zoo, folder, upload, program or hub")
+    source: Annotated[str, About("zoo, folder, upload, program or hub")]
     summary: str
-    shape: tuple[int, ...] = about("Of one sample, without the batch; empty while the model is still to be fetched")
-    process: dict[str, Any] = about("The noise law")
-    digest: str = about("SHA-256 of weights and configuration, in hexadecimal")
+    shape: Annotated[
+        tuple[int, ...], About("Of one sample, without the batch; empty while the model is still to be fetched")
+    ]
+    process: Annotated[dict[str, Any], About("The noise law")]
+    digest: Annotated[str, About("SHA-256 of weights and configuration, in hexadecimal")]
     created: datetime
-    state: ModelState = about("Searches may name it once it is ready", default=ModelState.READY)
-    reason: str | None = about("Why it was refused", default=None)
-    facts: Facts = beside(default=Facts())
+    state: Annotated[ModelState, About("Searches may name it once it is ready")] = ModelState.READY
+    reason: Annotated[str | None, About("Why it was refused")] = None
+    facts: Annotated[Facts, Beside()] = Facts()
 
     def __post_init__(self) -> None:
         if len(self.digest) != 64 or not set(self.digest) <= set("0123456789abcdef"):

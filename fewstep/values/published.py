@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated
 
 from fewstep.schedule import Schedule
-from fewstep.values.fields import about, beside
+from fewstep.values.fields import About, Beside
 from fewstep.values.result import Result
 
 __all__ = ["Published"]
@@ -15,13 +15,11 @@ __all__ = ["Published"]
 class Published:
     """A result that is served, with the ids of its ``model`` and its ``search``; ``digest`` is its schedule's."""
 
-    ALSO: ClassVar = ("nfe",)  # in JSON
-
-    digest: str = about("Of the schedule")
-    model: str = about("The model's id")
-    search: str = about("The search's id")
+    digest: Annotated[str, About("Of the schedule")]
+    model: Annotated[str, About("The model's id")]
+    search: Annotated[str, About("The search's id")]
     created: datetime
-    result: Result = beside()
+    result: Annotated[Result, Beside()]
 
     @property
     def schedule(self) -> Schedule:

@@ -1,10 +1,10 @@
 """What a search ends with: winner and best baseline on test noises, and what it cost."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 from fewstep.schedule import Schedule
-from fewstep.values.fields import about, beside
+from fewstep.values.fields import About, Beside, Named
 from fewstep.values.problem import Problem
 from fewstep.values.score import Interval, Score
 
@@ -16,11 +16,11 @@ class Measured:
     """A schedule under a ``name``, with its score on test noises, the score's 95 % interval, and its score by the
     problem's secondary metric (`Problem.report`)."""
 
-    name: str = about("What it is called: a baseline's solver and grid, a winner's origin")
-    schedule: Schedule = about("In fewstep's own JSON format")
-    score: Score = about("By the metric that the search lowers")
-    interval: Interval | None = beside("95 % interval of the score", default=None)
-    secondary: Score | None = about("By the metric that is reported beside it", default=None, name="second")
+    name: Annotated[str, About("What it is called: a baseline's solver and grid, a winner's origin")]
+    schedule: Annotated[Schedule, About("In fewstep's own JSON format")]
+    score: Annotated[Score, About("By the metric that the search lowers")]
+    interval: Annotated[Interval | None, Beside()] = None
+    secondary: Annotated[Score | None, About("By the metric that is reported beside it"), Named("second")] = None
 
     @property
     def value(self) -> float:
@@ -55,11 +55,11 @@ class Cost:
     """What a search spent: network sample-``calls``, the teacher's included, ``evaluations`` of candidates, and
     ``seconds``; a call passes the network ``passes_per_call`` times (2 with classifier-free guidance)."""
 
-    calls: int = about("Network sample-calls, the teacher's included")
-    evaluations: int = about("Trials")
-    seconds: float = about("Of running, in all attempts", unit="s")
-    passes_per_call: int = about("Passes of the network in one call", default=1, name="passes")
-    stages: tuple[StageReport, ...] = about("What each stage spent and gained", default=())
+    calls: Annotated[int, About("Network sample-calls, the teacher's included")]
+    evaluations: Annotated[int, About("Trials")]
+    seconds: Annotated[float, About("Of running, in all attempts", unit="s")]
+    passes_per_call: Annotated[int, About("Passes of the network in one call"), Named("passes")] = 1
+    stages: Annotated[tuple[StageReport, ...], About("What each stage spent and gained")] = ()
 
     @property
     def passes_spent(self) -> int:
@@ -78,17 +78,17 @@ class Result:
     reached, or the "space" had no other schedules.
     """
 
-    ALSO: ClassVar = ("second_baseline",)  # in JSON
-
-    problem: Problem = beside(both=True)
-    winner: Measured = beside()
-    baseline: Measured = about("The best named solver on the same noises")
-    ratio: float = about("Winner's score over the baseline's")
-    ratio_interval: Interval = beside("95 % interval of the ratio", prefix="ratio_")
-    teacher_error: float = about("The teacher's own distance to convergence, in the units of the scores")
-    cost: Cost = beside()
-    ended: str = about("Why there were no more trials: budget, calls, seconds, improvement or space", default="budget")
-    tau: float | None = about("Kendall's τ of the forecasts made before evaluations", default=None)
+    problem: Annotated[Problem, Beside(both=True)]
+    winner: Annotated[Measured, Beside()]
+    baseline: Annotated[Measured, About("The best named solver on the same noises")]
+    ratio: Annotated[float, About("Winner's score over the baseline's")]
+    ratio_interval: Annotated[Interval, Beside(prefix="ratio_")]
+    teacher_error: Annotated[float, About("The teacher's own distance to convergence, in the units of the scores")]
+    cost: Annotated[Cost, Beside()]
+    ended: Annotated[str, About("Why there were no more trials: budget, calls, seconds, improvement or space")] = (
+        "budget"
+    )
+    tau: Annotated[float | None, About("Kendall's τ of the forecasts made before evaluations")] = None
 
     @property
     def schedule(self) -> Schedule:

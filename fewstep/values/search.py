@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from fewstep.values.fields import about, beside
+from fewstep.values.fields import About, Beside
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
 
@@ -31,16 +32,16 @@ class Search:
     """A submitted problem and how far it is."""
 
     id: str
-    problem: Problem = beside()
+    problem: Annotated[Problem, Beside()]
     state: SearchState
     created: datetime
     started: datetime | None
     finished: datetime | None
-    attempt: int = about("Counts from 1")
-    error: str | None = about("Why it failed")
-    evaluations: int = about("Trials recorded")
-    best: Score | None = about("The lowest score among the trials")
-    priority: int = about("Higher goes first", default=0)
+    attempt: Annotated[int, About("Counts from 1")]
+    error: Annotated[str | None, About("Why it failed")]
+    evaluations: Annotated[int, About("Trials recorded")]
+    best: Annotated[Score | None, About("The lowest score among the trials")]
+    priority: Annotated[int, About("Higher goes first")] = 0
 
     @property
     def done(self) -> bool:

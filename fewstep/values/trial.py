@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 from fewstep.schedule import Schedule
-from fewstep.values.fields import about, beside
+from fewstep.values.fields import About, Beside
 from fewstep.values.forecast import Forecast, Forecasts
 from fewstep.values.origin import Origin
 from fewstep.values.score import Score
@@ -19,7 +19,7 @@ class Candidate:
 
     schedule: Schedule
     origin: Origin
-    forecast: Forecast | None = beside(default=None)
+    forecast: Annotated[Forecast | None, Beside()] = None
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,10 @@ class Trial:
     A trial that was stopped early has a score on fewer ``noises`` than its search, whose value is an estimate.
     """
 
-    ALSO: ClassVar = ("digest",)  # in JSON
-
     number: int
-    candidate: Candidate = beside()
-    score: Score | None = about("None where the evaluation failed", default=None)
-    reason: str | None = about("Why it has no score", default=None)
+    candidate: Annotated[Candidate, Beside()]
+    score: Annotated[Score | None, About("None where the evaluation failed")] = None
+    reason: Annotated[str | None, About("Why it has no score")] = None
 
     @property
     def schedule(self) -> Schedule:

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.inspection import Inspector
 from api.settings import Settings
+from fewstep.values.model import Model
 from storage.store import Store
-from storage.values import Model
 from tests.api.support import Service, add_model, serving
 from tests.api.watched import Watched
 

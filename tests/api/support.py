@@ -13,10 +13,12 @@ import uvicorn
 from api.app import create_app
 from api.settings import Settings
 from api.submission import of_zoo
+from fewstep.values.model import Model
 from fewstep.values.problem import Problem
+from fewstep.values.search import Search
 from storage.jobs import Jobs
+from storage.lease import Claim
 from storage.store import Store
-from storage.values import Claim, Model, Search
 from tests.storage import samples
 
 PROBLEM_JSON = "application/problem+json"

@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings, strategies
 
+from fewstep.values.model import Model
 from fewstep.values.problem import MAX_NFE
-from storage.values import Model
 from tests.api.support import JSON, PROBLEM_JSON, check
 
 

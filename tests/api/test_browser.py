@@ -10,12 +10,12 @@ from api.settings import Settings
 from fewstep import Schedule
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
-from fewstep.values.trial import Trial
 from storage.jobs import Jobs
-from storage.values import Claim
+from storage.lease import Claim
 from tests.api.support import Service, add_model, claim, serving
 from tests.api.watched import Watched, shown
 from tests.storage import samples
+from tests.trials import trial_of
 
 PHONE = {"width": 390, "height": 844}
 
@@ -31,7 +31,7 @@ def record(
 ) -> None:
     plan = samples.schedule(4, ("logsnr", "quadratic", "time", "edm")[number % 4])
     score = Score(value, value / 10, noises, 4 * noises)
-    Jobs(service.store).record(held, Trial(number, plan, score, origin, -2.0, 0.1))
+    Jobs(service.store).record(held, trial_of(number, plan, score, origin, -2.0, 0.1))
 
 
 def drawn(page: Any, count: int) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from fewstep import Schedule
+from fewstep.values.model import Facts
 from fewstep.values.problem import Problem
 from storage.probes import Probes
-from storage.values import Facts
 from tests.api.support import Service, publish
 from tests.api.watched import shown
 from tests.storage import samples

@@ -12,15 +12,17 @@ from api.dashboard import views
 from fewstep import Schedule
 from fewstep.cli.display import measured
 from fewstep.values.limits import Limits
+from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
 from fewstep.values.trial import Trial
 from storage.jobs import Jobs
+from storage.lease import Claim
 from storage.store import Store
-from storage.values import Claim, Model
 from tests.api.elements import page
 from tests.api.support import PROBLEM_JSON, claim
 from tests.storage import samples
+from tests.trials import trial_of
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def held(store: Store, model: Model) -> Claim:
 def record(store: Store, held: Claim, number: int, value: float | None, origin: str = "mutation") -> Trial:
     plan = samples.schedule(4, "quadratic" if origin.startswith("baseline") else "logsnr")
     score = None if value is None else Score(value, value / 10, 128, 512)
-    trial = Trial(number, plan, score, origin, None if origin.startswith("baseline") else -2.0, 0.1, None)
+    trial = trial_of(number, plan, score, origin, None if origin.startswith("baseline") else -2.0, 0.1, None)
     Jobs(store).record(held, trial)
     return trial
 
@@ -156,7 +158,7 @@ def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, st
 def test_trials_that_lost_their_race_are_told_apart(client: TestClient, store: Store, held: Claim) -> None:
     """A trial on fewer noises than the search's has their number and a row of its own kind; so has none on all."""
     record(store, held, 0, 0.1)
-    trial = Trial(1, samples.schedule(4), Score(0.2, 0.02, 32, 128), "mutation")
+    trial = trial_of(1, samples.schedule(4), Score(0.2, 0.02, 32, 128), "mutation")
     Jobs(store).record(held, trial)
     elements = page(client, f"/searches/{held.search.id}")
     (lost,) = elements.text("tr", **{"class": "lost"})

@@ -11,11 +11,11 @@ from fastapi.testclient import TestClient
 from api.dashboard.front import front
 from fewstep import Schedule
 from fewstep.cli.display import measured
+from fewstep.values.model import Facts, Model, ModelState
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.probes import Probes
 from storage.store import Store
-from storage.values import Facts, Model, ModelState
 from tests.api.support import publish
 from tests.storage import samples
 

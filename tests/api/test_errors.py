@@ -7,9 +7,9 @@ import structlog
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from fewstep.values.model import Model
 from fewstep.values.problem import MAX_NFE
 from storage.store import Store
-from storage.values import Model
 from tests.api.support import JSON, check
 
 

@@ -4,10 +4,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fewstep.grids.measured import MeasuredGrid
+from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
-from storage.values import Model
 from tests.api.support import check, claim
 from tests.storage.samples import arc
 

@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from api.settings import Settings, load
 from fewstep.errors import InvalidInput
 from fewstep.values.limits import Limits
+from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from storage.store import Store
-from storage.values import Model
 from tests.api.support import add_model, check, publish
 
 LIMITS = {"calls": 10**6, "seconds": 60.0, "failures": 0, "improvement": 0.25}

@@ -4,10 +4,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fewstep.models import zoo
+from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
-from storage.values import Model
 from tests.api.support import PROBLEM_JSON, publish
 
 ZOO = {"source": "zoo", "name": "digits-mixture"}

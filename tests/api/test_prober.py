@@ -15,10 +15,11 @@ from api.prober import Prober
 from api.settings import Settings
 from fewstep.errors import InvalidModel
 from fewstep.search.evaluation.local_pool import LocalPool
+from fewstep.values.model import Model, ModelState
 from storage.folders import ModelFolders
+from storage.lease import ModelClaim
 from storage.probes import Probes
 from storage.store import Store
-from storage.values import Model, ModelClaim, ModelState
 from tests.api.uploads import WEIGHTS, pipeline, tree
 
 COMMIT = "0123456789" * 4

@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fewstep import Schedule
+from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from storage.store import Store
-from storage.values import Model
 from tests.api.support import publish
 from tests.storage.samples import result, schedule
 
@@ -34,8 +34,8 @@ def test_a_published_result_says_all_that_was_measured(client: TestClient, store
     assert (best["nfe"], best["budget"], best["seed"]) == (6, 30, 7)
     assert best["score"] == asdict(found.score)
     assert best["baseline"]["name"] == found.baseline_name
-    assert best["baseline"]["score"] == asdict(found.baseline)
-    assert Schedule.from_dict(best["baseline"]["schedule"]) == found.baseline_schedule
+    assert best["baseline"]["score"] == asdict(found.baseline.score)
+    assert Schedule.from_dict(best["baseline"]["schedule"]) == found.baseline.schedule
     for name in ("ratio", "ratio_low", "ratio_high", "teacher_error", "calls", "evaluations", "seconds", "tau"):
         assert best[name] == getattr(found, name)
 

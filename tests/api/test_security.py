@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.settings import Settings, load
 from fewstep.errors import InvalidInput
+from fewstep.values.model import Model
 from storage.store import Store
-from storage.values import Model
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.5", "::1", "localhost"])

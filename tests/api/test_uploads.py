@@ -12,8 +12,8 @@ from api.app import create_app
 from api.inspection import Inspector
 from api.settings import Settings
 from fewstep.models.manifest import Manifest
+from fewstep.values.model import ModelState
 from storage.store import Store
-from storage.values import ModelState
 from tests.api.support import check
 from tests.api.uploads import BOUNDARY, WEIGHTS, parts_of, pipeline, send, tree, upload_body
 from tests.service.adapters import Net, exported

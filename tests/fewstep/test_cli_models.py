@@ -11,8 +11,8 @@ import structlog
 from api.settings import Settings
 from fewstep.models import zoo
 from fewstep.models.manifest import Manifest
+from fewstep.values.model import ModelState
 from storage.probes import Probes
-from storage.values import ModelState
 from tests.api.support import Service, add_model, serving
 from tests.api.uploads import pipeline
 from tests.fewstep.invoked import Fewstep, refused

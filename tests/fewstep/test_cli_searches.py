@@ -12,11 +12,11 @@ from fewstep.cli.display import measured
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
-from fewstep.values.trial import Trial
 from storage.jobs import Jobs
 from tests.api.support import Service, add_model, claim, publish
 from tests.fewstep.invoked import Fewstep, refused
 from tests.storage import samples
+from tests.trials import trial_of
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -80,7 +80,7 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
         jobs.phase(held, "teacher", 2, 2)
         for number, (value, origin) in enumerate(((0.2, "baseline ddim time"), (None, "mutation"), (0.05, "tpe"))):
             score = None if value is None else Score(value, 0.01, 64, 512)
-            jobs.record(held, Trial(number, samples.schedule(), score, origin))
+            jobs.record(held, trial_of(number, samples.schedule(), score, origin))
             jobs.phase(held, "search", number + 1, 3)
         jobs.succeed(held, samples.result(search.problem))
 

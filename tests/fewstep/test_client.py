@@ -8,9 +8,9 @@ import pytest
 
 from fewstep import client as client_module
 from fewstep.client import Client, Model
-from fewstep.client.replies import to_model
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.models import zoo
+from fewstep.values.codec import decode
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
@@ -50,7 +50,8 @@ def test_a_search_is_asked_for_with_all_its_kinds(client: Client, service: Servi
     assert search.problem == Problem(model.id, 4, budget=20, **kinds)
     with pytest.raises(NotFound, match=search.id):
         client.result(search.id)
-    found = replace(result(search.problem), ended="calls", passes=2)
+    found = replace(result(search.problem), ended="calls")
+    found = replace(found, cost=replace(found.cost, passes_per_call=2))
     Jobs(service.store).succeed(claim(service.store, service.store.search(search.id)), found)
     assert client.result(search.id).result == found
     assert client.best(model.id, 4, "frechet:digits").result == found
@@ -163,7 +164,7 @@ def test_fields_of_a_newer_service_are_passed_over(model: Model) -> None:
         "shape": list(model.shape),
         "owner": "somebody",
     }
-    assert to_model(plain) == model
+    assert decode(Model, plain) == model
 
 
 def test_a_measured_grid_is_fetched_for_any_number_of_calls(client: Client, service: Service, model: Model) -> None:

@@ -10,9 +10,9 @@ from fewstep.client import Client
 from fewstep.client.uploading import Upload
 from fewstep.errors import Conflict, InvalidInput, InvalidModel, NotFound, ServiceError, UnknownName
 from fewstep.models.manifest import Manifest
+from fewstep.values.model import Facts
 from fewstep.values.problem import Problem
 from storage.probes import Probes
-from storage.values import Facts
 from tests.api.support import Service, serving
 from tests.api.uploads import WEIGHTS, parts_of, pipeline
 
@@ -73,7 +73,7 @@ def test_what_was_found_out_is_shown(client: Client, service: Service, folder: P
     Probes(service.store).ready(held, Facts("UNet2DModel", "noise", 44_969, passes=1, seconds_per_call=0.25))
     ready = client.wait_for_model(model.id)
     assert (ready.state, ready.network, ready.parameters) == ("ready", "UNet2DModel", 44_969)
-    assert (ready.passes, ready.seconds_per_call) == (1, 0.25)
+    assert (ready.facts.passes, ready.facts.seconds_per_call) == (1, 0.25)
     other = client.add_model(pipeline(folder.parent / "other", seed=1), "upload")
     held = Probes(service.store).claim("test runner", 60)
     assert held is not None

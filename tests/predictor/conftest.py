@@ -14,6 +14,7 @@ from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
 from fewstep.values.score import Score
 from fewstep.values.trial import Rank, Trial
+from tests.trials import trial_of
 
 MODEL, NFE, KNOWN, UNSEEN, NOISES = "digits-mixture", 6, 100, 100, 96
 
@@ -42,7 +43,7 @@ def measure(schedules: Sequence[Schedule]) -> list[Trial]:
     measured = []
     for i, schedule in enumerate(schedules):
         error = (sample(denoiser, schedule, starts.float()) - ends).square().mean().sqrt()
-        measured.append(Trial(i, schedule, Score(float(error), 0.0, NOISES, NOISES * schedule.nfe), "random"))
+        measured.append(trial_of(i, schedule, Score(float(error), 0.0, NOISES, NOISES * schedule.nfe), "random"))
     return measured
 
 

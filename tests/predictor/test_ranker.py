@@ -17,6 +17,7 @@ from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
 from fewstep.values.score import Score
 from fewstep.values.trial import Rank, Trial
+from tests.trials import trial_of
 
 
 def schedules(trials: Sequence[Trial]) -> list[Schedule]:
@@ -71,7 +72,7 @@ def test_a_score_below_its_error_counts_as_that_error():
     """Unbiased distances can be negative, and what is smaller than its standard error cannot be told from it."""
     schedule = solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)
     for value in (-0.5, 0.0, 0.01):
-        assert log_score(Trial(0, schedule, Score(value, 0.02, 64, 256), "")) == pytest.approx(np.log(0.02))
+        assert log_score(trial_of(0, schedule, Score(value, 0.02, 64, 256), "")) == pytest.approx(np.log(0.02))
 
 
 def test_certainty_grows_with_evidence(rank: Rank, known: list[Trial], unseen: list[Trial]):

@@ -13,6 +13,7 @@ from fewstep.predictor.train import log_score
 from fewstep.values.forecast import Forecasts
 from fewstep.values.score import Score
 from fewstep.values.trial import Rank, Trial
+from tests.trials import trial_of
 
 SCHEDULES = [
     solvers.named(name).schedule(processes.VPLinear(), nfe, grid)
@@ -24,7 +25,7 @@ SCHEDULES = [
 
 def trial(number: int, log_score: float | None, predicted: float | None = None) -> Trial:
     score = None if log_score is None else Score(float(np.exp(log_score)), 0.0, 1, 1)
-    return Trial(number, SCHEDULES[number % len(SCHEDULES)], score, "test", predicted)
+    return trial_of(number, SCHEDULES[number % len(SCHEDULES)], score, "test", predicted)
 
 
 def test_tau_by_hand():

@@ -125,7 +125,7 @@ def test_a_model_without_conditions_is_called_as_it_is(blobs: models.GaussianMix
 def test_a_conditional_model_is_searched() -> None:
     """A whole search over three conditions: guided passes are counted, the score is that of the published schedule."""
     result = find(Shifted(), nfe=3, shape=(2,), budget=12, noises=16)
-    assert result.passes == 2
+    assert result.cost.passes_per_call == 2
     assert result.ratio < 1
     held_out = NoiseSet(0, TEST, 128)
     errors = evaluate.measure(Evaluator(Shifted(), (2,), batch=7), held_out, result.schedule)

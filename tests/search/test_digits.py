@@ -40,7 +40,7 @@ def test_found_beats_the_best_hand_made_solver_by_a_quarter(evaluator: Evaluator
     best = min(rmse(evaluator, schedule) for schedule in by_hand[:24])  # the others are worse by far
     assert result.schedule.nfe == nfe
     assert rmse(evaluator, result.schedule) <= 0.75 * best
-    assert result.ratio_high < 0.85
+    assert result.ratio_interval.high < 0.85
 
 
 def test_the_teacher_has_converged(evaluator: Evaluator) -> None:

@@ -33,18 +33,18 @@ def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models
     result = run(problem, blobs.process, inline, by_replay, trials.append)
     noise = NoiseSet(0, TEST, 256).draw((4,))
     taught, judge = teacher.ends(blobs, noise), Coupled(metric)
-    samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline_schedule)}
+    samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline.schedule)}
     for schedule, score, second in (
-        (result.schedule, result.score, result.second),
-        (result.baseline_schedule, result.baseline, result.second_baseline),
+        (result.schedule, result.score, result.winner.secondary),
+        (result.baseline.schedule, result.baseline, result.baseline.secondary),
     ):
         rows = judge.observe(samples[schedule], taught)
         assert score.value == pytest.approx(value(judge, rows), rel=1e-3, abs=1e-5)
         assert second is not None
         assert second.value == pytest.approx(float((samples[schedule] - taught).square().mean()) ** 0.5)
-    assert result.low <= result.score.value <= result.high
+    assert result.winner.interval.low <= result.score.value <= result.winner.interval.high
     assert result.score.value <= result.baseline.value + 2 * result.baseline.standard_error
-    assert {trial.origin.split()[0] for trial in trials} >= {"baseline", "fit"}
+    assert {str(trial.origin).split()[0] for trial in trials} >= {"baseline", "fit"}
 
 
 def test_a_second_metric_is_reported(inline: InlinePool, blobs: models.GaussianMixture) -> None:
@@ -53,9 +53,9 @@ def test_a_second_metric_is_reported(inline: InlinePool, blobs: models.GaussianM
         run(Problem("blobs", 3, budget=20, noises=16, report=report), blobs.process, inline, by_replay)
         for report in (None, "frechet")
     )
-    assert plain.second is None
-    assert told.second is not None
-    assert told.second.value >= 0
+    assert plain.winner.secondary is None
+    assert told.winner.secondary is not None
+    assert told.winner.secondary.value >= 0
     assert (told.schedule, told.score, told.calls) == (plain.schedule, plain.score, plain.calls)
 
 

@@ -15,6 +15,7 @@ from fewstep.search.shifts import NONE
 from fewstep.search.space import GENES, Space
 from fewstep.values.score import Score
 from fewstep.values.trial import Trial
+from tests.trials import trial_of
 
 SPACE = Space(processes.VPLinear(), 4)
 
@@ -29,10 +30,10 @@ def trials() -> list[Trial]:
     """Forty points of the space, one failure, and one solver outside the space that beats them all."""
     rng = np.random.default_rng(0)
     made = [proposals.uniform(SPACE, rng) for _ in range(40)]
-    known = [Trial(i, s, score(s), "uniform", 0.5, 0.1) for i, s in enumerate(made)]
+    known = [trial_of(i, s, score(s), "uniform", 0.5, 0.1) for i, s in enumerate(made)]
     outside = solvers.named("heun").schedule(SPACE.process, 4)
-    failed = Trial(40, proposals.uniform(SPACE, rng), None, "mutation", reason="diverged on 3 of 64 noises")
-    return [*known, failed, Trial(41, outside, Score(0.1, 0.01, 64, 256), "baseline heun logsnr")]
+    failed = trial_of(40, proposals.uniform(SPACE, rng), None, "mutation", reason="diverged on 3 of 64 noises")
+    return [*known, failed, trial_of(41, outside, Score(0.1, 0.01, 64, 256), "baseline heun logsnr")]
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_the_importances_name_what_decides() -> None:
     rng = np.random.default_rng(1)
     made = [proposals.uniform(SPACE, rng) for _ in range(150)]
     values = [1 + sum(step.prediction == "noise" for step in s.steps) + 0.3 * rng.random() for s in made]
-    trials = [Trial(i, s, Score(v, 0.0, 1, 4), "uniform") for i, (s, v) in enumerate(zip(made, values, strict=True))]
+    trials = [trial_of(i, s, Score(v, 0.0, 1, 4), "uniform") for i, (s, v) in enumerate(zip(made, values, strict=True))]
     study = optuna_study(trials, SPACE)
     figure = optuna.visualization.plot_param_importances(study)
     shares = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
@@ -117,7 +118,7 @@ def test_the_space_is_told_from_the_trials(trials: list[Trial]) -> None:
     assert space_of(trials) == SPACE
     rng, shifting = np.random.default_rng(1), Space(SPACE.process, 4, variance=0.5)
     made = [proposals.uniform(shifting, rng) for _ in range(30)]
-    shifted = [*trials, *(Trial(50 + i, s, score(s), "uniform") for i, s in enumerate(made))]
+    shifted = [*trials, *(trial_of(50 + i, s, score(s), "uniform") for i, s in enumerate(made))]
     assert space_of(shifted) == shifting
     told = optuna_study(shifted, shifting).get_trials()
     assert [t.params["shift"] for t in told[-30:]] == [NONE if s.shift is None else s.shift.target for s in made]

@@ -15,6 +15,7 @@ from fewstep.search.stages.baselines import baselines
 from fewstep.values.forecast import Forecasts
 from fewstep.values.score import Score
 from fewstep.values.trial import Trial
+from tests.trials import trial_of
 
 SPACE = Space(processes.VPLinear(), 3)
 BATCH = 4
@@ -38,7 +39,7 @@ def outcome(proposal: Proposal) -> Trial:
     """A trial; one in nine fails."""
     number, schedule, origin, mean, std = proposal
     score = None if number % 9 == 8 else Score(cost(schedule), 0.0, 1, 3)
-    return Trial(number, schedule, score, origin, mean, std, None if score else "made to fail")
+    return trial_of(number, schedule, score, origin, mean, std, None if score else "made to fail")
 
 
 def seeded(sampler: str, seed: int = 0) -> Study:
@@ -84,7 +85,7 @@ def test_all_work_in_one_space_and_no_schedule_comes_twice(sampler: str, straigh
     for trial in trials[6:]:
         assert trial.schedule == trial.schedule.canonical()
         assert SPACE.holds(trial.schedule)
-        assert trial.origin != "baseline"
+        assert str(trial.origin) != "baseline"
 
 
 def test_a_resumed_study_goes_on_as_it_would_have(sampler: str, straight: dict[str, list[Trial]]) -> None:
@@ -107,7 +108,7 @@ def test_a_used_up_space_ends_the_asking(sampler: str) -> None:
     space = Space(processes.VPLinear(), 1)
     study = Study(space, lambda trials, new: Forecasts(np.zeros(len(new)), np.ones(len(new))), BATCH, 0, sampler)
     (only,) = study.ask(BATCH)
-    study.tell([Trial(only.number, only.schedule, Score(1.0, 0.0, 1, 1), only.origin)])
+    study.tell([trial_of(only.number, only.schedule, Score(1.0, 0.0, 1, 1), only.origin)])
     assert study.ask(BATCH) == []
 
 

@@ -12,6 +12,7 @@ from fewstep.search.stages.baselines import baselines
 from fewstep.values.forecast import Forecasts
 from fewstep.values.score import Score
 from fewstep.values.trial import Trial
+from tests.trials import trial_of
 
 SPACE = Space(processes.VPLinear(), 4)
 Rank = Callable[[Sequence[Trial], Sequence[Schedule]], Forecasts]
@@ -34,7 +35,7 @@ def blind(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
 def outcome(proposal: Proposal) -> Trial:
     number, schedule, origin, mean, std = proposal
     score = None if number % 7 == 3 else Score(cost(schedule), 0.0, 1, 4)
-    return Trial(number, schedule, score, origin, mean, std, None if score else "made to fail")
+    return trial_of(number, schedule, score, origin, mean, std, None if score else "made to fail")
 
 
 def seeded(rank: Rank, seed: int = 0) -> Study:
@@ -74,7 +75,7 @@ def test_no_schedule_is_proposed_twice() -> None:
 
 def test_proposals_come_from_every_generator() -> None:
     """Over a few generations of a blind ranker mutation, crossover, TPE and uniform proposals all get their turn."""
-    origins = {trial.origin for trial in advance(seeded(blind), 16).trials}
+    origins = {str(trial.origin) for trial in advance(seeded(blind), 16).trials}
     assert origins == {"baseline", "mutation", "crossover", "uniform", "guided", "tpe"}
 
 
@@ -99,7 +100,7 @@ def test_the_best_trial_may_lie_outside_the_space() -> None:
     for number, name in enumerate(("heun", "ipndm-4"), start=len(study.trials)):
         schedule = solvers.named(name).schedule(SPACE.process, SPACE.nfe, "time")
         assert not SPACE.holds(schedule)
-        study.add(Trial(number, schedule, Score(1e-9, 0.0, 1, 4), "baseline"))
+        study.add(trial_of(number, schedule, Score(1e-9, 0.0, 1, 4), "baseline"))
     asked = advance(study, 3).trials[12:]
     assert [trial.number for trial in asked] == list(range(12, 24))
     assert all(SPACE.holds(trial.schedule) for trial in asked)
@@ -108,5 +109,5 @@ def test_the_best_trial_may_lie_outside_the_space() -> None:
 def test_a_study_of_failures_still_proposes() -> None:
     """Where nothing has a score yet, proposals are drawn from the whole space."""
     study = Study(SPACE, blind, batch=4, seed=0)
-    study.add(Trial(0, baselines(SPACE.process, 4)["ddim logsnr"], None, "baseline", reason="made to fail"))
+    study.add(trial_of(0, baselines(SPACE.process, 4)["ddim logsnr"], None, "baseline", reason="made to fail"))
     assert len(study.ask(4)) == 4

@@ -160,9 +160,9 @@ def test_another_metric_is_lowered_within_limits(database_url: str, data_dir: Pa
         for search, result in zip(searches, found, strict=True):
             assert result.problem == search.problem
             assert result.calls <= limits.calls
-            assert result.low < result.score.value < result.high
-            assert 0 < result.second.value < 10
-            assert result.second.noises == result.second_baseline.noises == 128
+            assert result.winner.interval.low < result.score.value < result.winner.interval.high
+            assert 0 < result.winner.secondary.value < 10
+            assert result.winner.secondary.noises == result.baseline.secondary.noises == 128
         assert found[1].score.value <= found[0].score.value
         assert client.best(model, 4, "frechet:digits").result == found[1]
         assert [each.result for each in client.schedules(model)] == found

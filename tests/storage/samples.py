@@ -11,10 +11,11 @@ from fewstep import Schedule, processes, solvers
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
-from fewstep.values.result import Result
-from fewstep.values.score import Score
+from fewstep.values.result import Cost, Measured, Result
+from fewstep.values.score import Interval, Score
 from fewstep.values.trial import Trial
 from storage import Claim, Facts, Jobs, Model, ModelState, Store
+from tests.trials import trial_of
 
 PROCESS = processes.VPLinear()
 
@@ -57,7 +58,7 @@ def fitted(nfe: int = 4) -> Schedule:
     plain = schedule(nfe)
     rows = fewstep.compile(plain)
     noisy = rows.outputs * (1 + np.tril(np.random.default_rng(0).normal(size=rows.outputs.shape)) / 3)
-    return replace(plain, fitted=replace(rows, outputs=noisy))
+    return replace(plain, rows=replace(rows, outputs=noisy))
 
 
 def arc(bend: float = 0.3) -> ArcLength:
@@ -75,31 +76,22 @@ def trial(number: int, value: float | None = 0.1, plan: Schedule | None = None) 
     """A trial; a failed one where ``value`` is None."""
     plan = plan or schedule()
     if value is None:
-        return Trial(number, plan, None, "mutation", reason="out of memory")
-    return Trial(number, plan, score(value), "mutation", predicted=-1 / 3, predicted_std=0.1)
+        return trial_of(number, plan, None, "mutation", reason="out of memory")
+    return trial_of(number, plan, score(value), "mutation", predicted=-1 / 3, predicted_std=0.1)
 
 
 def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) -> Result:
     """A result that answers ``asked``."""
+    second = None if asked.report is None else score(value / 3)
+    second_baseline = None if asked.report is None else score(0.3)
     return Result(
         problem=asked,
-        schedule=plan or schedule(asked.nfe),
-        score=score(value),
-        baseline_name="dpmpp-2m logsnr",
-        baseline_schedule=schedule(asked.nfe, "quadratic"),
-        baseline=score(0.2),
+        winner=Measured("fit", plan or schedule(asked.nfe), score(value), Interval(value / 2, value * 2), second),
+        baseline=Measured("dpmpp-2m logsnr", schedule(asked.nfe, "quadratic"), score(0.2), None, second_baseline),
         ratio=value / 0.2,
-        ratio_low=value / 0.3,
-        ratio_high=value / 0.1,
+        ratio_interval=Interval(value / 0.3, value / 0.1),
         teacher_error=1e-7,
-        calls=12345,
-        evaluations=20,
-        seconds=1.5,
-        tau=None,
-        low=value / 2,
-        high=value * 2,
-        second=None if asked.report is None else score(value / 3),
-        second_baseline=None if asked.report is None else score(0.3),
+        cost=Cost(calls=12345, evaluations=20, seconds=1.5),
     )
 
 

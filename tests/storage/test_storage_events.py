@@ -27,7 +27,7 @@ def test_log_is_monotonic(store: Store, jobs: Jobs) -> None:
         jobs.succeed(claim, samples.result(claim.search.problem))
     events = [event for id in ids for event in store.events(id)]
     first, second = store.events(ids[0]), store.events(ids[1])
-    assert {event.search_id for event in first} == {ids[0]}
+    assert {event.search for event in first} == {ids[0]}
     for log in (first, second, sorted(events, key=lambda event: event.id)):
         assert all(a.id < b.id and a.created <= b.created for a, b in pairwise(log))
     assert len({event.id for event in events}) == len(events)

@@ -119,7 +119,7 @@ def test_one_end_per_search(store: Store, jobs: Jobs) -> None:
         assert sum(done) == len(told)
         assert store.search(id).state == told[-1]
         assert told in (["succeeded"], ["failed"], ["paused"], ["paused", "cancelled"], ["cancelled"])
-        published = [item.search_id for item in store.front(samples.model().id) if item.search_id == id]
+        published = [item.search for item in store.front(samples.model().id) if item.search == id]
         assert (store.search(id).state is SearchState.SUCCEEDED) or not published
 
 

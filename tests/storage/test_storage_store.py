@@ -1,6 +1,5 @@
 """The store gives back what it was given, on both databases."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,7 @@ from storage import Jobs, Model, SearchState, Store
 from storage.tables import PublishedRow
 from tests.storage import samples
 from tests.storage.samples import running
+from tests.trials import trial_of
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -95,7 +95,8 @@ def test_numbers_round_trip(
 ) -> None:
     """Every finite number comes back with every bit, every text with every letter."""
     claim = running(store)
-    trial = replace(samples.trial(0), score=Score(value, error, noises, 2**40), predicted=predicted, origin=origin)
+    score, plan = Score(value, error, noises, 2**40), samples.schedule()
+    trial = trial_of(0, plan, score, origin, predicted, None if predicted is None else 0.1)
     Jobs(store).record(claim, trial)
     assert repr(store.trials(claim.search.id)) == repr([trial])
     Jobs(store).cancel(claim.search.id)
@@ -108,8 +109,8 @@ def test_result_round_trip(store: Store, jobs: Jobs) -> None:
     jobs.succeed(claim, replace(result, tau=1 / 3))
     published = store.schedule(result.schedule.digest)
     assert published.result == replace(result, tau=1 / 3)
-    assert (published.digest, published.model_id) == (result.schedule.digest, samples.model().id)
-    assert published.search_id == claim.search.id
+    assert (published.digest, published.model) == (result.schedule.digest, samples.model().id)
+    assert published.search == claim.search.id
 
 
 def test_second_scores_round_trip(store: Store, jobs: Jobs) -> None:
@@ -118,10 +119,11 @@ def test_second_scores_round_trip(store: Store, jobs: Jobs) -> None:
     store.submit(samples.limited())
     claim = jobs.claim("runner", 60)
     assert claim is not None
-    result = replace(samples.result(claim.search.problem), ended="calls", passes=2)
+    result = replace(samples.result(claim.search.problem), ended="calls")
+    result = replace(result, cost=replace(result.cost, passes_per_call=2))
     jobs.succeed(claim, result)
     assert store.result(claim.search.id).result == result
-    assert result.second is not None
+    assert result.winner.secondary is not None
 
 
 def test_result_of_an_older_version(store: Store, jobs: Jobs) -> None:
@@ -129,15 +131,15 @@ def test_result_of_an_older_version(store: Store, jobs: Jobs) -> None:
     claim = running(store)
     result = samples.result(claim.search.problem)
     jobs.succeed(claim, result)
-    later = ("low", "high", "second", "second_baseline", "ended", "passes")
+    later = ("name", "low", "high", "second", "second_baseline", "ended", "passes", "stages")
     with store.write() as session:
         (row,) = session.scalars(select(PublishedRow))
-        fields = json.loads(row.result)
-        row.result = json.dumps(
-            {name: value for name, value in fields.items() if name not in later}
-            | {"problem": {k: v for k, v in fields["problem"].items() if k not in ("report", "sampler", "limits")}}
-        )
-    assert store.result(claim.search.id).result == replace(result, low=None, high=None)
+        fields = row.result
+        row.result = {name: value for name, value in fields.items() if name not in later} | {
+            "problem": {k: v for k, v in fields["problem"].items() if k not in ("report", "sampler", "limits")}
+        }
+    winner = replace(result.winner, name="", interval=None)
+    assert store.result(claim.search.id).result == replace(result, winner=winner)
 
 
 def test_result_with_infinity(store: Store, jobs: Jobs) -> None:
