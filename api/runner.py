@@ -26,6 +26,7 @@ from fewstep import Schedule, predictor, processes
 from fewstep.errors import FewstepError, InvalidInput, ServiceError
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import WorkerPool, open_pool
+from fewstep.search.log import Callbacks, TrialLog, WarmStart
 from fewstep.trajectory import Trajectories
 from fewstep.values.problem import Problem
 from fewstep.values.search import Search
@@ -99,18 +100,19 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
 
     try:
         model = store.model(search.problem.model)
+        neighbours = [] if search.started is None else store.neighbours(search.problem, search.started)
         result = run(
             search.problem,
             processes.from_dict(model.process),
             pool.model(reference(model, settings)),
             rank,
-            record=lambda trial: _record(jobs, claim, trial, stop),
-            recorded=store.trials(search.id),
-            progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
-            seeds=seeds(store, search),
-            others=[] if search.started is None else store.neighbours(search.problem, search.started),
-            elapsed=claim.elapsed,
-            curve=lambda arc: jobs.measured(claim, arc),
+            log=TrialLog(store.trials(search.id), claim.elapsed),
+            warm=WarmStart(seeds(store, search), neighbours),
+            on=Callbacks(
+                trial=lambda trial: _record(jobs, claim, trial, stop),
+                progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
+                curve=lambda arc: jobs.measured(claim, arc),
+            ),
         )
         trials = store.trials(search.id)
         jobs.succeed(
