@@ -30,6 +30,7 @@ from fewstep.search.stages.teacher import Sets
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Measure
 from fewstep.values.problem import Prediction, Problem, Rank, Trial
+from fewstep.values.samplers import SAMPLERS
 
 __all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "hand_made", "play", "taught"]
 
@@ -172,7 +173,7 @@ def play(
     race = Race(InlinePool(evaluator), problem, pieces, metric, lambda trial: None, (), lambda *_: None)
     for trial in race(hand_made(space), "start"):
         study.add(trial)
-    batch, best = BATCH if method.sampler == "guided" else 1, best_of(study.trials, problem.noises)
+    batch, best = BATCH if SAMPLERS[method.sampler].generations else 1, best_of(study.trials, problem.noises)
     mark(best, len(study.trials), race.calls)
     while len(study.trials) < evaluations:
         asked = study.ask(min(batch, evaluations - len(study.trials)))

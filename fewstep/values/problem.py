@@ -11,6 +11,7 @@ from fewstep.errors import InvalidInput, UnknownName
 from fewstep.schedule import Schedule
 from fewstep.values.limits import Limits
 from fewstep.values.objective import Measure
+from fewstep.values.samplers import SAMPLERS
 
 __all__ = [
     "MAX_BUDGET",
@@ -27,7 +28,6 @@ __all__ = [
     "Trial",
 ]
 
-SAMPLERS = ("guided", "evolution", "tpe", "gp", "cmaes", "nsga2", "random")  # what proposes schedules
 MAX_NFE = 50  # above this a hand-made solver is as good as exact
 MAX_BUDGET = 100_000
 MIN_NOISES, NOISES, MAX_NOISES = 8, 64, 8192  # of a trial; the middle one by default
@@ -77,9 +77,10 @@ class Problem:
             raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")
         if self.sampler not in SAMPLERS:
             raise UnknownName("sampler", str(self.sampler)[:40], SAMPLERS)
-        if self.limits.improvement is not None and self.sampler != "guided":
+        if self.limits.improvement is not None and not SAMPLERS[self.sampler].forecasts:
+            able = ", ".join(repr(name) for name in SAMPLERS if SAMPLERS[name].forecasts)
             raise InvalidInput(
-                f"a limit of improvement rests on forecasts, which only 'guided' makes: {self.sampler!r} has none"
+                f"a limit of improvement rests on forecasts, which only {able} makes: {self.sampler!r} has none"
             )
 
     @property

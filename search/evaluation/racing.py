@@ -18,7 +18,7 @@ from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.metrics.base import Metric, value
 from fewstep.search.metrics.bootstrap import difference_error, score
-from fewstep.search.samplers.guided import Proposal
+from fewstep.search.samplers.base import Proposal
 from fewstep.values.problem import Problem, Score, Trial
 
 __all__ = ["Race", "best_of", "loses"]

@@ -10,7 +10,7 @@ import numpy as np
 
 import fewstep
 from fewstep import Schedule, Step, Tableau
-from fewstep.search.ends import log_snrs
+from fewstep.search.gaps import log_snrs
 
 __all__ = ["split"]
 

@@ -9,10 +9,10 @@ from fewstep import Schedule, processes
 from fewstep.errors import UnknownName
 from fewstep.search.samplers import evolution
 from fewstep.search.samplers import operators as proposals
-from fewstep.search.samplers.study import SAMPLERS, Proposal, Study
+from fewstep.search.samplers.study import Proposal, Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
-from fewstep.values.problem import Prediction, Score, Trial
+from fewstep.values.problem import SAMPLERS, Prediction, Score, Trial
 
 SPACE = Space(processes.VPLinear(), 3)
 BATCH = 4

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from fewstep import Schedule, Step, models, processes, solvers
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.genes import WINDOW, ShiftGenes
 from fewstep.search.samplers import evolution
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.optuna import distributions
 from fewstep.search.samplers.ranking import by_replay
-from fewstep.search.samplers.study import SAMPLERS, Study
-from fewstep.search.shifts import RANGES, ShiftGenes
+from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.timeshift import TimeShift
-from fewstep.values.problem import Problem, Score, Trial
+from fewstep.values.problem import SAMPLERS, Problem, Score, Trial
 
 VP, TABLE = processes.VPLinear(), processes.Discrete.linear_betas()
 LAWS = [VP, TABLE, processes.VE(), processes.Flow(), processes.DDM()]
@@ -52,7 +52,7 @@ def test_proposals_are_valid_points(seed: int, nfe: int, law: processes.Process,
         assert space.holds(schedule)
         point = space.encode(schedule)
         assert point.keys() == ranges.keys()
-        for gene in (*RANGES, "shift") if nfe > 1 else ():
+        for gene in ("window", "cutoff", "shift") if nfe > 1 else ():
             assert ranges[gene]._contains(ranges[gene].to_internal_repr(point[gene]))
         again = space.decode(point)
         assert again.steps == schedule.steps
@@ -103,14 +103,14 @@ def test_the_ends_of_the_ranges_are_points(law: processes.Process, nfe: int) -> 
     """The narrowest and the widest window are held, in range and given back, also where a table cuts them down to whole
     entries; where nothing is left of one, there is no shift."""
     space = Space(law, nfe, variance=0.5)
-    for window in RANGES["window"]:
+    for window in (WINDOW.low, WINDOW.high):
         schedule = even(space, shift(space, window, 0.0))
         point = space.encode(schedule)
         assert space.holds(schedule)
         entries = 2 * nfe / (law.t_max - law.t_min) if law is TABLE else 1e-9
         assert point["window"] == pytest.approx(window if schedule.shift else 0.5, abs=entries)
-        assert RANGES["window"][0] <= point["window"] <= RANGES["window"][1]
-        assert (schedule.shift is None) == (law is TABLE and nfe == 50 and window == RANGES["window"][0])
+        assert WINDOW.low <= point["window"] <= WINDOW.high
+        assert (schedule.shift is None) == (law is TABLE and nfe == 50 and window == WINDOW.low)
         assert getattr(space.decode(point).shift, "window", None) == getattr(schedule.shift, "window", None)
 
 
