@@ -42,8 +42,8 @@ __all__ = [
     "Factor",
     "Gene",
     "ShiftGenes",
+    "expressible",
     "genes_of",
-    "says",
     "with_genes",
 ]
 
@@ -80,11 +80,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Factor:
-    """A gene with a range from ``low`` to ``high``, both included; draws are uniform in ``draws``, by default in all of
-    it.
+    """A gene with a range from ``low`` to ``high``, both included; ``kind`` is one of `KINDS`.
 
-    ``kind`` is one of `KINDS`. A mutation of strength s moves the factor by N(0, (``move``·s)²) on the steps that make
-    ``used`` of it. ``scale`` names the choice of named scales that takes the value "linear" when the factor is moved.
+    A draw is uniform in ``draws``, or in the whole range. A mutation of strength s adds N(0, (``move``·s)²), on steps
+    where the factor is ``used``; where it is the free parameter of a ``scale``, that choice becomes "linear" first.
 
     >>> Factor("slope", -0.5, 0.5).contains(0.5), Factor("slope", -0.5, 0.5).clip(2.0)
     (True, 0.5)
@@ -110,7 +109,7 @@ class Factor:
         return min(max(value, self.low), self.high)
 
     def draw(self, rng: np.random.Generator) -> float:
-        """A value of the range, uniform in ``draws``."""
+        """A value of the range, uniform where draws are."""
         return rng.uniform(*(self.draws or (self.low, self.high)))
 
 
@@ -132,7 +131,7 @@ FACTORS = (
 )
 STEP_GENES: tuple[Gene, ...] = (*CHOICES, *FACTORS)
 WINDOW = Factor("window", 0.1, 1.5)
-CUTOFF = Factor("cutoff", 0.0, 1.0, draws=(0.0, 0.6))  # the paper's is 0.3
+CUTOFF = Factor("cutoff", 0.0, 1.0, draws=(0.0, 0.6))  # with most calls shifted; the paper's is 0.3
 
 
 def genes_of(step: Step) -> dict[str, Any]:
@@ -155,11 +154,11 @@ def with_genes(step: Step, genes: dict[str, Any]) -> Step:
     return replace(step, **(genes | {"corrector": order + 1 if corrects else 0}))
 
 
-def says(step: Step) -> bool:
+def expressible(step: Step) -> bool:
     """Whether the genes can say the step: all of them in range, and everything that they do not set as in ``Step()``.
 
-    >>> says(Step(order=2, scale="bh2")), says(Step(order=2, scale="0.5exp")), says(Step(start=-2))
-    (True, False, False)
+    >>> expressible(Step(order=2, scale="bh2")), expressible(Step(order=2, scale="0.5exp"))
+    (True, False)
     """
     genes = genes_of(step)
     return all(gene.contains(genes[gene.name]) for gene in STEP_GENES) and with_genes(Step(), genes) == step
@@ -240,7 +239,7 @@ class ShiftGenes:
         return self._any(rng) if self.targets and rng.random() < SHIFTED else None
 
     def mutate(self, shift: TimeShift | None, strength: float, rng: np.random.Generator) -> TimeShift | None:
-        """Most often the same, else drawn anew, dropped, or moved by about ``strength``."""
+        """Most often the same, else another one, dropped, or moved by about ``strength``."""
         if not self.targets or rng.random() >= RATE:
             return shift
         if shift is None:

@@ -16,7 +16,7 @@ from fewstep import Schedule, Step
 from fewstep.grids.arc_length import ArcLength
 from fewstep.processes import Process
 from fewstep.search.gaps import log_gaps, log_snrs, times
-from fewstep.search.genes import GAP, STEP_GENES, Gene, ShiftGenes, genes_of, says, with_genes
+from fewstep.search.genes import GAP, STEP_GENES, Gene, ShiftGenes, expressible, genes_of, with_genes
 from fewstep.steps.rules import reach
 from fewstep.steps.weights import Law
 from fewstep.timeshift import TimeShift
@@ -90,7 +90,7 @@ class Space:
             and schedule.rows is None
             and self._spans(schedule)
             and self.shifts.holds(schedule.shift)
-            and all(says(step) for step in schedule.canonical().steps)
+            and all(expressible(step) for step in schedule.canonical().steps)
         )
 
     def moves(self, schedule: Schedule) -> bool:
