@@ -43,7 +43,7 @@ class Registry(Generic[Entry]):
 
     def __contains__(self, name: object) -> bool:
         self._search()
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
     def __len__(self) -> int:
         self._search()

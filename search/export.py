@@ -69,7 +69,7 @@ def save(trials: Sequence[Trial], space: Space, path: Path, name: str) -> None:
 
 
 def _frozen(trial: Trial, space: Space) -> FrozenTrial:
-    held = space.holds(trial.schedule) and trial.schedule.fitted is None
+    held = space.holds(trial.schedule)
     told = {"number": trial.number, "origin": str(trial.origin), "schedule": trial.schedule.digest}
     if trial.score is not None:
         told |= {"score": trial.score.value, "standard error": trial.score.standard_error}

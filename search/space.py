@@ -1,8 +1,9 @@
 """The search space: times × order × prediction × factors × corrector × time shift, as named parameters and back.
 
 The times are fixed at both ends; between them the gaps in λ are a softmax of one free number per step, so that every
-point of the space is a valid schedule. Multistep schedules in λ are points of it; singlestep solvers, other variables
-and fixed weights are not (`Space.holds`). The time shift is one for the whole schedule (`fewstep.search.shifts`).
+point of the space is a valid schedule. Multistep schedules in λ are points of it; singlestep solvers, other variables,
+fixed weights and fitted coefficients are not (`Space.holds`). What a parameter may be is its gene's to say
+(`fewstep.search.genes`).
 """
 
 from dataclasses import dataclass, replace
@@ -14,40 +15,15 @@ import numpy as np
 from fewstep import Schedule, Step
 from fewstep.grids.arc_length import ArcLength
 from fewstep.processes import Process
-from fewstep.search.ends import ends, log_snrs
-from fewstep.search.shifts import ShiftGenes
+from fewstep.search.gaps import log_gaps, log_snrs, times
+from fewstep.search.genes import GAP, STEP_GENES, Gene, ShiftGenes, expressible, genes_of, with_genes
 from fewstep.steps.rules import reach
 from fewstep.steps.weights import Levels
 from fewstep.timeshift import TimeShift
 
-__all__ = ["FACTORS", "GAP_RANGE", "GENES", "Space", "with_genes"]
+__all__ = ["Space"]
 
-GAP_RANGE = 5.0  # |log(gap / geometric mean of the gaps)|; every baseline grid up to 50 calls lies inside
-SMALLEST = 1e-6  # λ-gap; only times beyond the reach of an infinite end lie closer
-GENES: dict[str, tuple[Any, ...]] = {
-    "order": (1, 2, 3, 4),
-    "prediction": ("data", "noise"),
-    "scale": ("none", "bh1", "bh2", "linear"),
-    "corrector": (False, True),  # of one order more than the step
-    "corrector_scale": ("none", "bh1", "bh2", "linear"),
-}
-FACTORS: dict[str, tuple[float, float]] = {  # continuous genes
-    "slope": (-0.5, 0.5),
-    "second": (-0.5, 1.5),
-    "corrector_slope": (-0.5, 0.5),
-}
-SIMPLE = Step()
-
-
-def with_genes(step: Step, genes: dict[str, Any]) -> Step:
-    """The step with some of its genes changed.
-
-    >>> with_genes(Step(order=2), {"corrector": True})
-    Step(order=2, corrector=3)
-    """
-    given = {"corrector": step.corrector > 0, **genes}
-    order = given.get("order", step.order)
-    return replace(step, **(given | {"corrector": order + 1 if given["corrector"] else 0}))
+ROUNDING = 1e-9  # of the time range: ends that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -68,12 +44,16 @@ class Space:
         """The time shifts of its schedules."""
         return ShiftGenes(self.process, self.nfe, self.variance)
 
-    def times(self, logits: np.ndarray) -> tuple[float, ...]:
-        """Falling times (nfe + 1,) whose λ-gaps are proportional to exp(logits), (nfe,)."""
-        first, last = ends(self.process)
-        shares = np.exp(logits - logits.max())
-        inner = first + (last - first) * np.cumsum(shares / shares.sum())[:-1]
-        return (self.process.t_max, *(float(t) for t in self.process.time(inner)), self.process.t_min)
+    @cached_property
+    def genes(self) -> dict[str, Gene]:
+        """Every parameter of a point with its gene: those of each step, then those of the time shift.
+
+        >>> from fewstep import processes
+        >>> Space(processes.Flow(), 8).genes["order_7"].values
+        (1, 2, 3, 4)
+        """
+        steps = {f"{gene.name}_{i}": gene for i in range(self.nfe) for gene in (GAP, *STEP_GENES)}
+        return steps | {gene.name: gene for gene in self.shifts.genes}
 
     def logits(self, schedule: Schedule) -> np.ndarray:
         """The free numbers (nfe,) of a schedule's falling times: log λ-gaps with mean zero, clipped to the range."""
@@ -81,9 +61,7 @@ class Space:
 
     def spread(self, gaps: np.ndarray) -> np.ndarray:
         """The free numbers (nfe,) of λ-gaps."""
-        gaps = np.log(np.maximum(gaps, SMALLEST))
-        logits: np.ndarray = np.clip(gaps - gaps.mean(), -GAP_RANGE, GAP_RANGE)
-        return logits
+        return GAP.clip(log_gaps(gaps))
 
     def build(self, logits: np.ndarray, steps: list[Step], shift: TimeShift | None = None) -> Schedule:
         """The schedule with these λ-gaps, steps and time shift, in canonical form.
@@ -91,19 +69,28 @@ class Space:
         Orders are cut to the outputs at hand, correctors are left out of the last step and at infinite log-SNR, and a
         shift that shifts no call is left out.
         """
-        times = self.times(logits)
-        levels, cut = Levels(self.process, np.array(times)), []
+        placed = times(self.process, logits)
+        levels, cut = Levels(self.process, np.array(placed)), []
         for i, step in enumerate(steps):
             order = min(step.order, reach(levels, step, i))
             corrects = step.corrector and i + 1 < self.nfe and bool(np.isfinite(levels.lam[i : i + 2]).all())
             cut.append(replace(step, order=order, corrector=order + 1 if corrects else 0))
-        return Schedule(self.process, times, tuple(cut), shift=self.shifts.settled(shift, times)).canonical()
+        return Schedule(self.process, placed, tuple(cut), shift=self.shifts.settled(shift, placed)).canonical()
 
     def holds(self, schedule: Schedule) -> bool:
-        """Whether the schedule is a point of the space, to the rounding of its times."""
-        return self.shifts.holds(schedule.shift) and all(
-            with_genes(SIMPLE, _genes(step)) == step and step.scale in GENES["scale"]
-            for step in schedule.canonical().steps
+        """Whether the schedule is a point of the space: whether `decode` of its `encode` makes the same choices, and
+        comes to the same numbers but for rounding and clipped λ-gaps.
+
+        All times that fall from t_max to t_min are held. λ-gaps outside the range of `GAP` are clipped to it, for such
+        times have a nearest point, which lies close to them; a choice or a factor outside its gene has none.
+        """
+        return (
+            schedule.nfe == self.nfe
+            and schedule.process == self.process
+            and schedule.fitted is None
+            and self._spans(schedule)
+            and self.shifts.holds(schedule.shift)
+            and all(expressible(step) for step in schedule.canonical().steps)
         )
 
     def moves(self, schedule: Schedule) -> bool:
@@ -113,17 +100,20 @@ class Space:
     def decode(self, params: dict[str, Any]) -> Schedule:
         """The schedule of a point of the space."""
         logits = np.array([params[f"gap_{i}"] for i in range(self.nfe)])
-        named = (*GENES, *FACTORS)
-        steps = [with_genes(SIMPLE, {gene: params[f"{gene}_{i}"] for gene in named}) for i in range(self.nfe)]
+        steps = [
+            with_genes(Step(), {gene.name: params[f"{gene.name}_{i}"] for gene in STEP_GENES}) for i in range(self.nfe)
+        ]
         return self.build(logits, steps, self.shifts.decode(params))
 
     def encode(self, schedule: Schedule) -> dict[str, Any]:
-        """The point of a schedule that the space holds; `decode` gives back its canonical form, to rounding."""
+        """The point of a schedule that the space holds: the nearest one where its λ-gaps are clipped."""
         params: dict[str, Any] = {f"gap_{i}": float(g) for i, g in enumerate(self.logits(schedule))}
         for i, step in enumerate(schedule.canonical().steps):
-            params |= {f"{gene}_{i}": value for gene, value in _genes(step).items()}
+            params |= {f"{name}_{i}": value for name, value in genes_of(step).items()}
         return params | self.shifts.encode(self.shifts.settled(schedule.shift, schedule.times))
 
-
-def _genes(step: Step) -> dict[str, Any]:
-    return {gene: getattr(step, gene) for gene in (*GENES, *FACTORS)} | {"corrector": step.corrector > 0}
+    def _spans(self, schedule: Schedule) -> bool:
+        """Whether the times lead from one end of the process to the other."""
+        first, last = self.process.t_max, self.process.t_min
+        most = ROUNDING * (first - last)
+        return abs(schedule.times[0] - first) <= most and abs(schedule.times[-1] - last) <= most

@@ -7,10 +7,10 @@ from fewstep.errors import InvalidInput
 from fewstep.values.fields import About, check
 from fewstep.values.limits import Limits
 from fewstep.values.objective import PATTERN, Measure
+from fewstep.values.samplers import SAMPLERS
 
-__all__ = ["MAX_BUDGET", "MAX_NFE", "MAX_NOISES", "MIN_NOISES", "NOISES", "SAMPLERS", "Options", "Problem"]
+__all__ = ["MAX_BUDGET", "MAX_NFE", "MAX_NOISES", "MIN_NOISES", "NOISES", "Options", "Problem"]
 
-SAMPLERS = ("guided", "evolution", "tpe", "gp", "cmaes", "nsga2", "random")  # what proposes schedules
 MAX_NFE = 50  # above this a baseline is as good as exact
 MAX_BUDGET = 100_000
 MAX_SEED = 2**31 - 1
@@ -60,9 +60,10 @@ class Problem:
             object.__setattr__(self, "report", "endpoint")
         if self.report == self.metric:
             raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")
-        if self.limits.improvement is not None and self.sampler != "guided":
+        if self.limits.improvement is not None and not SAMPLERS[self.sampler].forecasts:
+            able = ", ".join(repr(name) for name in SAMPLERS if SAMPLERS[name].forecasts)
             raise InvalidInput(
-                f"a limit of improvement rests on forecasts, which only 'guided' makes: {self.sampler!r} has none"
+                f"a limit of improvement rests on forecasts, which only {able} makes: {self.sampler!r} has none"
             )
 
     @property

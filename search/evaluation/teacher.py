@@ -15,8 +15,8 @@ import fewstep
 from fewstep import Schedule, Step
 from fewstep.models import Denoiser, from_callable
 from fewstep.processes import Process
-from fewstep.search.ends import ends as reach
-from fewstep.search.ends import log_snrs
+from fewstep.search.gaps import ends as reach
+from fewstep.search.gaps import log_snrs
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
 

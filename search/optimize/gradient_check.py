@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fewstep.search.ends import ends
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.gaps import ends
 
 __all__ = ["PROBE_CALLS", "obstacle"]
 

@@ -18,11 +18,10 @@ import torch
 import fewstep
 from fewstep import Schedule, Tableau
 from fewstep.models import Denoiser
-from fewstep.search.ends import ends, log_snrs
+from fewstep.search.gaps import ends, log_gaps, log_snrs
 
 __all__ = ["Free", "Relaxed", "walk"]
 
-SMALLEST = 1e-6  # λ-gap
 RIDGE = 1e-9  # of the Gram's mean diagonal: nearly equal outputs are told apart no further
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -79,9 +78,9 @@ class Relaxed:
         """The free numbers at which nothing has moved."""
         tableau = fewstep.compile(self.schedule)
         lam = log_snrs(self.schedule.process, tableau.times)
-        gaps = np.log(np.maximum(np.diff(lam), SMALLEST))
+        gaps = torch.from_numpy(log_gaps(np.diff(lam)))
         told = log_snrs(self.schedule.process, tableau.network_times) - lam[:-1]
-        return Free(torch.from_numpy(gaps - gaps.mean()), torch.from_numpy(told), torch.zeros_like(self.rows))
+        return Free(gaps, torch.from_numpy(told), torch.zeros_like(self.rows))
 
     def told(self, free: Free) -> Told:
         """What ``free`` amounts to, differentiably."""

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from fewstep import Schedule, Step
-from fewstep.search.ends import log_snrs
-from fewstep.search.space import FACTORS, GAP_RANGE, GENES, Space, with_genes
+from fewstep.search.gaps import log_snrs
+from fewstep.search.genes import CHOICES, FACTORS, GAP, STEP_GENES, with_genes
+from fewstep.search.space import Space
 from fewstep.steps.exponential import first_factor
+from fewstep.steps.rules import MIN_GAP
 
 __all__ = ["cross", "mutate", "uniform"]
 
@@ -18,6 +20,7 @@ FACTOR_RATE = 0.3  # chance of each continuous factor of each step to move, wher
 LEAST_BLEND = 0.3  # of score-optimal with even λ, in proposals
 CLOSEST = 1e-3  # λ-gap of proposals
 WIDTH = 0.7  # standard deviation of the log λ-gaps of a uniform proposal
+MOVES = sorted(FACTORS, key=lambda factor: factor.scale is None)  # in the order of their random draws: slopes first
 
 
 def uniform(space: Space, rng: np.random.Generator) -> Schedule:
@@ -26,12 +29,8 @@ def uniform(space: Space, rng: np.random.Generator) -> Schedule:
     Where the space has an arc length, every other one has its times at quantiles of it instead, each one moved by up to
     half a gap: dense where the model's scores change. Where it has time shifts, one in four has one.
     """
-    steps = []
-    for _ in range(space.nfe):
-        genes: dict[str, Any] = {gene: values[rng.integers(len(values))] for gene, values in GENES.items()}
-        genes |= {gene: rng.uniform(*bounds) for gene, bounds in FACTORS.items()}
-        steps.append(with_genes(Step(), genes))
-    logits = np.clip(rng.normal(0, WIDTH, space.nfe), -GAP_RANGE, GAP_RANGE)
+    steps = [with_genes(Step(), {gene.name: gene.draw(rng) for gene in STEP_GENES}) for _ in range(space.nfe)]
+    logits = GAP.clip(rng.normal(0, WIDTH, space.nfe))
     if space.arc is not None and rng.random() < 0.5:
         shares = (np.arange(1, space.nfe) + rng.uniform(-0.5, 0.5, space.nfe - 1)) / space.nfe
         lam = space.arc.log_snr_at(np.concatenate([[0.0], shares, [1.0]]), blend=rng.uniform(LEAST_BLEND, 1.0))
@@ -49,13 +48,14 @@ def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule
         kicks = rng.normal(0, strength, space.nfe)
         if rng.random() < 0.5:  # half of the time only two gaps move
             kicks[rng.permutation(space.nfe)[2:]] = 0.0
-        logits = np.clip(logits + kicks, -GAP_RANGE, GAP_RANGE)
-    gaps = np.diff(log_snrs(space.process, np.array(parent.times)))
+        logits = GAP.clip(logits + kicks)
+    lam = log_snrs(space.process, np.array(parent.times))
+    gaps = np.maximum(np.diff(lam), MIN_GAP)  # none between times beyond the ends
     steps = []
     for step, gap in zip(parent.steps, gaps, strict=True):
         if change_genes:
-            changed = {gene: values[rng.integers(len(values))] for gene, values in GENES.items()}
-            step = with_genes(step, {gene: value for gene, value in changed.items() if rng.random() < GENE_RATE})
+            values = {choice.name: choice.draw(rng) for choice in CHOICES}
+            step = with_genes(step, {name: value for name, value in values.items() if rng.random() < GENE_RATE})
         if move_factors:
             step = _moved(step, float(gap), strength, rng)
         steps.append(step)
@@ -64,15 +64,15 @@ def mutate(space: Space, parent: Schedule, rng: np.random.Generator) -> Schedule
 
 def _moved(step: Step, gap: float, strength: float, rng: np.random.Generator) -> Step:
     """The step with its derivative factors kicked; a named scale becomes the linear one of equal effect first."""
-    if step.order > 1 and rng.random() < FACTOR_RATE:
-        slope = (first_factor(gap, step.prediction, step.scale, step.slope) - 1) / gap
-        step = replace(step, scale="linear", slope=np.clip(slope + rng.normal(0, strength), *FACTORS["slope"]))
-    if step.corrector and rng.random() < FACTOR_RATE:
-        slope = (first_factor(gap, step.prediction, step.corrector_scale, step.corrector_slope) - 1) / gap
-        slope = np.clip(slope + rng.normal(0, strength), *FACTORS["corrector_slope"])
-        step = replace(step, corrector_scale="linear", corrector_slope=slope)
-    if step.order > 2 and rng.random() < FACTOR_RATE:
-        step = replace(step, second=np.clip(step.second + rng.normal(0, 3 * strength), *FACTORS["second"]))
+    for factor in MOVES:
+        if not factor.used(step) or rng.random() >= FACTOR_RATE:
+            continue
+        value, changes = getattr(step, factor.name), dict[str, Any]()
+        if factor.scale is not None:
+            value = (first_factor(gap, step.prediction, getattr(step, factor.scale), value) - 1) / gap
+            changes[factor.scale] = "linear"
+        changes[factor.name] = factor.clip(value + rng.normal(0, factor.move * strength))
+        step = replace(step, **changes)
     return step
 
 
@@ -87,4 +87,4 @@ def cross(space: Space, first: Schedule, second: Schedule, rng: np.random.Genera
         from_first = rng.random(space.nfe) < 0.5
     steps = [a if pick else b for a, b, pick in zip(first.steps, second.steps, from_first, strict=True)]
     shift = first.shift if first.shift == second.shift or rng.random() < 0.5 else second.shift
-    return space.build(np.clip(logits, -GAP_RANGE, GAP_RANGE), steps, shift)
+    return space.build(GAP.clip(logits), steps, shift)

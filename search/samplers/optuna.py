@@ -5,16 +5,16 @@
 | ``guided`` | `fewstep.search.samplers.guided`: many generators, a ranker chooses | everything |
 | ``evolution`` | `fewstep.search.samplers.evolution`: the released USF search's operators | everything |
 | ``tpe``, ``gp``, ``nsga2``, ``random`` | Optuna's sampler of that name | everything |
-| ``cmaes`` | Optuna's CMA-ES, centred on the best trial told before the first ask | times only |
+| ``cmaes`` | Optuna's CMA-ES, centred on the best trial before its first proposal | times only |
 
 Whatever an Optuna sampler draws is brought to canonical form before it is stored, so that choices nothing uses never
 differ between equal schedules, and no schedule is proposed twice.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import optuna
@@ -24,53 +24,63 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from fewstep import Schedule
-from fewstep.search.samplers import operators as proposals
-from fewstep.search.samplers.guided import Draw, Exhausted, Proposal, elite
-from fewstep.search.shifts import NONE, RANGES
-from fewstep.search.space import FACTORS, GAP_RANGE, GENES, Space
-from fewstep.values.trial import Trial
+from fewstep.search.genes import GAP, Choice, Gene
+from fewstep.search.samplers import operators
+from fewstep.search.samplers.base import Exhausted, Proposer, Setting, candidate, elite
+from fewstep.search.space import Space
+from fewstep.values.trial import Candidate
 
-__all__ = ["OPTUNA", "OptunaSampler", "Propose", "ProposingSampler", "distributions"]
+__all__ = ["OptunaSampler", "ProposingSampler", "cmaes", "distributions", "gp", "nsga2", "random", "tpe"]
 
 POPULATION = 20  # of NSGA-II; the default of 50 would spend most of a budget on its random start
-REACH = 1.5  # of CMA-ES round the best trial's log λ-gaps: a standard deviation of a third of it to begin with
+RADIUS = 1.5  # of CMA-ES round the best trial's log λ-gaps: a standard deviation of a third of it to begin with
 ATTEMPTS = 8  # at a schedule that was not tried before; then a uniform one
 UNIFORMS = 64  # attempts at that
 
-OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: TPESampler(seed=seed),
-    "gp": lambda seed: GPSampler(seed=seed),
-    "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
-    "nsga2": lambda seed: NSGAIISampler(seed=seed, population_size=POPULATION),
-    "random": lambda seed: RandomSampler(seed=seed),
-}
+
+def tpe(setting: Setting) -> BaseSampler:
+    """Tree-structured Parzen estimators."""
+    return TPESampler(seed=setting.seed)
 
 
-class Propose(Protocol):
-    """What makes proposals: ``propose(number, draw)`` is the one for a trial's number, or raises `Exhausted`."""
+def gp(setting: Setting) -> BaseSampler:
+    """A Gaussian process with expected improvement."""
+    return GPSampler(seed=setting.seed)
 
-    def __call__(self, number: int, draw: Draw) -> Proposal: ...
+
+def cmaes(setting: Setting) -> BaseSampler:
+    """Evolution with an adapted covariance, for continuous parameters."""
+    return CmaEsSampler(seed=setting.seed, warn_independent_sampling=False)
+
+
+def nsga2(setting: Setting) -> BaseSampler:
+    """A genetic algorithm."""
+    return NSGAIISampler(seed=setting.seed, population_size=POPULATION)
+
+
+def random(setting: Setting) -> BaseSampler:
+    """Uniform draws."""
+    return RandomSampler(seed=setting.seed)
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """Every parameter of the space with its range; `Space.encode` and `Space.decode` lead there and back."""
-    found: dict[str, BaseDistribution] = {}
-    for i in range(space.nfe):
-        found[f"gap_{i}"] = FloatDistribution(-GAP_RANGE, GAP_RANGE)
-        found |= {f"{gene}_{i}": CategoricalDistribution(values) for gene, values in GENES.items()}
-        found |= {f"{gene}_{i}": FloatDistribution(*bounds) for gene, bounds in FACTORS.items()}
-    if space.shifts.targets:
-        found["shift"] = CategoricalDistribution((NONE, *space.shifts.targets))
-        found |= {gene: FloatDistribution(*bounds) for gene, bounds in RANGES.items()}
-    return found
+    return {name: _distribution(gene) for name, gene in space.genes.items()}
+
+
+def _distribution(gene: Gene) -> BaseDistribution:
+    if isinstance(gene, Choice):
+        return CategoricalDistribution(gene.values)
+    return FloatDistribution(gene.low, gene.high)
 
 
 class ProposingSampler(BaseSampler):
-    """A sampler that asks ``propose``; ``drawn`` keeps each proposal by the number of its trial."""
+    """A proposer as an Optuna sampler; ``proposals`` keeps each proposal by the number of its trial."""
 
-    def __init__(self, space: Space, propose: Propose) -> None:
-        self._space, self._propose, self.distributions = space, propose, distributions(space)
-        self.drawn: dict[int, Proposal] = {}
+    def __init__(self, setting: Setting, proposer: Proposer) -> None:
+        self._space, self._proposer = setting.space, proposer
+        self.distributions = distributions(setting.space)
+        self.proposals: dict[int, Candidate] = {}
 
     def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All parameters are drawn together, from the first trial on."""
@@ -80,8 +90,8 @@ class ProposingSampler(BaseSampler):
         self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of the next proposal."""
-        proposal = self._propose(trial.number, partial(self._draw, study, trial))
-        self.drawn[trial.number] = proposal
+        proposal = self._proposer.propose(trial.number, partial(self._draw, study, trial))
+        self.proposals[trial.number] = proposal
         return self._space.encode(proposal.schedule)
 
     def sample_independent(
@@ -93,20 +103,20 @@ class ProposingSampler(BaseSampler):
     def _draw(self, study: OptunaStudy, trial: FrozenTrial, count: int, seed: int) -> list[Schedule]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            tpe = TPESampler(seed=seed, multivariate=True, n_startup_trials=1)
-        drawn = [tpe.sample_relative(study, trial, self.distributions) for _ in range(count)]
-        return [self._space.decode(params) for params in drawn if params]
+            sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=1)
+        points = [sampler.sample_relative(study, trial, self.distributions) for _ in range(count)]
+        return [self._space.decode(params) for params in points if params]
 
 
 class OptunaSampler(BaseSampler):
-    """One of `OPTUNA` in our space; ``trials`` is the list that the study keeps."""
+    """A sampler of Optuna's, by its ``name``, in our space; with ``times_only`` it moves the times of the best trial
+    before its first proposal. ``proposals`` keeps each proposal by the number of its trial."""
 
-    def __init__(self, space: Space, name: str, trials: Sequence[Trial], seed: int) -> None:
-        self._space, self._name, self._trials, self._seed = space, name, trials, seed
-        self._inner = OPTUNA[name](seed)
-        self._centre: dict[str, Any] | None = None if name == "cmaes" else {}  # what stays; None until it is known
-        self.drawn: dict[int, Proposal] = {}
-        self.distributions = distributions(space)
+    def __init__(self, setting: Setting, inner: BaseSampler, name: str, times_only: bool) -> None:
+        self._setting, self._inner, self._name, self._times_only = setting, inner, name, times_only
+        self._centre: dict[str, Any] | None = None
+        self.distributions = distributions(setting.space)
+        self.proposals: dict[int, Candidate] = {}
 
     def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All parameters are drawn together, from the first trial on."""
@@ -116,19 +126,19 @@ class OptunaSampler(BaseSampler):
         self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The canonical parameters of what Optuna draws, or of a uniform proposal where that was tried before."""
-        space, origin = self._space, self._name
-        tried = {t.schedule for t in self._trials} | {p.schedule for p in self.drawn.values()}
+        space, name = self._setting.space, self._name
+        tried = {t.schedule for t in self._setting.trials} | {p.schedule for p in self.proposals.values()}
         for _ in range(ATTEMPTS):
             schedule = space.decode(self._params(study, trial))
             if schedule not in tried:
                 break
         else:
-            origin, rng = "uniform", np.random.default_rng([self._seed, trial.number])
-            made = (proposals.uniform(space, rng) for _ in range(UNIFORMS))
-            schedule = next((s for s in made if s not in tried), schedule)
+            name, rng = "uniform", np.random.default_rng([self._setting.seed, trial.number])
+            uniforms = (operators.uniform(space, rng) for _ in range(UNIFORMS))
+            schedule = next((s for s in uniforms if s not in tried), schedule)
             if schedule in tried:
                 raise Exhausted
-        self.drawn[trial.number] = Proposal(trial.number, schedule, origin)
+        self.proposals[trial.number] = candidate(schedule, name)
         return space.encode(schedule)
 
     def sample_independent(
@@ -148,16 +158,24 @@ class OptunaSampler(BaseSampler):
         self._inner.after_trial(study, trial, state, values)
 
     def _params(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, Any]:
-        """All parameters: those that the sampler draws together, the fixed ones, the others one by one."""
+        """All parameters: the fixed ones, those that the sampler draws together, the others one by one, in turn."""
+        fixed, ranges = self._ranges()
+        params = fixed | self._inner.sample_relative(study, trial, ranges)
+        for name in ranges:  # never a set: its order, and so that of the draws, would change from process to process
+            if name not in params:
+                params[name] = self._inner.sample_independent(study, trial, name, ranges[name])
+        return params
+
+    def _ranges(self) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """What stays as it is, and the ranges of what is drawn."""
+        if not self._times_only:
+            return {}, self.distributions
+        setting = self._setting
         if self._centre is None:
-            best = elite(self._space, self._trials, 1)
-            even = proposals.uniform(self._space, np.random.default_rng(self._seed))
-            self._centre = self._space.encode(best[0] if best else even)
-        ranges = {k: v for k, v in self.distributions.items() if k not in self._centre} or {
-            f"gap_{i}": FloatDistribution(centre - REACH, centre + REACH)
-            for i, centre in enumerate(self._centre[f"gap_{i}"] for i in range(self._space.nfe))
+            best = elite(setting.space, setting.trials, 1)
+            uniform = operators.uniform(setting.space, np.random.default_rng(setting.seed))
+            self._centre = setting.space.encode(best[0] if best else uniform)
+        names = [f"{GAP.name}_{i}" for i in range(setting.space.nfe)]
+        return self._centre, {
+            name: FloatDistribution(self._centre[name] - RADIUS, self._centre[name] + RADIUS) for name in names
         }
-        drawn = self._centre | self._inner.sample_relative(study, trial, ranges)
-        for name in ranges.keys() - drawn.keys():
-            drawn[name] = self._inner.sample_independent(study, trial, name, ranges[name])
-        return drawn

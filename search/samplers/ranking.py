@@ -17,7 +17,7 @@ ENOUGH = 8  # trials from which on the forecast is fitted to what was measured
 
 
 def by_replay(trajectories: Trajectories) -> Rank:
-    """A rank from physics alone: log of the worst row's residual, made a forecast by a line through the trials."""
+    """A rank from physics alone: log of the largest replay residual; a line through the trials makes it a forecast."""
 
     def residuals(schedules: Sequence[Schedule]) -> np.ndarray:
         replayed = trajectories.replay([fewstep.compile(schedule) for schedule in schedules])  # (M, N)

@@ -1,23 +1,20 @@
 """The Optuna study of a search, in memory: ask and tell for one problem, whatever sampler proposes.
 
-What is asked for next depends on the seed and on the trials told so far, in their order, and on nothing else: not on
-how many workers measured them. So a study can be rebuilt from its trials at any time.
+What is proposed next depends on the seed and on the trials so far, in their order, and on nothing else: not on how many
+workers evaluated them. So a study can be rebuilt from its trials at any time.
 """
 
 import contextlib
 from collections.abc import Sequence
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
-from fewstep.errors import UnknownName
-from fewstep.search.samplers.evolution import Evolution
-from fewstep.search.samplers.guided import Exhausted, Guided, Proposal
-from fewstep.search.samplers.optuna import OPTUNA, OptunaSampler, ProposingSampler
+from fewstep.search.samplers.base import Exhausted, Setting
+from fewstep.search.samplers.optuna import OptunaSampler, ProposingSampler
 from fewstep.search.space import Space
-from fewstep.values.forecast import Forecast
-from fewstep.values.origin import Origin
-from fewstep.values.problem import SAMPLERS
+from fewstep.values.samplers import SAMPLERS
 from fewstep.values.trial import Candidate, Rank, Trial
 
 __all__ = ["Study"]
@@ -26,29 +23,28 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class Study:
-    """Ask and tell for one problem. Trials are numbered from 0; those added by hand come first.
+    """Ask and tell for one problem. Trials are numbered from 0; those that were not asked for come first.
 
-    ``sampler`` is one of `fewstep.values.problem.SAMPLERS`; only "guided" asks ``rank`` and works in generations of
-    ``batch``. Raises `UnknownName`.
+    ``sampler`` is the name of one of `fewstep.values.samplers.SAMPLERS`, which works with ``rank``, ``batch`` and
+    ``seed`` as far as it has a use for them. Raises `UnknownName`.
     """
 
     def __init__(self, space: Space, rank: Rank, batch: int, seed: int, sampler: str = "guided") -> None:
-        if sampler not in SAMPLERS:
-            raise UnknownName("sampler", sampler, SAMPLERS)
         self.trials: list[Trial] = []
-        self._space, self._remembers = space, sampler not in OPTUNA
+        self._space = space
+        entry, setting = SAMPLERS[sampler], Setting(space, rank, self.trials, batch, seed)
+        inner = entry.build(setting)
         self._sampler: ProposingSampler | OptunaSampler
-        if sampler in OPTUNA:
-            self._sampler = OptunaSampler(space, sampler, self.trials, seed)
-        elif sampler == "evolution":
-            self._sampler = ProposingSampler(space, Evolution(space, self.trials, seed))
+        if isinstance(inner, BaseSampler):
+            self._sampler = OptunaSampler(setting, inner, sampler, entry.times_only)
         else:
-            self._sampler = ProposingSampler(space, Guided(space, rank, self.trials, batch, seed))
+            self._sampler = ProposingSampler(setting, inner)
         self._study = optuna.create_study(sampler=self._sampler)
 
     def add(self, trial: Trial) -> None:
         """Take a trial that was not asked for; one outside the space only counts, for there is nothing to vary."""
-        value, held = None if trial.score is None else trial.score.value, self._space.holds(trial.schedule)
+        value = None if trial.score is None else trial.score.value
+        held = self._space.holds(trial.schedule)
         self._study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if held and value is not None else TrialState.FAIL,
@@ -65,7 +61,7 @@ class Study:
         with contextlib.suppress(Exhausted):
             for _ in range(count):
                 numbers.append(self._study.ask(self._sampler.distributions).number)
-        return [_candidate(self._sampler.drawn[number]) for number in numbers]
+        return [self._sampler.proposals[number] for number in numbers]
 
     def take(self, trials: Sequence[Trial]) -> None:
         """The outcomes of everything that the last `ask` proposed, in the order of their numbers, or those of an
@@ -74,8 +70,8 @@ class Study:
         Our samplers know all from the trials. Optuna's remember more than that, so they are asked again; where another
         version proposes other schedules, the old ones still count, but it learns nothing from them.
         """
-        asked = all(trial.number in self._sampler.drawn for trial in trials)
-        if not asked and not self._remembers:
+        asked = all(trial.number in self._sampler.proposals for trial in trials)
+        if not asked and isinstance(self._sampler, OptunaSampler):
             self.ask(len(trials))
             asked = True
         for trial in trials:
@@ -85,14 +81,9 @@ class Study:
                 self.add(trial)
 
     def _tell(self, trial: Trial) -> None:
-        proposal = self._sampler.drawn.pop(trial.number)
+        proposal = self._sampler.proposals.pop(trial.number)
         if trial.score is None or trial.schedule != proposal.schedule:
             self._study.tell(trial.number, state=TrialState.FAIL)
         else:
             self._study.tell(trial.number, trial.score.value)
         self.trials.append(trial)
-
-
-def _candidate(proposal: Proposal) -> Candidate:
-    forecast = None if proposal.predicted is None else Forecast(proposal.predicted, proposal.predicted_std or 0.0)
-    return Candidate(proposal.schedule, Origin("guided", proposal.origin), forecast)

@@ -23,10 +23,11 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
+from fewstep.search.genes import GAP
 from fewstep.search.metrics import endpoint
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, fit
-from fewstep.search.space import GAP_RANGE, Space
+from fewstep.search.space import Space
 from fewstep.search.stages import polish
 from fewstep.search.state import Batch, SearchState
 from fewstep.trajectory import Trajectories
@@ -96,7 +97,7 @@ def search_times(pool: Pool, space: Space, noises: NoiseSet, trajectories: Traje
     for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
         parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
         moved = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
-        children = np.clip(moved - moved.mean(axis=1, keepdims=True), -GAP_RANGE, GAP_RANGE)
+        children = GAP.clip(moved - moved.mean(axis=1, keepdims=True))
         spent += _scored(pool, space, noises, trajectories, _screened(trajectories, children, SCREENED), ranked)
     if not ranked:
         return TimeSearch(None, spent)

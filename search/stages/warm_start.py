@@ -12,7 +12,7 @@ import numpy as np
 import fewstep
 from fewstep import Schedule, Step, Tableau
 from fewstep.search.budget import Share
-from fewstep.search.ends import log_snrs
+from fewstep.search.gaps import log_snrs
 from fewstep.search.stages.fit import final_trials
 from fewstep.search.state import Batch, SearchState
 from fewstep.values.origin import Origin

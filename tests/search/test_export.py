@@ -10,9 +10,9 @@ import pytest
 from fewstep import Schedule, processes, solvers
 from fewstep.errors import Conflict, InvalidInput
 from fewstep.search.export import optuna_study, save, space_of
+from fewstep.search.genes import CHOICES, NONE
 from fewstep.search.samplers import operators as proposals
-from fewstep.search.shifts import NONE
-from fewstep.search.space import GENES, Space
+from fewstep.search.space import Space
 from fewstep.values.score import Score
 from fewstep.values.trial import Trial
 from tests.trials import trial_of
@@ -70,7 +70,8 @@ def test_the_importances_name_what_decides() -> None:
     figure = optuna.visualization.plot_param_importances(study)
     shares = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
     assert set(shares) == set(study.best_params)
-    choices = {name: share for name, share in shares.items() if name.rpartition("_")[0] in GENES}
+    genes = {choice.name for choice in CHOICES}
+    choices = {name: share for name, share in shares.items() if name.rpartition("_")[0] in genes}
     assert max(choices, key=choices.__getitem__) in {"prediction_1", "prediction_2", "prediction_3"}
 
 

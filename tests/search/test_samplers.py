@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,13 +11,15 @@ from fewstep import Schedule, processes
 from fewstep.errors import UnknownName
 from fewstep.search.samplers import evolution
 from fewstep.search.samplers import operators as proposals
-from fewstep.search.samplers.study import SAMPLERS, Proposal, Study
+from fewstep.search.samplers.base import candidate
+from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
 from fewstep.values.forecast import Forecasts
+from fewstep.values.samplers import SAMPLERS
 from fewstep.values.score import Score
-from fewstep.values.trial import Trial
-from tests.trials import trial_of
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Trial
 
 SPACE = Space(processes.VPLinear(), 3)
 BATCH = 4
@@ -35,23 +39,27 @@ def rank(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
     return Forecasts(np.log([cost(s) for s in candidates]) + 0.5 * twist, np.full(len(candidates), 0.3))
 
 
-def outcome(proposal: Proposal) -> Trial:
+def outcome(number: int, proposal: Candidate) -> Trial:
     """A trial; one in nine fails."""
-    number, schedule, origin, mean, std = proposal
-    score = None if number % 9 == 8 else Score(cost(schedule), 0.0, 1, 3)
-    return trial_of(number, schedule, score, origin, mean, std, None if score else "made to fail")
+    score = None if number % 9 == 8 else Score(cost(proposal.schedule), 0.0, 1, 3)
+    return Trial(number, proposal, score, None if score else "made to fail")
+
+
+def outcomes(study: Study, count: int) -> list[Trial]:
+    """The trials of the next proposals."""
+    return [outcome(number, each) for number, each in enumerate(study.ask(count), len(study.trials))]
 
 
 def seeded(sampler: str, seed: int = 0) -> Study:
     study = Study(SPACE, rank, BATCH, seed, sampler)
     for i, schedule in enumerate(list(baselines(SPACE.process, SPACE.nfe).values())[:6]):
-        study.add(outcome(Proposal(i, schedule.canonical(), "baseline")))
+        study.add(outcome(i, Candidate(schedule.canonical(), Origin("baselines"))))
     return study
 
 
 def advance(study: Study, generations: int) -> Study:
     for _ in range(generations):
-        study.tell([outcome(proposal) for proposal in study.ask(BATCH)])
+        study.take(outcomes(study, BATCH))
     return study
 
 
@@ -85,14 +93,14 @@ def test_all_work_in_one_space_and_no_schedule_comes_twice(sampler: str, straigh
     for trial in trials[6:]:
         assert trial.schedule == trial.schedule.canonical()
         assert SPACE.holds(trial.schedule)
-        assert str(trial.origin) != "baseline"
+        assert trial.origin.stage != "baselines"
 
 
 def test_a_resumed_study_goes_on_as_it_would_have(sampler: str, straight: dict[str, list[Trial]]) -> None:
     """A new study that takes the recorded trials, failures among them, asks for the same ones next."""
     study, kept = seeded(sampler), 6 + 3 * BATCH
     for first in range(6, kept, BATCH):
-        study.resume(straight[sampler][first : first + BATCH])
+        study.take(straight[sampler][first : first + BATCH])
     assert study.trials == straight[sampler][:kept]
     assert [p.schedule for p in study.ask(BATCH)] == [t.schedule for t in straight[sampler][kept : kept + BATCH]]
 
@@ -108,15 +116,15 @@ def test_a_used_up_space_ends_the_asking(sampler: str) -> None:
     space = Space(processes.VPLinear(), 1)
     study = Study(space, lambda trials, new: Forecasts(np.zeros(len(new)), np.ones(len(new))), BATCH, 0, sampler)
     (only,) = study.ask(BATCH)
-    study.tell([trial_of(only.number, only.schedule, Score(1.0, 0.0, 1, 1), only.origin)])
+    study.take([Trial(len(study.trials), only, Score(1.0, 0.0, 1, 1))])
     assert study.ask(BATCH) == []
 
 
 def test_recorded_trials_that_would_not_be_asked_for_count_all_the_same() -> None:
     """Where a sampler proposes something else on resuming, what was recorded stays, and the study goes on."""
     study = seeded("tpe")
-    others = [outcome(p._replace(origin="older")) for p in seeded("tpe", seed=7).ask(BATCH)]
-    study.resume(others)
+    others = [replace(trial, candidate=candidate(trial.schedule, "older")) for trial in outcomes(seeded("tpe", seed=7), BATCH)]
+    study.take(others)
     assert study.trials[6:] == others
     assert len(study.ask(BATCH)) == BATCH
 

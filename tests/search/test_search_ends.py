@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep import models, processes, solvers
-from fewstep.search.ends import REACH, ends, log_snrs
 from fewstep.search.evaluation import teacher
+from fewstep.search.gaps import MAX_LOG_SNR, ends, log_snrs
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
 
@@ -26,9 +26,9 @@ def test_finite_ends_are_the_processes_own() -> None:
 @each
 def test_infinite_ends_stand_at_the_reach(process: processes.Process) -> None:
     """Also times so close to an end that they lie beyond it."""
-    assert ends(process) == (-REACH, REACH)
+    assert ends(process) == (-MAX_LOG_SNR, MAX_LOG_SNR)
     found = log_snrs(process, np.array([1.0, 1 - 1e-9, 0.5, 1e-12, 0.0]))
-    assert found[[0, 1, 3, 4]].tolist() == [-REACH, -REACH, REACH, REACH]
+    assert found[[0, 1, 3, 4]].tolist() == [-MAX_LOG_SNR, -MAX_LOG_SNR, MAX_LOG_SNR, MAX_LOG_SNR]
     assert found[2] == process.log_snr(0.5)
 
 

@@ -10,16 +10,19 @@ from hypothesis import strategies as st
 from fewstep import Schedule, Step, models, processes, solvers
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.genes import WINDOW, ShiftGenes
 from fewstep.search.samplers import evolution
+from fewstep.search.log import Callbacks, WarmStart
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.optuna import distributions
 from fewstep.search.samplers.ranking import by_replay
-from fewstep.search.samplers.study import SAMPLERS, Study
-from fewstep.search.shifts import RANGES, ShiftGenes
+from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.timeshift import TimeShift
 from fewstep.values.problem import Problem
+from fewstep.values.samplers import SAMPLERS
 from fewstep.values.score import Score
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Trial
 from tests.trials import trial_of
 
@@ -55,7 +58,7 @@ def test_proposals_are_valid_points(seed: int, nfe: int, law: processes.Process,
         assert space.holds(schedule)
         point = space.encode(schedule)
         assert point.keys() == ranges.keys()
-        for gene in (*RANGES, "shift") if nfe > 1 else ():
+        for gene in ("window", "cutoff", "shift") if nfe > 1 else ():
             assert ranges[gene]._contains(ranges[gene].to_internal_repr(point[gene]))
         again = space.decode(point)
         assert again.steps == schedule.steps
@@ -106,14 +109,14 @@ def test_the_ends_of_the_ranges_are_points(law: processes.Process, nfe: int) -> 
     """The narrowest and the widest window are held, in range and given back, also where a table cuts them down to whole
     entries; where nothing is left of one, there is no shift."""
     space = Space(law, nfe, variance=0.5)
-    for window in RANGES["window"]:
+    for window in (WINDOW.low, WINDOW.high):
         schedule = even(space, shift(space, window, 0.0))
         point = space.encode(schedule)
         assert space.holds(schedule)
         entries = 2 * nfe / (law.t_max - law.t_min) if law is TABLE else 1e-9
         assert point["window"] == pytest.approx(window if schedule.shift else 0.5, abs=entries)
-        assert RANGES["window"][0] <= point["window"] <= RANGES["window"][1]
-        assert (schedule.shift is None) == (law is TABLE and nfe == 50 and window == RANGES["window"][0])
+        assert WINDOW.low <= point["window"] <= WINDOW.high
+        assert (schedule.shift is None) == (law is TABLE and nfe == 50 and window == WINDOW.low)
         assert getattr(space.decode(point).shift, "window", None) == getattr(schedule.shift, "window", None)
 
 
@@ -158,7 +161,7 @@ def test_every_sampler_works_in_a_space_with_shifts(sampler: str) -> None:
     for number, made in enumerate((None, shift(space, 0.5, 0.1), shift(space, 0.7, 0.1, "calibrated"))):
         study.add(outcome(number, even(space, made)))
     for _ in range(2):
-        study.tell([outcome(proposal.number, proposal.schedule) for proposal in study.ask(4)])
+        study.take([replace(outcome(number, each.schedule), candidate=each) for number, each in enumerate(study.ask(4), len(study.trials))])
     schedules = [trial.schedule for trial in study.trials]
     assert len(set(schedules)) == len(schedules) == 11
     assert all(space.holds(schedule) for schedule in schedules)
@@ -173,11 +176,11 @@ def by_cost(trials: object, candidates: list[Schedule]) -> tuple[np.ndarray, np.
 def test_a_search_tries_shifts_and_fits_none(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """Shifted schedules are among its trials; what is fitted or polished has none."""
     trials: list[Trial] = []
-    run(Problem("blobs", 4, budget=80, noises=16), blobs.process, inline, by_replay, record=trials.append)
+    run(Problem("blobs", 4, budget=80, noises=16), blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
     shifted = [trial for trial in trials if trial.schedule.shift is not None]
     assert shifted
-    assert all(trial.schedule.rows is None for trial in shifted)
-    assert not any(str(trial.origin) in ("fit", "polish") for trial in shifted)
+    assert all(trial.schedule.fitted is None for trial in shifted)
+    assert not any(STAGES[trial.origin.stage].final for trial in shifted)
 
 
 def test_a_nested_seed_keeps_its_shift_and_its_fit_drops_it(inline: InlinePool, blobs: models.GaussianMixture) -> None:
@@ -185,7 +188,7 @@ def test_a_nested_seed_keeps_its_shift_and_its_fit_drops_it(inline: InlinePool, 
     seed = replace(solvers.named("ddim").schedule(blobs.process, 3, "time"), shift=TimeShift(0.1, 0.2))
     trials: list[Trial] = []
     problem = Problem("blobs", 4, budget=40, noises=16)
-    run(problem, blobs.process, inline, by_replay, record=trials.append, seeds=[seed])
+    run(problem, blobs.process, inline, by_replay, warm=WarmStart([seed]), on=Callbacks(trial=trials.append))
     late = {str(trial.origin): [t.schedule.shift for t in trials if t.origin == trial.origin] for trial in trials}
     assert late["nested"] == [seed.shift]
     assert set(late["fit"]) == {None}

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from fewstep import Schedule, processes, solvers
-from fewstep.search.samplers.study import Proposal, Study
+from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
 from fewstep.values.forecast import Forecasts
 from fewstep.values.score import Score
-from fewstep.values.trial import Trial
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Trial
 from tests.trials import trial_of
 
 SPACE = Space(processes.VPLinear(), 4)
@@ -32,22 +33,21 @@ def blind(trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
     return Forecasts(noise, np.ones(len(candidates)))
 
 
-def outcome(proposal: Proposal) -> Trial:
-    number, schedule, origin, mean, std = proposal
-    score = None if number % 7 == 3 else Score(cost(schedule), 0.0, 1, 4)
-    return trial_of(number, schedule, score, origin, mean, std, None if score else "made to fail")
+def outcome(number: int, proposal: Candidate) -> Trial:
+    score = None if number % 7 == 3 else Score(cost(proposal.schedule), 0.0, 1, 4)
+    return Trial(number, proposal, score, None if score else "made to fail")
 
 
 def seeded(rank: Rank, seed: int = 0) -> Study:
     study = Study(SPACE, rank, batch=4, seed=seed)
     for i, schedule in enumerate(list(baselines(SPACE.process, SPACE.nfe).values())[:10]):
-        study.add(outcome(Proposal(i, schedule.canonical(), "baseline")))
+        study.add(outcome(i, Candidate(schedule.canonical(), Origin("baselines"))))
     return study
 
 
 def advance(study: Study, generations: int) -> Study:
     for _ in range(generations):
-        study.tell([outcome(p) for p in study.ask(4)])
+        study.take([outcome(number, each) for number, each in enumerate(study.ask(4), len(study.trials))])
     return study
 
 

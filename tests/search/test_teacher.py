@@ -6,8 +6,8 @@ import torch
 
 import fewstep
 from fewstep import models, processes
-from fewstep.search.ends import log_snrs
 from fewstep.search.evaluation import teacher
+from fewstep.search.gaps import log_snrs
 
 PROCESS = processes.VPLinear()
 
