@@ -25,13 +25,13 @@ from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.steps.exponential import SCALES
 from fewstep.timeshift import TimeShift
-from fewstep.values.limits import Limits
 from fewstep.values.forecast import Forecasts
+from fewstep.values.limits import Limits
 from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
+from fewstep.values.samplers import SAMPLERS, Sampler
 from fewstep.values.score import Score
 from fewstep.values.trial import Candidate, Trial
-from fewstep.values.samplers import SAMPLERS, Sampler
 
 VP = processes.VPLinear()
 SPACE = Space(VP, 4, variance=0.5)

@@ -1,7 +1,6 @@
 """One behavioural suite over all samplers of a study, on a problem whose cost is known in closed form."""
 
 from collections.abc import Sequence
-
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +15,9 @@ from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
 from fewstep.values.forecast import Forecasts
+from fewstep.values.origin import Origin
 from fewstep.values.samplers import SAMPLERS
 from fewstep.values.score import Score
-from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Trial
 
 SPACE = Space(processes.VPLinear(), 3)
@@ -123,7 +122,9 @@ def test_a_used_up_space_ends_the_asking(sampler: str) -> None:
 def test_recorded_trials_that_would_not_be_asked_for_count_all_the_same() -> None:
     """Where a sampler proposes something else on resuming, what was recorded stays, and the study goes on."""
     study = seeded("tpe")
-    others = [replace(trial, candidate=candidate(trial.schedule, "older")) for trial in outcomes(seeded("tpe", seed=7), BATCH)]
+    others = [
+        replace(trial, candidate=candidate(trial.schedule, "older")) for trial in outcomes(seeded("tpe", seed=7), BATCH)
+    ]
     study.take(others)
     assert study.trials[6:] == others
     assert len(study.ask(BATCH)) == BATCH

@@ -11,8 +11,8 @@ from fewstep import Schedule, Step, models, processes, solvers
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.genes import WINDOW, ShiftGenes
-from fewstep.search.samplers import evolution
 from fewstep.search.log import Callbacks, WarmStart
+from fewstep.search.samplers import evolution
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.optuna import distributions
 from fewstep.search.samplers.ranking import by_replay
@@ -161,7 +161,12 @@ def test_every_sampler_works_in_a_space_with_shifts(sampler: str) -> None:
     for number, made in enumerate((None, shift(space, 0.5, 0.1), shift(space, 0.7, 0.1, "calibrated"))):
         study.add(outcome(number, even(space, made)))
     for _ in range(2):
-        study.take([replace(outcome(number, each.schedule), candidate=each) for number, each in enumerate(study.ask(4), len(study.trials))])
+        study.take(
+            [
+                replace(outcome(number, each.schedule), candidate=each)
+                for number, each in enumerate(study.ask(4), len(study.trials))
+            ]
+        )
     schedules = [trial.schedule for trial in study.trials]
     assert len(set(schedules)) == len(schedules) == 11
     assert all(space.holds(schedule) for schedule in schedules)

@@ -10,8 +10,8 @@ from fewstep.search.samplers.study import Study
 from fewstep.search.space import Space
 from fewstep.search.stages.baselines import baselines
 from fewstep.values.forecast import Forecasts
-from fewstep.values.score import Score
 from fewstep.values.origin import Origin
+from fewstep.values.score import Score
 from fewstep.values.trial import Candidate, Trial
 from tests.trials import trial_of
 
