@@ -19,7 +19,6 @@ from fewstep.cli.picture import grid, png
 from fewstep.cli.searches import fetch, submit, watch
 from fewstep.errors import FewstepError
 from fewstep.models import Denoiser
-from fewstep.models.base import bound
 from fewstep.models.reference import ModelReference
 
 __all__ = ["app"]
@@ -67,7 +66,7 @@ def sample(
     draw = torch.Generator().manual_seed(seed)
     # one draw per sample: the first ones stay the same however many are asked for
     noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
-    write(output, png(grid(run(bound(denoiser, range(count)), plan, noise))))
+    write(output, png(grid(run(denoiser.bound(range(count)), plan, noise))))
     typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
 
 
