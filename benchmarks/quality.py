@@ -11,10 +11,9 @@ the teacher's included; hand-made solvers cost none.
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,9 +24,7 @@ from rich.console import Console
 import fewstep
 from benchmarks import pages, patches, quality_report
 from fewstep import Schedule, Step, grids, models, predictor
-from fewstep.models import Denoiser, features
-from fewstep.models.base import bound, passes
-from fewstep.processes import Process
+from fewstep.models import Denoiser, Wrapped, features
 from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
@@ -55,34 +52,18 @@ SEED = 20_000
 REPORT = Path("docs/benchmarks")  # what is written there, other pages quote
 
 
-@dataclass
-class Counted:
-    """A denoiser that counts sample-calls, forward and backward, over all that it is bound to."""
+@dataclass(frozen=True)
+class CallCounter(Wrapped):
+    """Counting wrapper: ``calls[0]`` sample-calls, forward and backward, over all denoisers bound from it."""
 
-    inner: Denoiser
-    seen: list[int] = field(default_factory=lambda: [0])
-
-    @property
-    def process(self) -> Process:
-        return self.inner.process
-
-    @property
-    def conditions(self) -> int:
-        return int(getattr(self.inner, "conditions", 0))
-
-    @property
-    def passes(self) -> int:
-        return passes(self.inner)
-
-    def bound(self, indices: Sequence[int]) -> Self:
-        return type(self)(bound(self.inner, indices), self.seen)
+    calls: list[int] = field(default_factory=lambda: [0])
 
     def _add(self, samples: torch.Tensor) -> None:
-        self.seen[0] += len(samples)
+        self.calls[0] += len(samples)
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         self._add(x)
-        output = self.inner(x, t)
+        output = self.denoiser(x, t)
         if output.requires_grad:
             output.register_hook(self._add)
         return output
@@ -161,7 +142,7 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
     name, best = judge.by_hand(2 * nfe)
     rows.append(judge.row("hand-made at twice the calls", best, name=name))
 
-    counted, began = Counted(load(model)[0]), time.monotonic()
+    counted, began = CallCounter(load(model)[0]), time.monotonic()
     problem = Problem(model, nfe, budget=budget, limits=Limits(calls=most))
     evaluator, seen = Evaluator(counted, shape), NoiseSplit.of(problem).train
     followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
@@ -169,13 +150,13 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
     start = Schedule(process, grids.named(grid)(process, nfe), (Step(),) * nfe)
     placed = space.build(replay.place(followed, space.logits(start)[None])[0], [Step(order=3)] * nfe)
     fitted = fit(evaluator, seen, followed, placed).schedule
-    rows.append(judge.row("replay + fit", fitted, counted.seen[0], time.monotonic() - began))
+    rows.append(judge.row("replay + fit", fitted, counted.calls[0], time.monotonic() - began))
 
-    counted, began, marks, trials = Counted(load(model)[0]), time.monotonic(), {}, []
+    counted, began, marks, trials = CallCounter(load(model)[0]), time.monotonic(), {}, []
 
     def record(trial: Trial) -> None:
         trials.append(trial)
-        marks[TITLES.get(trial.origin.stage, "search")] = counted.seen[0], time.monotonic() - began
+        marks[TITLES.get(trial.origin.stage, "search")] = counted.calls[0], time.monotonic() - began
 
     pool = InlinePool(Evaluator(counted, shape))
     result = run(problem, process, pool, predictor.ranker, on=Callbacks(trial=record))
@@ -184,7 +165,7 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
         if own:
             found = min(own, key=lambda t: t.score.value if t.score else np.inf)
             rows.append(judge.row(title, found.schedule, *marks[title], str(found.origin) if title == "search" else ""))
-    rows.append(judge.row("published", result.schedule, counted.seen[0], time.monotonic() - began))
+    rows.append(judge.row("published", result.schedule, counted.calls[0], time.monotonic() - began))
     return [{"model": model, "nfe": nfe, **row} for row in rows]
 
 

@@ -20,7 +20,6 @@ from rich.table import Table
 from fewstep import grids
 from fewstep.cli import picture
 from fewstep.models import Denoiser, features, zoo
-from fewstep.models.base import bound
 from fewstep.search.metrics.frechet import between
 from training.classifier import accuracy
 from training.data import split
@@ -34,7 +33,7 @@ HELD_OUT = 297
 def samples(denoiser: Denoiser, count: int) -> torch.Tensor:
     """``count`` samples (n, 1, 8, 8), of every condition in turn; nothing is clamped."""
     grid = "quadratic" if "quadratic" in grids.suitable(denoiser.process) else None
-    return draw(denoiser, (count, 1, 8, 8), "dpmpp-2m", CALLS, grid, bound=bound)
+    return draw(denoiser, (count, 1, 8, 8), "dpmpp-2m", CALLS, grid)
 
 
 @torch.no_grad()
@@ -65,7 +64,7 @@ def main(
     for name in zoo.names():
         denoiser = zoo.load(name)
         made = samples(denoiser, SAMPLES // 5 if quick else SAMPLES)
-        asked = torch.arange(len(made)) % 10 if getattr(denoiser, "conditions", 0) == 10 else None
+        asked = torch.arange(len(made)) % 10 if denoiser.conditions == 10 else None
         rows.append({"model": name, **measure(made, asked)})
         if not quick:
             pictures.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,10 @@
-"""Time shift for denoisers: each sample's network is told the time that fits its state (`fewstep.steps.shift`)."""
+"""Time shift for denoisers: each sample's network gets the time that fits its state (`fewstep.steps.shift`)."""
 
 from dataclasses import dataclass
 
 import torch
 
-from fewstep.models.base import Denoiser
-from fewstep.processes import Process
+from fewstep.models.base import Denoiser, Wrapped
 from fewstep.steps.shift import MODES, TARGETS, TimeShift
 
 __all__ = ["MODES", "TARGETS", "ShiftedDenoiser", "TimeShift", "pixel_variance", "wrap"]
@@ -21,26 +20,21 @@ def pixel_variance(data: torch.Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class ShiftedDenoiser:
-    """A denoiser that tells the network within the shifted time; see `wrap`."""
+class ShiftedDenoiser(Wrapped):
+    """Time-shift wrapper: the denoiser inside is called at each sample's shifted time; see `wrap`."""
 
-    denoiser: Denoiser
     shift: TimeShift
 
-    @property
-    def process(self) -> Process:
-        """The noise law of the network within."""
-        return self.denoiser.process
-
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return self.denoiser(x, self.shift.told(self.process, x, t))
+        return self.denoiser(x, self.shift.network_times(self.process, x, t))
 
 
 def wrap(denoiser: Denoiser, shift: TimeShift) -> ShiftedDenoiser:
     """The denoiser with shifted times, for any sampling loop: mode "network" whatever the shift's own mode.
 
-    `fewstep.sample` does so by itself where a schedule has a time shift. Raises `InvalidSchedule` where the target does
-    not fit the process.
+    It keeps the denoiser's conditions and guidance. `fewstep.sample` wraps by itself where a schedule has a time shift.
+    Raises `InvalidSchedule` where the target does not fit the process, `InvalidInput` where a member of
+    `fewstep.models.Denoiser` is missing.
 
     >>> from fewstep import models, processes, sample, solvers
     >>> gaussian = models.Gaussian(processes.VPLinear(), torch.zeros(8), 0.25 * torch.eye(8))
@@ -49,5 +43,6 @@ def wrap(denoiser: Denoiser, shift: TimeShift) -> ShiftedDenoiser:
     >>> sample(shifted, schedule, torch.ones(2, 8)).shape
     torch.Size([2, 8])
     """
-    shift.check(denoiser.process)
-    return ShiftedDenoiser(denoiser, shift)
+    shifted = ShiftedDenoiser(denoiser, shift)
+    shift.check(shifted.process)
+    return shifted

@@ -70,7 +70,7 @@ EXAMPLES = {
     "fewstep": ["Schedule", "Step", "Tableau", "compile", "sample", "states"],
     "fewstep.grids.arc_length": ["ArcLength"],
     "fewstep.grids": ["edm", "logsnr", "named", "names", "quadratic", "suitable", "time"],
-    "fewstep.models": ["Gaussian", "GaussianMixture", "from_callable"],
+    "fewstep.models": ["Gaussian", "GaussianMixture", "Unconditional", "Wrapped", "from_callable"],
     "fewstep.models.zoo": ["describe", "load", "names"],
     "fewstep.processes": ["DDM", "VE", "Cosine", "Discrete", "Flow", "VPLinear", "from_dict", "names", "to_dict"],
     "fewstep.grids.score_optimal": ["levels", "measure"],

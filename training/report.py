@@ -1,6 +1,6 @@
 """How good a trained model is: its errors by noise level, and samples to measure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -34,15 +34,16 @@ def draw(
     calls: int,
     grid: str | None = None,
     seed: int = 0,
-    bound: Callable[[Denoiser, Sequence[int]], Denoiser] | None = None,
     batch: int = 512,
 ) -> torch.Tensor:
-    """Samples of ``shape`` (B, ...) by a named deterministic solver, in batches; nothing is clamped."""
+    """Samples of ``shape`` (B, ...) by a named deterministic solver, in batches; nothing is clamped.
+
+    Sample i runs under condition i, modulo their number.
+    """
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     schedule = solvers.named(solver).schedule(denoiser.process, calls, grid)
     parts = []
     for first in range(0, len(noise), batch):
         part = noise[first : first + batch]
-        chosen = bound(denoiser, range(first, first + len(part))) if bound else denoiser
-        parts.append(sample(chosen, schedule, part))
+        parts.append(sample(denoiser.bound(range(first, first + len(part))), schedule, part))
     return torch.cat(parts)

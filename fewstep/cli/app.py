@@ -75,13 +75,12 @@ def sample(
 
     from fewstep import sample as run
     from fewstep.cli.picture import grid, png
-    from fewstep.models.base import bound
 
     plan, (denoiser, shape) = read_schedule(schedule), _open(model)
     draw = torch.Generator().manual_seed(seed)
     # one draw per sample: the first ones stay the same however many are asked for
     noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
-    write(output, png(grid(run(bound(denoiser, range(count)), plan, noise))))
+    write(output, png(grid(run(denoiser.bound(range(count)), plan, noise))))
     typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
 
 

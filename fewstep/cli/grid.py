@@ -55,31 +55,30 @@ def measure_grid(
 
 def _want_no_measuring(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in MEASURING}
-    given = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
-        raise InvalidInput(f"the service has measured already: leave out {', '.join(given)}, or drop --server")
+    excess = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if excess:
+        raise InvalidInput(f"the service has measured already: leave out {', '.join(excess)}, or drop --server")
 
 
 def _measured(model: str, kind: str, samples: int, seed: int, data: Path | None) -> ArcLength:
     import torch
 
     from fewstep.grids import score_optimal
-    from fewstep.models.base import bound
     from fewstep.models.reference import ModelReference
 
     denoiser, shape = ModelReference.at(model).open()
     clean = None if data is None else torch.from_numpy(_clean(data, shape))
     noise = torch.randn(samples if clean is None else len(clean), *shape, generator=torch.Generator().manual_seed(seed))
-    return score_optimal.measure(bound(denoiser, range(len(noise))), noise, clean, kind=kind)
+    return score_optimal.measure(denoiser.bound(range(len(noise))), noise, clean, kind=kind)
 
 
 def _clean(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Clean samples (n, *shape), float32."""
     try:
-        found = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read clean samples from {path}: {error}") from error
-    if not isinstance(found, np.ndarray) or found.shape[1:] != shape or len(found) < 2 or found.dtype.kind not in "fiu":
-        given = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an archive"
-        raise InvalidInput(f"clean samples are numbers (n, {', '.join(map(str, shape))}) with n >= 2, got {given}")
-    return found.astype(np.float32)
+    if not isinstance(array, np.ndarray) or array.shape[1:] != shape or len(array) < 2 or array.dtype.kind not in "fiu":
+        kind = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise InvalidInput(f"clean samples are numbers (n, {', '.join(map(str, shape))}) with n >= 2, got {kind}")
+    return array.astype(np.float32)

@@ -49,7 +49,7 @@ class Attachment:
             raise InvalidInput(f"time shift wants a network called as network({STATES[0]}, {TIMES[0]}, ...)")
         x, told = given["x"], self._told(given["t"], given["x"])
         t = self._times(told)
-        shifted = self._shift.told(self._process, x, t)  # type: ignore[union-attr]
+        shifted = self._shift.network_times(self._process, x, t)  # type: ignore[union-attr]
         self._last = x, t, shifted
         new = torch.where(shifted == t, told, self._network_times(shifted))
         if len(args) > 1:

@@ -1,8 +1,13 @@
-"""The one model convention: a denoiser maps (x, t) to its estimate of the clean data."""
+"""The one model convention: a denoiser maps (x, t) to its estimate of the clean data.
+
+`Denoiser` is the protocol, and every member belongs to it: what runs a model asks none whether it is there. A model
+without conditions derives from `Unconditional`, a wrapper around another denoiser from `Wrapped`; each then has the
+members that it does not define.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,10 +20,11 @@ __all__ = [
     "PREDICTIONS",
     "CallableDenoiser",
     "Denoiser",
-    "bound",
+    "Unconditional",
+    "Wrapped",
+    "check_denoiser",
     "data_weights",
     "from_callable",
-    "passes",
     "per_sample",
     "to_data",
     "unwrap",
@@ -29,36 +35,122 @@ Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """``x`` (B, ...), ``t`` (B,) in the process's units -> E[x_0 | x_t = x], same shape as ``x``.
-
-    A conditional one has two more: ``conditions``, how many it knows, and ``bound(indices)``, see `bound`. One that
-    passes its network more than once in a call says how often as ``passes``.
-    """
+    """``x`` (B, ...), ``t`` (B,) in the process's units -> E[x_0 | x_t = x], same shape as ``x``."""
 
     @property
-    def process(self) -> Process: ...
+    def process(self) -> Process:
+        """The noise process that it was trained on."""
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions it has: classes or prompts; 0 without."""
+
+    @property
+    def passes(self) -> int:
+        """Network passes that one call takes for one sample: 2 with classifier-free guidance, else 1."""
+
+    def bound(self, conditions: Sequence[int]) -> "Denoiser":
+        """The denoiser for a batch whose sample i runs under condition ``conditions[i]``, modulo their number.
+
+        Binding again replaces the conditions. An unconditional one returns itself.
+        """
+
+    def guided(self, scale: float) -> "Denoiser":
+        """The denoiser with its guidance at ``scale``; raises `InvalidInput` where it has no guidance to set."""
+
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor: ...
 
 
-def bound(denoiser: Denoiser, indices: Sequence[int]) -> Denoiser:
-    """The denoiser for a batch whose sample i runs under condition ``indices[i]``, modulo their number.
+MEMBERS = ("process", "conditions", "passes", "bound", "guided", "__call__")
 
-    One without conditions is returned as it is.
+
+def check_denoiser(denoiser: object) -> None:
+    """Raises `InvalidInput` where ``denoiser`` lacks a member of `Denoiser`: called once, where a model comes in.
+
+    >>> check_denoiser(torch.nn.Identity())  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    fewstep.errors.InvalidInput: a denoiser has process, ...; this Identity lacks process, conditions, ...
+    """
+    missing = [name for name in MEMBERS if not hasattr(denoiser, name)]
+    if missing:
+        raise InvalidInput(
+            f"a denoiser has {', '.join(MEMBERS)}; this {type(denoiser).__name__} lacks {', '.join(missing)}: wrap a "
+            "function of (x, t) by fewstep.models.from_callable, or derive the class from fewstep.models.Unconditional "
+            "(no conditions) or fewstep.models.Wrapped (around another denoiser)"
+        )
+
+
+class Unconditional:
+    """Base of denoisers without conditions: a subclass has ``process`` and ``__call__``, the rest is here.
 
     >>> from fewstep import processes
-    >>> plain = from_callable(lambda x, t: x, processes.VPLinear())
-    >>> bound(plain, range(4)) is plain
-    True
+    >>> class Zero(Unconditional):
+    ...     process = processes.VPLinear()
+    ...
+    ...     def __call__(self, x, t):
+    ...         return 0 * x
+    >>> Zero().conditions, Zero().passes
+    (0, 1)
     """
-    if not getattr(denoiser, "conditions", 0):
-        return denoiser
-    made: Denoiser = denoiser.bound(indices)  # type: ignore[attr-defined]
-    return made
+
+    conditions: int = 0
+    passes: int = 1
+
+    def bound(self, conditions: Sequence[int]) -> Self:
+        """Itself: there are no conditions to bind."""
+        return self
+
+    def guided(self, scale: float) -> Self:
+        """Raises `InvalidInput`: guidance leads away from a condition, and there is none."""
+        raise InvalidInput(
+            f"guidance at scale {scale} wants a model with conditions, but this {type(self).__name__} has none: open a "
+            "conditional model, or leave the guidance out"
+        )
 
 
-def passes(denoiser: Denoiser) -> int:
-    """How often a call passes the network: 2 with classifier-free guidance, else 1."""
-    return int(getattr(denoiser, "passes", 1))
+@dataclass(frozen=True)
+class Wrapped:
+    """Base of wrappers: every member is that of the ``denoiser`` inside; a subclass has ``__call__``.
+
+    One with more fields is a frozen dataclass; `bound` and `guided` keep them. Raises `InvalidInput` where the denoiser
+    inside lacks a member of `Denoiser`.
+
+    >>> from fewstep import models
+    >>> class Clamped(Wrapped):
+    ...     def __call__(self, x, t):
+    ...         return self.denoiser(x, t).clamp(-1, 1)
+    >>> clamped = Clamped(models.zoo.load("digits-cond"))
+    >>> clamped.conditions, clamped.passes, clamped.bound([7, 7]).denoiser.indices
+    (10, 2, (7, 7))
+    """
+
+    denoiser: Denoiser
+
+    def __post_init__(self) -> None:
+        check_denoiser(self.denoiser)
+
+    @property
+    def process(self) -> Process:
+        """The noise process of the denoiser inside."""
+        return self.denoiser.process
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions the denoiser inside has."""
+        return self.denoiser.conditions
+
+    @property
+    def passes(self) -> int:
+        """Network passes that one call of the denoiser inside takes for one sample."""
+        return self.denoiser.passes
+
+    def bound(self, conditions: Sequence[int]) -> Self:
+        """The same wrapper around the bound denoiser; see `Denoiser`."""
+        return replace(self, denoiser=self.denoiser.bound(conditions)) if self.conditions else self
+
+    def guided(self, scale: float) -> Self:
+        """The same wrapper around the guided denoiser; see `Denoiser`."""
+        return replace(self, denoiser=self.denoiser.guided(scale))
 
 
 def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -85,8 +177,8 @@ def data_weights(prediction: str, process: Process, times: np.ndarray) -> tuple[
     alpha, sigma = process.alpha(times), process.sigma(times)
     of_state, of_output = ((0.0, 1.0), (1.0, 0.0))
     with np.errstate(divide="ignore"):
-        made = [PREDICTIONS[prediction](*unit, alpha, sigma) for unit in (of_state, of_output)]
-    p, q = (np.broadcast_to(np.asarray(weights, dtype=np.float64), times.shape) for weights in made)
+        both = [PREDICTIONS[prediction](*unit, alpha, sigma) for unit in (of_state, of_output)]
+    p, q = (np.broadcast_to(np.asarray(weights, dtype=np.float64), times.shape) for weights in both)
     if not np.all(np.isfinite([p, q])):
         raise InvalidInput(
             f"a {prediction} prediction says nothing about the data at alpha = 0 (t = {times[0]}): begin the schedule "
@@ -96,7 +188,7 @@ def data_weights(prediction: str, process: Process, times: np.ndarray) -> tuple[
 
 
 @dataclass(frozen=True)
-class CallableDenoiser:
+class CallableDenoiser(Unconditional):
     """A plain function as denoiser; see `from_callable`."""
 
     function: Function

@@ -15,12 +15,13 @@ from typing import Self
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.models.base import Unconditional
 from fewstep.processes import Process
 
 __all__ = ["Gaussian", "GaussianMixture"]
 
 
-class GaussianMixture:
+class GaussianMixture(Unconditional):
     """Exact denoiser of a full-covariance Gaussian mixture. Samples may have any shape with d numbers in all.
 
     ``weights`` (K,) positive, made to sum to 1 · ``means`` (K, d) · ``covariances`` (K, d, d) symmetric, positive
@@ -93,10 +94,10 @@ class GaussianMixture:
         return mean.reshape(x.shape)
 
 
-class Gaussian(GaussianMixture):
+class Gaussian(Unconditional):
     """One Gaussian N(mean, covariance): the denoiser whose probability-flow ODE has a closed form.
 
-    ``mean`` (d,) · ``covariance`` (d, d).
+    ``mean`` (d,) · ``covariance`` (d, d). It computes as the `GaussianMixture` of one component.
 
     >>> from fewstep import processes
     >>> standard = Gaussian(processes.VPLinear(), mean=torch.zeros(2), covariance=torch.eye(2))
@@ -105,15 +106,20 @@ class Gaussian(GaussianMixture):
     """
 
     def __init__(self, process: Process, mean: torch.Tensor, covariance: torch.Tensor) -> None:
-        super().__init__(process, torch.ones(1), mean[None], covariance[None])
+        self.process = process
+        self.mixture = GaussianMixture(process, torch.ones(1), mean[None], covariance[None])
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,); same shape, dtype and errors as a mixture's."""
+        return self.mixture(x, t)
 
     def flow(self, noise: torch.Tensor, start: float, end: float) -> torch.Tensor:
         """The exact probability-flow map of a state at time ``start``, (B, d), to time ``end``; same shape.
 
         Along each eigenvector, (y − α μ) scales with √(α² v + σ²).
         """
-        process, vectors = self.process, self.vectors[0].to(noise)
-        values, mean = self.values[0].to(noise), self.means[0].to(noise)
+        process, vectors = self.process, self.mixture.vectors[0].to(noise)
+        values, mean = self.mixture.values[0].to(noise), self.mixture.means[0].to(noise)
         spread = [process.alpha(t) ** 2 * values + process.sigma(t) ** 2 for t in (start, end)]
         rotated = (noise - process.alpha(start) * mean) @ vectors
         return process.alpha(end) * mean + (rotated * (spread[1] / spread[0]).sqrt()) @ vectors.T

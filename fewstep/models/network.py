@@ -1,4 +1,4 @@
-"""A network as denoiser: what it is given, what its output means, under which condition each sample runs.
+"""A network as denoiser: its inputs, what its output means, and the condition of each sample.
 
 With guidance w (Ho and Salimans 2021) a call makes one pass over 2B samples: F = F_uncond + w (F_cond − F_uncond). A
 reading is linear in F, so this is D = D_uncond + w (D_cond − D_uncond).
@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 
+from fewstep.checks import number
 from fewstep.errors import InvalidInput
 from fewstep.models.base import to_data
 from fewstep.models.decoupled import TwoHeads
@@ -23,13 +24,13 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 class Reading(Protocol):
-    """How a network is asked and read, where states and times are a process's."""
+    """How a process's states and times become a network's inputs, and its output a data prediction."""
 
     @property
     def process(self) -> Process: ...
 
     def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network is given in the place of ``x`` (B, ...) and ``t`` (B,)."""
+        """The network's inputs for states ``x`` (B, ...) at times ``t`` (B,): states and network times."""
 
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """The data prediction (B, ...) that its output means."""
@@ -63,7 +64,7 @@ class Plain:
 
 
 def reading(manifest: Manifest) -> Reading:
-    """How a manifest's network is asked and read."""
+    """The reading of a manifest's network."""
     if manifest.preconditioning == "edm" and isinstance(manifest.process, VE):
         return Edm(manifest.process, manifest.sigma_data, -1.0 if manifest.prediction == "velocity" else 1.0)
     if manifest.prediction == "heads":
@@ -73,16 +74,17 @@ def reading(manifest: Manifest) -> Reading:
 
 @dataclass(frozen=True, eq=False)
 class NetworkDenoiser:
-    """A `fewstep.models.Denoiser` of ``network(x, told, conditions)``, which runs in ``dtype``.
+    """A `fewstep.models.Denoiser` of ``network(x, network_times, conditions)``, which runs in ``dtype``.
 
-    ``given`` holds the conditions by name, each (n or 1, ...), ``negative`` those that guidance leads away from.
-    ``indices`` says under which condition each sample of a batch runs; None counts the samples of the batch.
+    ``positive`` holds the conditions by name, each (n or 1, ...), ``negative`` those that guidance leads away from;
+    without these there is no guidance, at any ``guidance``. ``indices`` are the conditions of the samples of a batch;
+    None: sample i has condition i.
     """
 
     network: Callable[[torch.Tensor, torch.Tensor, Tensors], torch.Tensor]
     reading: Reading
     dtype: torch.dtype = torch.float32
-    given: Tensors | None = None
+    positive: Tensors | None = None
     negative: Tensors | None = None
     conditions: int = 0
     guidance: float = 1.0
@@ -90,7 +92,7 @@ class NetworkDenoiser:
 
     @property
     def process(self) -> Process:
-        """The noise law."""
+        """The noise process."""
         return self.reading.process
 
     @property
@@ -98,9 +100,18 @@ class NetworkDenoiser:
         """2 with guidance, else 1."""
         return 2 if self.negative is not None else 1
 
-    def bound(self, indices: Sequence[int]) -> "NetworkDenoiser":
-        """The same for a batch whose sample i runs under condition ``indices[i]``, modulo their number."""
-        return replace(self, indices=tuple(int(index) for index in indices))
+    def bound(self, conditions: Sequence[int]) -> "NetworkDenoiser":
+        """The same for a batch whose sample i runs under condition ``conditions[i]``, modulo their number."""
+        return replace(self, indices=tuple(int(i) for i in conditions)) if self.conditions else self
+
+    def guided(self, scale: float) -> "NetworkDenoiser":
+        """The same at another guidance scale; raises `InvalidInput` where it was opened without guidance."""
+        if self.negative is None:
+            raise InvalidInput(
+                f"guidance at scale {scale} wants a model with classifier-free guidance, but this one was opened "
+                "without: set guidance in its fewstep.json to another number than 1"
+            )
+        return replace(self, guidance=number("guidance scale", scale))
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,), in the dtype of ``x``.
@@ -109,16 +120,17 @@ class NetworkDenoiser:
         """
         if self.indices is not None and len(self.indices) != len(x):
             raise InvalidInput(f"this denoiser is bound to {len(self.indices)} samples, got {len(x)}: bind it anew")
-        fed, told = self.reading.inputs(x, t)
-        fed, told = fed.to(self.dtype), told.float()
+        inputs, times = self.reading.inputs(x, t)
+        inputs, times = inputs.to(self.dtype), times.float()
         indices = torch.tensor(self.indices or range(len(x)), device=x.device)
-        given = _rows(self.given or {}, indices)
+        positive = _rows(self.positive or {}, indices)
         if self.negative is None:
-            output = self.network(fed, told, given)
+            output = self.network(inputs, times, positive)
         else:
             negative = _rows(self.negative, indices)
-            both = {name: torch.cat([negative[name], rows]) for name, rows in given.items()}
-            without, under = self.network(torch.cat([fed, fed]), torch.cat([told, told]), both).to(x.dtype).chunk(2)
+            both = {name: torch.cat([negative[name], rows]) for name, rows in positive.items()}
+            twice = self.network(torch.cat([inputs, inputs]), torch.cat([times, times]), both).to(x.dtype)
+            without, under = twice.chunk(2)
             output = without + self.guidance * (under - without)
         return self.reading.data(output.to(x.dtype), x, t)
 

@@ -46,17 +46,17 @@ def open_program(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
     if states.dtype not in FLOATS:
         raise InvalidModel(f"a program takes floating point states, this one {states.dtype}")
     network = _on(exported, device)
-    return NetworkDenoiser(lambda x, told, given: network(x, told.to(times.dtype)), reading(manifest), states.dtype)
+    return NetworkDenoiser(lambda x, t, conditions: network(x, t.to(times.dtype)), reading(manifest), states.dtype)
 
 
 def _inputs(exported: Any) -> list[Any]:
     """What the program takes, as tensors without values."""
     names = set(exported.graph_signature.user_inputs)
     nodes = [node for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
-    found = [node.meta.get("val") for node in nodes]
-    if not all(isinstance(value, torch.Tensor) for value in found):
+    inputs = [node.meta.get("val") for node in nodes]
+    if not all(isinstance(value, torch.Tensor) for value in inputs):
         raise InvalidModel("a program takes two tensors, states and times; this one takes something else")
-    return found
+    return inputs
 
 
 def _on(exported: Any, device: str) -> Any:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.models.base import Denoiser, data_weights, unwrap
+from fewstep.models.base import Denoiser, check_denoiser, data_weights, unwrap
 from fewstep.processes import Process
 from fewstep.sampling import plan, shifted_start
 from fewstep.sampling.history import History
@@ -34,9 +34,9 @@ def states(
     batch or one for each sample (then samples do not depend on the batch), or as ``fresh`` (K, B, ...), the tableau's
     z_0 … z_{K−1}. A schedule's time shift is applied; a bare tableau has none.
 
-    Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, where the schedule
-    was made for another process than the denoiser's, or where a prediction of noise is asked for at α = 0;
-    `InvalidModel` where the denoiser returns another shape than it was given.
+    Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, where the denoiser
+    lacks a member of `fewstep.models.Denoiser`, where the schedule is for another process than the denoiser's, or where
+    a prediction of noise is asked for at α = 0; `InvalidModel` where the denoiser returns another shape than its input.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -45,6 +45,7 @@ def states(
     >>> len(list(states(gaussian, schedule, torch.ones(3, 2))))
     5
     """
+    check_denoiser(denoiser)
     if not noise.is_floating_point() or noise.ndim < 2:
         raise InvalidInput(f"noise is a float tensor (batch, ...), got {noise.dtype} of shape {tuple(noise.shape)}")
     if isinstance(schedule, Schedule) and schedule.process != denoiser.process:
@@ -70,10 +71,11 @@ def states(
     if isinstance(schedule, Schedule) and shift is not None and shift.mode == "start":
         yield from shifted_start.states(call, schedule, state, source)
         return
-    history, asked = History(), iter([k for update in updates for _, k in update.fresh])
-    for update, told in zip(updates, tableau.network_times.tolist(), strict=True):
-        output = call(state, state.new_full((len(state),), told))
-        state = history.advance(update, state, output, lambda: source(next(asked)))
+    history = History()
+    order = iter([k for update in updates for _, k in update.fresh])
+    for update, time in zip(updates, tableau.network_times.tolist(), strict=True):
+        output = call(state, state.new_full((len(state),), time))
+        state = history.advance(update, state, output, lambda: source(next(order)))
         yield state
 
 
@@ -112,8 +114,8 @@ def _source(
     if fresh is not None:
         if fresh.shape != (count, *state.shape):
             raise InvalidInput(f"fresh is z_0 … of shape {(count, *state.shape)} here, got {tuple(fresh.shape)}")
-        given = fresh.to(state)
-        return lambda k: given[k]
+        noises = fresh.to(state)
+        return lambda k: noises[k]
     if generator is None:
         if count:
             raise InvalidInput(

@@ -53,7 +53,7 @@ def states(
     data, noise = Outputs(), Outputs()
     for i, step in enumerate(steps):
         at = state.new_tensor(times[:, i])
-        moved = shift.told(process, called[i], at, _within(nominal, i))
+        moved = shift.network_times(process, called[i], at, _within(nominal, i))
         times[:, i] = np.where((moved == at).cpu().numpy(), nominal[i], moved.double().cpu().numpy())
         data.append(denoiser(called[i], (moved + step.offset).clamp(min(process.t_min, float(at[0])), process.t_max)))
         alpha, sigma = per_sample(process.alpha(moved), state), per_sample(process.sigma(moved), state)

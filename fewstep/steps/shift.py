@@ -1,4 +1,4 @@
-"""Time shift as a choice of a schedule: tell the network the time that fits the state's own noise (Li et al. 2024,
+"""Time shift as a choice of a schedule: give the network the time that fits the state's own noise (Li et al. 2024,
 "Alleviating exposure bias").
 
 A few-step sampler's state does not have exactly the noise that its time promises. For each sample, look which time near
@@ -39,8 +39,8 @@ FLAT = 0.05  # a target that changes by less than this share of itself tells no 
 class TimeShift:
     """``window`` w and ``cutoff`` t_c in the process's units · ``target`` one of `TARGETS` · ``mode`` one of `MODES`.
 
-    ``variance`` V belongs to "calibrated" (`pixel_variance` measures it). Mode "network" changes only what the network
-    is told; "start" takes the step from the shifted time too. Raises `InvalidSchedule`.
+    ``variance`` V belongs to "calibrated" (`pixel_variance` measures it). Mode "network" changes only the network's
+    time; "start" takes the step from the shifted time too. Raises `InvalidSchedule`.
 
     >>> TimeShift(window=100.0, cutoff=300.0)
     TimeShift(window=100.0, cutoff=300.0, target='paper', mode='network', variance=None)
@@ -60,9 +60,9 @@ class TimeShift:
             raise InvalidSchedule(f"a time shift's window is above 0, got {self.window}: leave the shift out for none")
         if self.cutoff is None:
             raise InvalidSchedule("a time shift wants a cutoff: the time from which on nothing is shifted")
-        for name, known in (("target", TARGETS), ("mode", MODES)):
-            if getattr(self, name) not in known:
-                raise InvalidSchedule(f"a time shift's {name} is {' or '.join(known)}, got {getattr(self, name)!r}")
+        for name, allowed in (("target", TARGETS), ("mode", MODES)):
+            if getattr(self, name) not in allowed:
+                raise InvalidSchedule(f"a time shift's {name} is {' or '.join(allowed)}, got {getattr(self, name)!r}")
         if (self.target == "calibrated") != (self.variance is not None) or (self.variance or 0.0) < 0:
             raise InvalidSchedule(
                 f"the target 'calibrated' wants the data's variance >= 0 and 'paper' none, got {self.target!r} with "
@@ -85,10 +85,10 @@ class TimeShift:
                 f"{values.min():.4g} and {values.max():.4g} at all times and tells none: take the target 'paper'"
             )
 
-    def told(
+    def network_times(
         self, process: Process, x: "torch.Tensor", t: "torch.Tensor", within: tuple[float, float] | None = None
     ) -> "torch.Tensor":
-        """Times t_s (B,) to tell the network of states ``x`` (B, ...) at times ``t`` (B,).
+        """Shifted times t_s (B,), for the network, of states ``x`` (B, ...) at times ``t`` (B,).
 
         Candidates are the table's own times t ± 0, 1, 2 … on a discrete process, a fine grid on others, inside
         [t_min, t_max] or ``within``. At t_max, where nothing has been sampled yet, t stays. Raises `InvalidInput` for
@@ -97,14 +97,14 @@ class TimeShift:
         >>> import torch
         >>> from fewstep.processes import VE
         >>> shift = TimeShift(window=1.0, cutoff=0.5)
-        >>> round(float(shift.told(VE(), torch.tensor([[-1.5, 0.0, 1.5]]), torch.tensor([1.2]))), 2)
+        >>> round(float(shift.network_times(VE(), torch.tensor([[-1.5, 0.0, 1.5]]), torch.tensor([1.2]))), 2)
         1.5
         """
         xp = xp_of(x)
         if x[:1].numel() < 2 * len(x[:1]):
             raise InvalidInput(f"a time shift wants samples of two numbers or more, got states {tuple(x.shape)}")
         low, high = (process.t_min, process.t_max) if within is None else within
-        lowest = t.clamp(max=low)[:, None]  # a network may be told less than t_min already
+        lowest = t.clamp(max=low)[:, None]  # t may lie below t_min already
         candidates = (t[:, None] + self._offsets(process, t)).clamp(max=high).maximum(lowest)  # (B, M), nearest first
         spread = x.flatten(1).to(xp.promote_types(x.dtype, xp.float32)).var(1)
         nearest = (self.expected(process, candidates) - spread.to(t)[:, None]).abs().argmin(1, keepdim=True)
@@ -129,10 +129,10 @@ class TimeShift:
     @classmethod
     def from_dict(cls, data: Any) -> "TimeShift":
         """The time shift that `to_dict` described; raises `InvalidSchedule`."""
-        known = list(cls.__dataclass_fields__)
-        if not isinstance(data, dict) or not {"window", "cutoff"} <= set(data) <= set(known):
+        names = list(cls.__dataclass_fields__)
+        if not isinstance(data, dict) or not {"window", "cutoff"} <= set(data) <= set(names):
             raise InvalidSchedule(
-                f"a time shift is an object with window, cutoff and optionally {', '.join(known[2:])}; got "
+                f"a time shift is an object with window, cutoff and optionally {', '.join(names[2:])}; got "
                 f"{str(data)[:80]}"
             )
         return cls(**data)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import fewstep
 from fewstep import Schedule
 from fewstep.models import Denoiser
-from fewstep.models.base import passes
+from fewstep.models.base import check_denoiser
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import NoiseSet
@@ -51,6 +51,7 @@ class Evaluator:
     ends: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_denoiser(self.denoiser)
         self._limit = Limit(self.batch or default_batch(self.shape))
         self._seen: dict[str, Features] = {}
         self._taught: dict[tuple[str, NoiseSet], np.ndarray] = {}  # features of the teacher's ends
@@ -150,4 +151,4 @@ def observe(
 
 def count_passes(evaluator: Evaluator) -> int:
     """How often a call of the model passes its network."""
-    return passes(evaluator.denoiser)
+    return evaluator.denoiser.passes

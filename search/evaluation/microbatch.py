@@ -1,15 +1,16 @@
-"""A denoiser for a whole set of samples that calls the model on a part at a time, each sample under its condition."""
+"""Micro-batching wrapper; each sample keeps its own condition.
+
+A set of samples may be larger than the device has memory for.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 
-from fewstep.models import Denoiser
-from fewstep.models.base import bound
-from fewstep.processes import Process
+from fewstep.models import Wrapped
 
 __all__ = ["Chunked", "Limit", "default_batch"]
 
@@ -47,17 +48,18 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Chunked:
-    """``denoiser`` on samples that run under the conditions ``indices``, at most ``limit`` of them in a call."""
+class Chunked(Wrapped):
+    """Calls ``denoiser`` on at most ``limit`` samples at a time; sample i runs under condition ``indices[i]``.
 
-    denoiser: Denoiser
+    The denoiser inside is bound anew for each part, to the part's own conditions.
+    """
+
     indices: Sequence[int]
     limit: Limit
 
-    @property
-    def process(self) -> Process:
-        """The denoiser's noise law."""
-        return self.denoiser.process
+    def bound(self, conditions: Sequence[int]) -> Self:
+        """The same for samples under other conditions."""
+        return replace(self, indices=conditions) if self.conditions else self
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,), B the number of indices."""
@@ -65,7 +67,6 @@ class Chunked:
 
     def _by(self, batch: int, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         if len(x) <= batch:
-            return bound(self.denoiser, self.indices)(x, t)
-        ends = range(0, len(x), batch)
-        parts = [bound(self.denoiser, self.indices[i : i + batch])(x[i : i + batch], t[i : i + batch]) for i in ends]
-        return torch.cat(parts)
+            return self.denoiser.bound(self.indices)(x, t)
+        parts = [slice(first, first + batch) for first in range(0, len(x), batch)]
+        return torch.cat([self.denoiser.bound(self.indices[part])(x[part], t[part]) for part in parts])

@@ -1,4 +1,4 @@
-"""The first calls of a model that nobody has tried: does it answer, in the right shape, in numbers, and how fast."""
+"""Trial calls of a new model: output shape, finite values, passes and speed."""
 
 import statistics
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from fewstep.errors import InvalidModel
-from fewstep.models import base
+from fewstep.models import Denoiser
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 
@@ -32,7 +32,7 @@ def probe(evaluator: Evaluator) -> Probed:
     """
     denoiser, process = evaluator.denoiser, evaluator.denoiser.process
     noise = NoiseSet(0, SEARCH, SAMPLES).draw(evaluator.shape).to(evaluator.device)
-    both = base.bound(denoiser, range(SAMPLES))
+    both = denoiser.bound(range(SAMPLES))
     times = [float(t) for t in torch.linspace(process.t_max, process.t_min, PLACES, dtype=torch.float64)]
     for place in times:
         x = noise * float(process.sigma(torch.tensor(place, dtype=torch.float64)))
@@ -44,13 +44,13 @@ def probe(evaluator: Evaluator) -> Probed:
             )
         if not bool(answer.isfinite().all()):
             raise InvalidModel(f"its answer at time {place:g} is not finite: its weights or its prediction are wrong")
-    one, x = base.bound(denoiser, range(1)), noise[:1]
+    one, x = denoiser.bound(range(1)), noise[:1]
     t = torch.full((1,), times[PLACES // 2], device=x.device, dtype=x.dtype)
     seconds = statistics.median(_timed(one, x, t) for _ in range(REPEATS))
-    return Probed(getattr(denoiser, "passes", 1), seconds)
+    return Probed(denoiser.passes, seconds)
 
 
-def _timed(denoiser: base.Denoiser, x: torch.Tensor, t: torch.Tensor) -> float:
+def _timed(denoiser: Denoiser, x: torch.Tensor, t: torch.Tensor) -> float:
     begin = time.perf_counter()
     denoiser(x, t).sum().item()  # the number is here only when a device has done its work
     return time.perf_counter() - begin

@@ -1,6 +1,8 @@
 """The quality benchmark: every stage has its row, and costs what it says."""
 
-from benchmarks.quality import Judge, compare, load
+import torch
+
+from benchmarks.quality import CallCounter, Judge, compare, load
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
@@ -18,3 +20,15 @@ def test_every_stage_has_a_row_and_its_cost() -> None:
     assert 100_000 > rows["published"]["calls"] > rows["search"]["calls"] > rows["replay + fit"]["calls"]
     assert rows["hand-made"]["rmse"] <= rows["ddim"]["rmse"]
     assert rows["replay + fit"]["rmse"] < rows["ddim"]["rmse"]
+
+
+def test_a_counter_counts_over_all_that_is_bound_of_it() -> None:
+    """Forward and backward, for each sample; in all else it is the model inside."""
+    model, shape = load("digits-cond")
+    counter, x, t = CallCounter(model), torch.ones(3, *shape, requires_grad=True), torch.full((3,), 600.0)
+    assert (counter.process, counter.conditions, counter.passes) == (model.process, 10, 2)
+    with torch.no_grad():
+        assert torch.equal(counter.bound([7, 7, 7])(x, t), model.bound([7, 7, 7])(x, t))
+    assert counter.calls == [3]
+    counter.bound([7, 7, 7])(x, t).sum().backward()
+    assert counter.calls == [9]

@@ -5,13 +5,13 @@ from dataclasses import replace
 import torch
 
 from fewstep import Schedule, sample
-from fewstep.models import Denoiser
+from fewstep.models import Denoiser, Unconditional
 from fewstep.models.base import per_sample
 from fewstep.processes import Process
 from fewstep.timeshift import TimeShift
 
 
-class Isotropic:
+class Isotropic(Unconditional):
     """The exact denoiser of N(0, V I) in any dimension."""
 
     def __init__(self, process: Process, variance: float) -> None:

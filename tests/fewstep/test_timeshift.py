@@ -46,22 +46,22 @@ def noisy(*variances: float) -> torch.Tensor:
 def test_the_papers_rule_by_hand(window: float, cutoff: float, t: float, variance: float, told: float) -> None:
     """Of the table's times within half a window of t > t_c, the one whose 1 − ᾱ is nearest to the pixel variance."""
     shift = TimeShift(window, cutoff)
-    assert shift.told(TABLE, noisy(variance), torch.tensor([float(t)])).tolist() == [told]
+    assert shift.network_times(TABLE, noisy(variance), torch.tensor([float(t)])).tolist() == [told]
 
 
 def test_every_sample_has_its_own_time() -> None:
     """A batch is shifted as its samples are one by one, at times of their own."""
     x, t, shift = noisy(0.95, 0.35, 0.5, 0.0), torch.tensor([2.0, 2.0, 3.0, 1.0]), TimeShift(2, 0)
-    together = shift.told(TABLE, x, t)
+    together = shift.network_times(TABLE, x, t)
     assert together.tolist() == [3, 1, 2, 0]
-    assert torch.equal(together, torch.cat([shift.told(TABLE, x[i : i + 1], t[i : i + 1]) for i in range(4)]))
+    assert torch.equal(together, torch.cat([shift.network_times(TABLE, x[i : i + 1], t[i : i + 1]) for i in range(4)]))
 
 
 def test_the_calibrated_target_counts_the_datas_variance() -> None:
     """With V = 0.5 the table expects 0.55, 0.65, 0.75, 0.85, 0.95."""
     shift = TimeShift(4, 0, "calibrated", variance=0.5)
     assert shift.expected(TABLE, np.arange(5.0)).tolist() == pytest.approx([0.55, 0.65, 0.75, 0.85, 0.95])
-    assert shift.told(TABLE, noisy(0.86, 0.7, 0.56), torch.full((3,), 2.0)).tolist() == [3, 2, 0]
+    assert shift.network_times(TABLE, noisy(0.86, 0.7, 0.56), torch.full((3,), 2.0)).tolist() == [3, 2, 0]
 
 
 @pytest.mark.parametrize("process", [VPLinear(), VE(), Cosine(), Flow()], ids=lambda p: p.kind)
@@ -73,7 +73,7 @@ def test_a_state_of_another_time_is_told_that_time(process: Process, share: floa
     shift = TimeShift(window, 0, "calibrated", variance=0.1)
     true = t + 0.4 * window
     x = noisy(float(shift.expected(process, true)))
-    told = shift.told(process, x, torch.tensor([t], dtype=torch.float64))
+    told = shift.network_times(process, x, torch.tensor([t], dtype=torch.float64))
     assert float(told) == pytest.approx(true, abs=window / 256)
 
 
@@ -102,7 +102,7 @@ def test_a_shift_is_plain_json_both_ways(shift: TimeShift) -> None:
         (lambda: TimeShift.from_dict({"window": 1, "cutoff": 0, "width": 2}), InvalidSchedule),
         (lambda: TimeShift.from_dict([1, 0]), InvalidSchedule),
         (lambda: wrap(Isotropic(LAW, 1.0), TimeShift(1, 0, "calibrated", variance=1.0)), InvalidSchedule),
-        (lambda: TimeShift(1, 0).told(LAW, torch.ones(2, 1), torch.ones(2)), InvalidInput),
+        (lambda: TimeShift(1, 0).network_times(LAW, torch.ones(2, 1), torch.ones(2)), InvalidInput),
     ],
 )
 def test_what_makes_no_sense_is_refused(broken: Callable[[], object], error: type[FewstepError]) -> None:

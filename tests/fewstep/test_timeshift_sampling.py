@@ -77,7 +77,7 @@ def test_a_shifted_start_is_the_first_order_step_from_there() -> None:
     _, first, last = states(denoiser, Schedule(process, times, (Step(),) * 2, shift=shift), noise)
     for b in range(2):
         x = first[b : b + 1]
-        told = shift.told(process, x, torch.tensor([0.6], dtype=torch.float64))
+        told = shift.network_times(process, x, torch.tensor([0.6], dtype=torch.float64))
         ratio = process.sigma(0.2) / process.sigma(told)
         made = ratio * x + (process.alpha(0.2) - process.alpha(told) * ratio) * denoiser(x, told)
         torch.testing.assert_close(last[b : b + 1], made)

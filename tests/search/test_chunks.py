@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fewstep import models, processes, solvers
+from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser
 from fewstep.models.base import per_sample
 from fewstep.search import find
@@ -40,6 +41,9 @@ class Shifted:
 
     def bound(self, indices: Sequence[int]) -> "Shifted":
         return replace(self, indices=tuple(indices))
+
+    def guided(self, scale: float) -> "Shifted":
+        raise InvalidInput(f"no guidance at {scale}")
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         assert self.indices is not None

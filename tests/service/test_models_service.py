@@ -11,7 +11,6 @@ import fewstep
 from fewstep import models
 from fewstep.client import Model
 from fewstep.diffusers.scheduler import FewstepScheduler
-from fewstep.models import base
 from fewstep.models import folder as model_folder
 from fewstep.models.manifest import Manifest
 from tests.api.uploads import pipeline
@@ -54,7 +53,7 @@ def sampled(folder: Path, schedule: fewstep.Schedule, count: int = 3) -> torch.T
     """Samples of the model folder, drawn in this process."""
     denoiser, manifest = model_folder.open(folder), Manifest.read(folder)
     noise = torch.randn(count, *manifest.shape, generator=torch.Generator().manual_seed(1))
-    made = fewstep.sample(base.bound(denoiser, range(count)), schedule, noise)
+    made = fewstep.sample(denoiser.bound(range(count)), schedule, noise)
     assert made.shape == noise.shape
     assert made.isfinite().all()
     return made

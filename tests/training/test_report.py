@@ -1,18 +1,35 @@
 """Measures of quality against closed forms."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 import pytest
 import torch
 
 from fewstep import models, processes
-from fewstep.models import Gaussian
+from fewstep.models import Gaussian, Wrapped
 from training.report import data_errors, draw
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     """Standard normal numbers, float64."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Recorder(Wrapped):
+    """Remembers the conditions that it is bound to."""
+
+    batches: list[list[int]] = field(default_factory=list)
+
+    def bound(self, conditions: Sequence[int]) -> Self:
+        self.batches.append(list(conditions))
+        return self
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.denoiser(x, t)
 
 
 def test_the_data_error_of_a_gaussian_is_its_posterior_variance() -> None:
@@ -32,6 +49,6 @@ def test_drawn_samples_do_not_depend_on_the_batch() -> None:
     denoiser = models.from_callable(lambda x, t: torch.tanh(x), process, "data")
     whole = draw(denoiser, (10, 3), "ddim", 4)
     torch.testing.assert_close(draw(denoiser, (10, 3), "ddim", 4, batch=3), whole)
-    seen = []
-    draw(denoiser, (5, 3), "ddim", 2, bound=lambda d, indices: seen.append(list(indices)) or d, batch=2)
-    assert seen == [[0, 1], [2, 3], [4]]
+    recorder = Recorder(denoiser)
+    draw(recorder, (5, 3), "ddim", 2, batch=2)
+    assert recorder.batches == [[0, 1], [2, 3], [4]]

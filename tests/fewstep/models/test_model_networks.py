@@ -11,7 +11,6 @@ from diffusers import DDPMScheduler
 from fewstep import sample, solvers
 from fewstep.errors import InvalidInput
 from fewstep.models import folder
-from fewstep.models.base import bound, passes
 from fewstep.models.decoupled import TIME_SCALE
 from fewstep.models.network import NetworkDenoiser, Plain
 from fewstep.processes import DDM, Discrete
@@ -27,7 +26,7 @@ def test_an_unconditional_network_is_read_as_its_scheduler_says(save: Save, kind
     x, t = states(1, 8, 8)
     t = 999 * t
     assert denoiser.process == Discrete.linear_betas()
-    assert passes(denoiser) == 1
+    assert denoiser.passes == 1
     with torch.no_grad():
         agree(denoiser(x, t), data(denoiser, network(x, t).sample, x, t, kind))
 
@@ -47,12 +46,12 @@ def test_a_class_conditional_network_runs_each_sample_under_its_class(save: Save
     denoiser = folder.open(save(network, DDPMScheduler()))
     x, t = states(1, 8, 8)
     for indices, labels in ((None, [0, 1, 2, 3, 0]), ([7, 7, 2, 9, 0], [3, 3, 2, 1, 0])):
-        under = denoiser if indices is None else bound(denoiser, indices)
+        under = denoiser if indices is None else denoiser.bound(indices)
         with torch.no_grad():
             output = network(x, 999 * t, class_labels=torch.tensor(labels)).sample
             agree(under(x, 999 * t), data(denoiser, output, x, 999 * t, "epsilon"))
     with pytest.raises(InvalidInput, match="bound to 2 samples, got 5"):
-        bound(denoiser, [0, 1])(x, t)
+        denoiser.bound([0, 1])(x, t)
 
 
 def test_guidance_leads_away_from_the_last_class(save: Save) -> None:
@@ -60,7 +59,7 @@ def test_guidance_leads_away_from_the_last_class(save: Save) -> None:
     network = shaken(unet(num_class_embeds=4))
     path = save(network, DDPMScheduler(), labels=torch.tensor([2, 0]))
     denoiser = folder.open(manifest(path, '{"guidance": 2.5}'))
-    assert (denoiser.conditions, passes(denoiser)) == (2, 2)
+    assert (denoiser.conditions, denoiser.passes) == (2, 2)
     x, t = states(1, 8, 8)
     t = 999 * t
     with torch.no_grad():
@@ -83,7 +82,7 @@ def test_a_text_conditional_network_reads_stored_prompts(save: Save) -> None:
     with torch.no_grad():
         under = data(denoiser, network(x, t, prompt[[1, 2, 0, 1, 2]]).sample, x, t, "epsilon")
         without = data(denoiser, network(x, t, negative.expand(5, 4, 6)).sample, x, t, "epsilon")
-        agree(bound(denoiser, range(1, 6))(x, t), without + 7.5 * (under - without))
+        agree(denoiser.bound(range(1, 6))(x, t), without + 7.5 * (under - without))
 
 
 def test_added_conditions_of_larger_text_networks(save: Save) -> None:

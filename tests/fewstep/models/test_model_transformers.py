@@ -6,7 +6,6 @@ import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from fewstep.models import folder
-from fewstep.models.base import passes
 from fewstep.processes import Flow
 from tests.fewstep.models.tiny import dit, flux, sd3, shaken, states
 from tests.fewstep.models.truths import Save, agree, data, manifest
@@ -50,7 +49,7 @@ def test_a_flow_transformer_on_packed_latents(save: Save, guided: bool) -> None:
     prompt, pooled = torch.randn(3, 4, 6, generator=generator), torch.randn(3, 5, generator=generator)
     path = save(network, FlowMatchEulerDiscreteScheduler(), prompt=prompt, pooled=pooled)
     denoiser = folder.open(manifest(path, f'{{"shape": [2, 6, 8], "guidance": {3.5 if guided else 1.0}}}'))
-    assert passes(denoiser) == 1
+    assert denoiser.passes == 1
     x, t = states(2, 6, 8, count=3)
     with torch.no_grad():
         output = network(
