@@ -1,8 +1,8 @@
 """The one model convention: a denoiser maps (x, t) to its estimate of the clean data.
 
-`Denoiser` is the protocol, and every member belongs to it: what runs a model asks none whether it is there. A model
-without conditions derives from `Unconditional`, a wrapper around another denoiser from `Wrapped`; each then has the
-members that it does not define.
+`Denoiser` is the protocol, and all of its members are required: wrappers and searches rely on each. A model without
+conditions derives from `Unconditional`, a wrapper around another denoiser from `Wrapped`; these bases bring the members
+that a class does not define itself.
 """
 
 from collections.abc import Callable, Sequence

@@ -109,7 +109,7 @@ class NetworkDenoiser:
         if self.negative is None:
             raise InvalidInput(
                 f"guidance at scale {scale} wants a model with classifier-free guidance, but this one was opened "
-                "without: set guidance in its fewstep.json to another number than 1"
+                "without: open a conditional one whose fewstep.json has a guidance other than 1"
             )
         return replace(self, guidance=number("guidance scale", scale))
 

@@ -302,7 +302,7 @@ def test_guidance_leads_away_from_none_by_its_scale(wrapper: str) -> None:
 def test_what_has_no_guidance_refuses_it(leaf: str, wrapper: str) -> None:
     """The error says the scale, what was wanted and what to do."""
     make = WRAPPERS[wrapper][0] if wrapper in WRAPPERS else copy.copy
-    with pytest.raises(InvalidInput, match=r"guidance at scale 3\.5 wants a .*: (open|set)"):
+    with pytest.raises(InvalidInput, match=r"guidance at scale 3\.5 wants a .*: open a conditional"):
         make(LEAVES[leaf]()).guided(3.5)
 
 
