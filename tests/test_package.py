@@ -231,7 +231,7 @@ print(len(at) > len(names))
 """
 
 
-@pytest.mark.parametrize("first", ["search", "fewstep.search", "predictor.ranking"])
+@pytest.mark.parametrize("first", ["search", "fewstep.search"])
 def test_the_folders_of_a_checkout_are_the_modules_of_the_library(first: str) -> None:
     """By either name and in any order `find` and `ranker` are the same objects, and no file is imported twice."""
     assert ran(sys.executable, "-c", ONE_NAME, ROOT, first, cwd=ROOT) == "True"
