@@ -149,9 +149,9 @@ def picture(path: Path, targets: torch.Tensor, rows: dict[str, torch.Tensor]) ->
 
 
 def markdown(report: list[dict[str, Any]]) -> str:
-    """The table as the README shows it."""
+    """The table as docs/evidence.md shows it."""
     lines = [
-        "| calls | best hand-made solver | its error | found | ratio | network calls spent |",
+        "| calls | best baseline | its error | found | ratio | network calls spent |",
         "|---|---|---|---|---|---|",
     ]
     for row in report:

@@ -4,7 +4,7 @@
 kind of knowledge after 0 to 200 trials; ``repeatability``, τ between two measurements of the same schedules on
 different noises, which no forecast can pass; ``warm``, what trials at other numbers of calls and lessons of another
 model add (`benchmarks.warm`); ``speed``, seconds of one question of a search; ``guided``, whole searches with replay
-alone and with the predictor. README.md quotes the first, docs/predictor.md the third.
+alone and with the predictor. docs/evidence.md quotes the first, docs/predictor.md the third.
 """
 
 import json

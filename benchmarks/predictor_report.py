@@ -40,6 +40,6 @@ def _table(rows: list[dict[str, Any]], key: str, names: dict[str, str], title: s
 
 
 QUOTED: dict[str, tuple[Callable[[Report], str], Path]] = {
-    "ranking": (ranking, Path("README.md")),
+    "ranking": (ranking, Path("docs/evidence.md")),
     "besides": (besides, Path("docs/predictor.md")),
 }

@@ -9,7 +9,7 @@ from matplotlib import pyplot
 
 __all__ = ["PAGES", "plot", "summary", "table"]
 
-PAGES = (Path("README.md"), Path("docs/quality.md"))  # that quote the summary
+PAGES = (Path("docs/evidence.md"),)  # that quote the summary
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -20,7 +20,19 @@ def same(folder: str) -> None:
     """Let the name of a ``folder``, and of everything in it, mean the module of `fewstep`."""
     if not any(isinstance(finder, _Folder) and finder.folder == folder for finder in sys.meta_path):
         sys.meta_path.insert(0, _Folder(folder))
-    sys.modules[folder] = importlib.import_module(f"fewstep.{folder}")
+    importlib.import_module(f"fewstep.{folder}")
+    _share(folder)
+
+
+def _share(folder: str) -> None:
+    """Give every loaded module of the folder its other name too.
+
+    An import by a name that is taken binds nothing. One that loads sets the module as an attribute of its package, and
+    ``import search.find`` would so put the module `fewstep.search.find` in the place of the function.
+    """
+    for name, module in list(sys.modules.items()):
+        if f"{name}.".startswith(f"fewstep.{folder}.") and not name.endswith("__main__"):
+            sys.modules[name.removeprefix("fewstep.")] = module
 
 
 class _Folder(MetaPathFinder, Loader):
@@ -39,4 +51,5 @@ class _Folder(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the other module in the place of this empty one: the import hands out what stands there."""
-        sys.modules[module.__name__] = importlib.import_module(f"fewstep.{module.__name__}")
+        importlib.import_module(f"fewstep.{module.__name__}")
+        _share(self.folder)
