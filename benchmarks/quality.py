@@ -83,7 +83,7 @@ class Counted:
         self._add(x)
         output = self.inner(x, t)
         if output.requires_grad:
-            output.register_hook(self._add)
+            output.register_hook(self._add)  # type: ignore[no-untyped-call]
         return output
 
 
@@ -136,7 +136,7 @@ class Judge:
         return name, schedules[name]
 
     def _errors(self, schedule: Schedule, noises: NoiseSet) -> np.ndarray:
-        return np.nan_to_num(evaluate.measure(self.evaluator, noises, schedule), nan=np.inf)
+        return np.asarray(np.nan_to_num(evaluate.measure(self.evaluator, noises, schedule), nan=np.inf))
 
 
 def load(model: str) -> tuple[Denoiser, tuple[int, ...]]:

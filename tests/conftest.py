@@ -1,31 +1,18 @@
-"""What all tests share: the processes, a small exact mixture, and hypothesis without clock or chance."""
+"""What all tests share: processes, a small exact mixture, and hypothesis without clock or chance."""
 
 import hypothesis
 import pytest
 import torch
 
-from fewstep import processes
 from fewstep.models import GaussianMixture, zoo
 from fewstep.processes import Process
+from tests.laws import PROCESSES, WIDER
 
 # No deadline: a test never depends on the machine's speed. Derandomised: a run finds today what it finds tomorrow.
 hypothesis.settings.register_profile("fewstep", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("fewstep")
 
 torch.set_num_threads(1)  # tensors here are tiny: threads only cost
-
-PROCESSES = {
-    "vp-linear": processes.VPLinear(),
-    "cosine": processes.Cosine(),
-    "discrete": processes.Discrete.linear_betas(),
-}
-
-
-WIDER = PROCESSES | {
-    "ve": processes.VE(),
-    "flow": processes.Flow(shift=3.0, t_min=1e-3, t_max=0.99),
-    "ddm": processes.DDM(t_min=1e-4, t_max=0.99),
-}
 
 
 @pytest.fixture(params=WIDER.values(), ids=WIDER)
