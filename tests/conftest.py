@@ -1,12 +1,16 @@
 """What all tests share: processes, a small exact mixture, and hypothesis without clock or chance."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import hypothesis
 import pytest
 import torch
 
+from api.inspection import Inspector
 from fewstep.models import GaussianMixture, zoo
 from fewstep.processes import Process
-from tests.laws import PROCESSES, WIDER
+from tests.laws import PROCESSES
 
 # No deadline: a test never depends on the machine's speed. Derandomised: a run finds today what it finds tomorrow.
 hypothesis.settings.register_profile("fewstep", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -15,16 +19,17 @@ hypothesis.settings.load_profile("fewstep")
 torch.set_num_threads(1)  # tensors here are tiny: threads only cost
 
 
-@pytest.fixture(params=WIDER.values(), ids=WIDER)
-def wide_process(request: pytest.FixtureRequest) -> Process:
-    """The same and the laws that do not preserve variance, between ends of finite log-SNR."""
-    return request.param
-
-
 @pytest.fixture(params=PROCESSES.values(), ids=PROCESSES)
 def process(request: pytest.FixtureRequest) -> Process:
     """Each noise law in turn, with its default parameters."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def inspector() -> Iterator[Inspector]:
+    """One process that looks through models, for all tests; it starts with the first model."""
+    with closing(Inspector(120.0)) as inspector:
+        yield inspector
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def short() -> list[Schedule]:
     return draw(NFE - 2, 6, seed=8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rank(trajectories: Trajectories) -> Rank:
-    """A fresh ranker."""
+    """A ranker for all tests: what it answers depends on the question only, as one test shows with fresh ones."""
     return ranker(trajectories)
