@@ -26,7 +26,7 @@ def test_levels_come_to_rest_where_the_gaussians_arc_length_is_even(process: VE 
     """Small steps on a hundred levels end with asinh(σ/c) − σ/√(σ² + c²) even, to a fiftieth of its whole."""
     d = 8
     denoiser = Gaussian(process, torch.zeros(d), SPREAD**2 * torch.eye(d))
-    data, noise = draws(d, 64)
+    data, noise = draws(d)
     levels = np.linspace(*process.log_snr(np.array([process.t_max, process.t_min])), 101)
     for _ in range(60):
         levels = update(levels, estimate(denoiser, levels, SPREAD * data, noise), rate=0.1)
