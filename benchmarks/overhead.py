@@ -14,7 +14,7 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +32,7 @@ from fewstep.sampling.history import History
 SHAPE = (16, 4, 64, 64)
 CALLS = (8, 20)
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-METHODS = {"dpmpp-2m": DPMSolverMultistepScheduler, "unipc-2": UniPCMultistepScheduler}
+METHODS: dict[str, Any] = {"dpmpp-2m": DPMSolverMultistepScheduler, "unipc-2": UniPCMultistepScheduler}
 AIM = 0.33
 
 Run = Callable[[], Any]
@@ -53,7 +53,7 @@ def stepping(scheduler: Any, calls: int, start: torch.Tensor, outputs: list[torc
 
 def sampling(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch.Tensor]) -> Run:
     """`fewstep.sample` with a denoiser that hands out what is there."""
-    given = iter(())
+    given: Iterator[torch.Tensor] = iter(())
 
     def run() -> torch.Tensor:
         nonlocal given

@@ -65,7 +65,7 @@ class CallCounter(Wrapped):
         self._add(x)
         output = self.denoiser(x, t)
         if output.requires_grad:
-            output.register_hook(self._add)
+            output.register_hook(self._add)  # type: ignore[no-untyped-call]
         return output
 
 
@@ -118,7 +118,7 @@ class Judge:
         return name, schedules[name]
 
     def _errors(self, schedule: Schedule, noises: NoiseSet) -> np.ndarray:
-        return np.nan_to_num(evaluate.measure(self.evaluator, noises, schedule), nan=np.inf)
+        return np.asarray(np.nan_to_num(evaluate.measure(self.evaluator, noises, schedule), nan=np.inf))
 
 
 def load(model: str) -> tuple[Denoiser, tuple[int, ...]]:

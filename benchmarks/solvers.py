@@ -89,8 +89,11 @@ def _calls(solver: Solver) -> str:
 def _steps(solver: Solver) -> str:
     """The stride's steps, then the ladder's highest, led by lower ones that differ in more than their order."""
     top = _top(solver)
-    same = {"order": top.order, "corrector": top.corrector, "weights": top.weights, "points": top.points}
-    lower = [rung for rung in solver.ladder[:-1] if not _plain(rung) and replace(rung, **same) != top]
+
+    def as_high(rung: Step) -> Step:
+        return replace(rung, order=top.order, corrector=top.corrector, weights=top.weights, points=top.points)
+
+    lower = [rung for rung in solver.ladder[:-1] if not _plain(rung) and as_high(rung) != top]
     stride = [stage.step for stage in solver.blocks[-1]] if solver.blocks else []
     return "; ".join(f"`{_written(step)}`" for step in dict.fromkeys([*stride, *lower, *solver.ladder[-1:]]))
 

@@ -29,14 +29,15 @@ LATE = 0.3  # the cut-off, as a share of the times
 def shifts(process: Process, calls: int, variance: float) -> dict[str, TimeShift | None]:
     """What is compared: windows as shares of a step, with and without cut-off."""
     step, late = (process.t_max - process.t_zero) / calls, process.t_zero + LATE * (process.t_max - process.t_zero)
-    zero, known = process.t_zero, {"target": "calibrated", "variance": variance}
+    zero = process.t_zero
+    calibrated = partial(TimeShift, target="calibrated", variance=variance)
     return {
         "none": None,
         "paper, cut off": TimeShift(0.5 * step, late),
         "paper": TimeShift(0.5 * step, zero),
-        "calibrated, cut off": TimeShift(0.5 * step, late, **known),
-        "calibrated": TimeShift(step, zero, **known),
-        "calibrated, start": TimeShift(step, zero, **known, mode="start"),
+        "calibrated, cut off": calibrated(0.5 * step, late),
+        "calibrated": calibrated(step, zero),
+        "calibrated, start": calibrated(step, zero, mode="start"),
     }
 
 

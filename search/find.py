@@ -47,9 +47,9 @@ def find(
     could be evaluated.
 
     >>> from fewstep import models
-    >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4)
+    >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4, noises=16)
     >>> result.schedule.nfe, result.score.noises
-    (3, 512)
+    (3, 128)
     """
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")

@@ -1,12 +1,16 @@
-"""What all tests share: the processes, a small exact mixture, and hypothesis without clock or chance."""
+"""What all tests share: processes, a small exact mixture, and hypothesis without clock or chance."""
+
+from collections.abc import Iterator
+from contextlib import closing
 
 import hypothesis
 import pytest
 import torch
 
-from fewstep import processes
+from api.inspection import Inspector
 from fewstep.models import GaussianMixture, zoo
 from fewstep.processes import Process
+from tests.laws import PROCESSES
 
 # No deadline: a test never depends on the machine's speed. Derandomised: a run finds today what it finds tomorrow.
 hypothesis.settings.register_profile("fewstep", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -14,30 +18,18 @@ hypothesis.settings.load_profile("fewstep")
 
 torch.set_num_threads(1)  # tensors here are tiny: threads only cost
 
-PROCESSES = {
-    "vp-linear": processes.VPLinear(),
-    "cosine": processes.Cosine(),
-    "discrete": processes.Discrete.linear_betas(),
-}
-
-
-WIDER = PROCESSES | {
-    "ve": processes.VE(),
-    "flow": processes.Flow(shift=3.0, t_min=1e-3, t_max=0.99),
-    "ddm": processes.DDM(t_min=1e-4, t_max=0.99),
-}
-
-
-@pytest.fixture(params=WIDER.values(), ids=WIDER)
-def wide_process(request: pytest.FixtureRequest) -> Process:
-    """The same and the laws that do not preserve variance, between ends of finite log-SNR."""
-    return request.param
-
 
 @pytest.fixture(params=PROCESSES.values(), ids=PROCESSES)
 def process(request: pytest.FixtureRequest) -> Process:
     """Each noise law in turn, with its default parameters."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def inspector() -> Iterator[Inspector]:
+    """One process that looks through models, for all tests; it starts with the first model."""
+    with closing(Inspector(120.0)) as inspector:
+        yield inspector
 
 
 @pytest.fixture(scope="session")

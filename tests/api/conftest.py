@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.inspection import Inspector
 from api.settings import Settings
 from fewstep.values.model import Model
 from storage.store import Store
-from tests.api.support import Service, add_model, serving
+from tests.api.support import Service, add_model, prepared, serving
 from tests.api.watched import Watched
 
 CHROMIUM = os.environ.get("FEWSTEP_TEST_CHROMIUM", "/usr/bin/chromium")
@@ -29,13 +27,6 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
-def inspector() -> Iterator[Inspector]:
-    """One process that looks through models, for all tests."""
-    with closing(Inspector(120.0)) as inspector:
-        yield inspector
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, poll_seconds=0.02)
@@ -43,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> FastAPI:
-    return create_app(settings)
+    return create_app(prepared(settings))
 
 
 @pytest.fixture
@@ -89,7 +80,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def service(settings: Settings) -> Iterator[Service]:
-    with serving(settings) as service:
+    with serving(prepared(settings)) as service:
         add_model(service.store)
         yield service
 

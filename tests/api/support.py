@@ -5,12 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import uvicorn
 
 from api.app import create_app
+from api.inspection import Inspector
 from api.settings import Settings
 from api.submission import of_zoo
 from fewstep.values.model import Model
@@ -34,9 +38,27 @@ class Service:
     http: httpx.Client
 
 
+@cache
+def empty_tables() -> bytes:
+    """The file of an SQLite database that was just migrated."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "fewstep.db"
+        with Store(f"sqlite:///{path}") as store:
+            store.migrate()
+        return path.read_bytes()
+
+
+def prepared(settings: Settings) -> Settings:
+    """The settings, their database filled with empty tables: to make these anew is most of a service's start."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / "fewstep.db").write_bytes(empty_tables())
+    return settings
+
+
 @contextmanager
-def serving(settings: Settings, port: int = 0) -> Iterator[Service]:
-    """The service in a thread, on a free port unless one is named, until the block ends."""
+def serving(settings: Settings, port: int = 0, inspector: Inspector | None = None) -> Iterator[Service]:
+    """The service in a thread, on a free port unless one is named, until the block ends; an inspector at hand saves it
+    the start of its own process."""
     app = create_app(settings)
     config = uvicorn.Config(app, port=port, ws="none", log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -46,6 +68,7 @@ def serving(settings: Settings, port: int = 0) -> Iterator[Service]:
         while not server.started:
             assert thread.is_alive(), "the server could not start"
             time.sleep(0.01)
+        app.state.inspector = inspector or app.state.inspector
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=url, timeout=30.0) as http:

@@ -14,7 +14,6 @@ from jsonschema import Draft202012Validator
 
 import fewstep
 from fewstep import Schedule, Step, compile, processes, solvers
-from fewstep.errors import InvalidInput
 from fewstep.steps.exponential import SCALES
 from fewstep.steps.fresh import KINDS
 from fewstep.steps.step import PREDICTIONS, VARIABLES
@@ -48,15 +47,12 @@ def test_the_schema_is_a_schema() -> None:
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.kind)
-@pytest.mark.parametrize("name", solvers.names())
-def test_every_solver_on_every_process_is_valid(name: str, law: processes.Process) -> None:
+def test_every_solver_on_every_process_is_valid(law: processes.Process) -> None:
     """Whatever `to_json` writes, the schema accepts."""
-    solver = solvers.named(name)
-    if not solver.applies(law):
-        with pytest.raises(InvalidInput, match="made for the process"):
-            solver.schedule(law, 5)
-        return
-    READER.validate(document(solver.schedule(law, 5)))
+    for solver in map(solvers.named, solvers.names()):
+        if solver.applies(law):
+            wrong = [error.message for error in READER.iter_errors(document(solver.schedule(law, 5)))]
+            assert not wrong, solver.name
 
 
 def test_all_kinds_of_process_are_tried() -> None:

@@ -8,10 +8,11 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from api.inspection import Inspector
 from api.settings import Settings
 from fewstep.cli.app import app
 from fewstep.client import Client, Model
-from tests.api.support import Service, serving
+from tests.api.support import Service, prepared, serving
 from tests.fewstep.invoked import Fewstep
 
 
@@ -37,9 +38,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def service(settings: Settings) -> Iterator[Service]:
+def service(settings: Settings, inspector: Inspector) -> Iterator[Service]:
     """A service in a thread; its log is kept off the stdout that it shares with the command."""
-    with structlog.testing.capture_logs(), serving(settings) as service:
+    with structlog.testing.capture_logs(), serving(prepared(settings), inspector=inspector) as service:
         yield service
 
 

@@ -1,6 +1,7 @@
 """The commands on models, run as a user runs them, against a real service."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from api.inspection import Inspector
 from api.settings import Settings
 from fewstep.models import zoo
 from fewstep.models.manifest import Manifest
@@ -36,7 +38,7 @@ def answering(service: Service, verb: Callable[[Probes], object]) -> threading.T
 
 def claimed(probes: Probes):  # type: ignore[no-untyped-def]
     while (claim := probes.claim("test runner", 600.0)) is None:
-        pass
+        time.sleep(0.02)
     return claim
 
 
@@ -116,10 +118,12 @@ def test_what_cannot_be_added_is_named(fewstep: Fewstep, service: Service, tmp_p
     assert service.store.models() == []
 
 
-def test_a_folder_of_the_service_is_named_by_its_path(fewstep: Fewstep, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_of_the_service_is_named_by_its_path(
+    fewstep: Fewstep, folder: Path, tmp_path: Path, inspector: Inspector
+) -> None:
     """What is neither of the zoo nor uploaded lies below a root of the service's."""
     settings = Settings(data_dir=tmp_path / "rooted", model_roots=str(tmp_path))
-    with structlog.testing.capture_logs(), serving(settings) as service:
+    with structlog.testing.capture_logs(), serving(settings, inspector=inspector) as service:
         done = fewstep("models", "add", "tiny", "--url", service.url)
         model = service.store.model(done.stdout.strip())
         assert (model.name, model.source, model.digest) == ("tiny", "folder", Manifest.read(folder).digest)

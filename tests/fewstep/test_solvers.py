@@ -1,11 +1,14 @@
 """The registry of named solvers: names, order rules, and that each is a small encoding in the schedule space."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from fewstep import Schedule, compile, grids, solvers
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.processes import DDM, VE, Cosine, Flow, Process, VPLinear
+from fewstep.processes import DDM, VE, Cosine, Flow, VPLinear
+from tests.laws import WIDER
 
 
 def orders(name: str, nfe: int, lower: bool | None = None) -> list[int]:
@@ -23,33 +26,31 @@ def test_names_are_stable() -> None:
     assert all(solvers.named(name).name == name for name in solvers.names())
 
 
-@pytest.mark.parametrize("name", solvers.names())
-def test_every_solver_works_on_every_grid(wide_process: Process, name: str) -> None:
-    """N calls are N steps from t_max to t_min with no more outputs than declared; multistep keeps the grid's times."""
-    solver = solvers.named(name)
-    for grid in grids.names() if solver.applies(wide_process) else ():
-        for nfe in (1, 2, 3, 8, 30):
-            schedule = solver.schedule(wide_process, nfe, grid)
-            assert schedule.nfe == compile(schedule).calls == nfe
-            assert max(step.order for step in schedule.steps) <= solver.outputs
-            assert (schedule.times[0], schedule.times[-1]) == (wide_process.t_max, wide_process.t_min)
-            if not solver.blocks:
-                assert schedule.times == grids.named(grid)(wide_process, nfe)
-
-
 ENDLESS = (VPLinear(t_min=0.0), Cosine(t_min=0.0, t_max=1.0), VE(t_min=0.0), Flow(), Flow(shift=3.0), DDM())
+CALLS = dict.fromkeys(WIDER.values(), (1, 2, 3, 8, 16)) | dict.fromkeys(ENDLESS, (1, 2, 3, 4, 5, 7, 16))
 
 
 @pytest.mark.parametrize("name", solvers.names())
-@pytest.mark.parametrize("law", ENDLESS, ids=repr)
-def test_every_solver_works_at_infinite_ends(law: Process, name: str) -> None:
-    """From α = 0 and to σ = 0, with any number of calls, on every grid that fits, without being told."""
+def test_every_solver_works_on_every_process_and_grid(name: str, subtests: pytest.Subtests) -> None:
+    """N calls are N steps from t_max to t_min, α = 0 and σ = 0 included, with finite coefficients and no more outputs
+    than declared; multistep keeps the grid's times; a process that it is not made for is refused."""
     solver = solvers.named(name)
-    for nfe in (1, 2, 3, 4, 5, 7, 12, 20) if solver.applies(law) else ():
-        for grid in (None, *grids.suitable(law)):
-            schedule = solver.schedule(law, nfe, grid)
-            assert schedule.nfe == nfe
-            assert np.isfinite(compile(schedule).outputs).all()
+    for law, counts in CALLS.items():
+        with subtests.test(law=repr(law)):
+            if not solver.applies(law):
+                with pytest.raises(InvalidInput, match=f"{name} is made for the process"):
+                    solver.schedule(law, 5)
+                continue
+            assert solver.schedule(law, 5).times[0] == law.t_max  # on the default grid
+            for grid, nfe in product(grids.suitable(law), counts):
+                schedule = solver.schedule(law, nfe, grid)
+                tableau = compile(schedule)
+                assert schedule.nfe == tableau.calls == nfe, grid
+                assert np.isfinite(tableau.outputs).all(), (grid, nfe)
+                assert max(step.order for step in schedule.steps) <= solver.outputs, (grid, nfe)
+                assert (schedule.times[0], schedule.times[-1]) == (law.t_max, law.t_min), (grid, nfe)
+                if not solver.blocks:
+                    assert schedule.times == grids.named(grid)(law, nfe), (grid, nfe)
 
 
 def test_the_default_grid_is_even_in_log_snr_where_that_is_finite() -> None:

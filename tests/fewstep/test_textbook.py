@@ -6,6 +6,7 @@ which a nonlinear denoiser amplifies on the way; hence 1e-10 on states of size o
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ import torch
 
 from fewstep import Schedule, Step, grids, sample, solvers
 from fewstep.processes import Cosine, Process
+from tests.laws import PROCESSES
 
 TOLERANCE = 1e-10
 Model = Callable[[torch.Tensor, float], torch.Tensor]
-each_grid = pytest.mark.parametrize("grid", grids.names())
-LENGTHS = (3, 5, 10, 20)
+EVERY = tuple(product(PROCESSES.values(), grids.names(), (3, 5, 10)))  # laws, grids and numbers of calls
 
 
 def law_at(process: Process, times: tuple[float, ...]) -> tuple[list[float], list[float], list[float]]:
@@ -30,9 +31,10 @@ def start() -> torch.Tensor:
     return torch.randn(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def agree(got: torch.Tensor, wanted: torch.Tensor) -> None:
+def agree(got: torch.Tensor, wanted: torch.Tensor, schedule: Schedule) -> None:
     """Both are finite and equal to the tolerance."""
-    torch.testing.assert_close(got, wanted, rtol=TOLERANCE, atol=TOLERANCE)
+    case = f"{schedule.process}, {schedule.nfe} calls, times {schedule.times}"
+    torch.testing.assert_close(got, wanted, rtol=TOLERANCE, atol=TOLERANCE, msg=lambda text: f"{case}: {text}")
 
 
 def plain(denoiser) -> Model:
@@ -140,44 +142,41 @@ def interpolated(
     return x
 
 
-@each_grid
-def test_ddim(process: Process, make_mixture, grid: str) -> None:
+def test_ddim(make_mixture) -> None:
     """`ddim` is equation 12 of its paper."""
-    denoiser = make_mixture(process)
-    for nfe in LENGTHS:
-        schedule = solvers.named("ddim").schedule(process, nfe, grid)
-        agree(sample(denoiser, schedule, start()), ddim(plain(denoiser), process, schedule.times, start()))
+    for process, grid, nfe in EVERY:
+        denoiser, schedule = make_mixture(process), solvers.named("ddim").schedule(process, nfe, grid)
+        agree(sample(denoiser, schedule, start()), ddim(plain(denoiser), process, schedule.times, start()), schedule)
 
 
 @pytest.mark.parametrize("lower", [True, False])
 @pytest.mark.parametrize("name", ["dpmpp-2m", "dpm-2m", "dpmpp-3m", "dpm-3m"])
-@each_grid
-def test_dpm_solvers(process: Process, make_mixture, grid: str, name: str, lower: bool) -> None:
+def test_dpm_solvers(make_mixture, name: str, lower: bool) -> None:
     """Each multistep DPM-Solver is its published recursion, with and without lower order at the end."""
-    denoiser = make_mixture(process)
     loops = {
         "dpmpp-2m": lambda *a: dpmpp_2m(*a, lower),
         "dpm-2m": lambda *a: dpm_2m(*a, lower),
         "dpmpp-3m": lambda *a: third(*a, lower, data=True),
         "dpm-3m": lambda *a: third(*a, lower, data=False),
     }
-    for nfe in LENGTHS:
+    for process, grid, nfe in EVERY:
+        denoiser = make_mixture(process)
         schedule = solvers.named(name).schedule(process, nfe, grid, lower_order_final=lower)
-        agree(sample(denoiser, schedule, start()), loops[name](plain(denoiser), process, schedule.times, start()))
+        wanted = loops[name](plain(denoiser), process, schedule.times, start())
+        agree(sample(denoiser, schedule, start()), wanted, schedule)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("prediction", ["data", "noise"])
-@each_grid
-def test_taylor_steps(process: Process, make_mixture, grid: str, prediction: str, order: int) -> None:
+def test_taylor_steps(make_mixture, prediction: str, order: int) -> None:
     """A plain step of order p integrates the polynomial through p outputs exactly."""
-    denoiser = make_mixture(process)
-    for nfe in LENGTHS:
+    for process, grid, nfe in EVERY:
+        denoiser = make_mixture(process)
         orders = [min(order, i + 1) for i in range(nfe)]
         times = grids.named(grid)(process, nfe)
         schedule = Schedule(process, times, tuple(Step(prediction, p) for p in orders))
         wanted = interpolated(plain(denoiser), process, times, start(), orders, prediction == "data")
-        agree(sample(denoiser, schedule, start()), wanted)
+        agree(sample(denoiser, schedule, start()), wanted, schedule)
 
 
 def test_predictions_may_alternate(process: Process, make_mixture) -> None:
@@ -199,8 +198,8 @@ def test_predictions_may_alternate(process: Process, make_mixture) -> None:
             x = sigma[i + 1] / sigma[i] * x + alpha[i + 1] * change
         else:
             x = alpha[i + 1] / alpha[i] * x - sigma[i + 1] * change
-    got = sample(denoiser, Schedule(process, times, steps), start())
-    agree(got, x)
+    schedule = Schedule(process, times, steps)
+    agree(sample(denoiser, schedule, start()), x, schedule)
 
 
 @pytest.mark.parametrize("name", ["dpmpp-2m", "dpmpp-3m", "dpm-2m", "dpm-3m"])
@@ -213,4 +212,4 @@ def test_history_starts_after_pure_noise(make_mixture, name: str) -> None:
     by_hand = alpha * plain(denoiser)(start(), 1.0) + sigma * start()
     loop = {"dpmpp-2m": dpmpp_2m, "dpm-2m": dpm_2m}.get(name, lambda *a: third(*a, data=name.startswith("dpmpp")))
     wanted = loop(plain(denoiser), law, schedule.times[1:], by_hand, True)
-    agree(sample(denoiser, schedule, start()), wanted)
+    agree(sample(denoiser, schedule, start()), wanted, schedule)

@@ -1,6 +1,7 @@
 """The real digits mixture, once for all tests here: teacher trajectories and random schedules with measured scores."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def short() -> list[Schedule]:
     return draw(NFE - 2, 6, seed=8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rank(trajectories: Trajectories) -> Rank:
-    """A fresh ranker."""
-    return ranker(trajectories)
+    """A ranker that is asked every question once: answers depend on questions only, as a test shows with fresh ones."""
+    ask = cache(ranker(trajectories))
+    return lambda trials, candidates: ask(tuple(trials), tuple(candidates))

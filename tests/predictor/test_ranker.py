@@ -50,13 +50,11 @@ def test_a_hundred_trials_rank_unseen_schedules(rank: Rank, known: list[Trial], 
 
 
 def test_each_kind_of_knowledge_ranks_and_physics_ranks_best(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial]
+    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial]
 ):
     """τ after 100 trials rises from the tableau alone to replay to all physics."""
-    taus = [
-        tau(ranker(trajectories, knowledge=knowledge)(known, schedules(unseen)), unseen)
-        for knowledge in ("tableau", "replay", "all")
-    ]
+    rankers = (*(ranker(trajectories, knowledge=knowledge) for knowledge in ("tableau", "replay")), rank)
+    taus = [tau(knowing(known, schedules(unseen)), unseen) for knowing in rankers]
     assert 0.2 < taus[0] < taus[1] < taus[2]
 
 
@@ -112,14 +110,14 @@ def test_new_scores_for_the_same_schedules_are_noticed(rank: Rank, known: list[T
     np.testing.assert_allclose(np.median(after.mean - before.mean), np.log(2), atol=0.2)
 
 
-def test_failed_trials_are_left_out(trajectories: Trajectories, known: list[Trial], unseen: list[Trial]):
+def test_failed_trials_are_left_out(trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial]):
     """Trials without a score change nothing, even where all failed."""
     mixed = [replace(t, score=None, reason="worker lost") if t.number % 3 == 0 else t for t in known]
     scored = [trial for trial in mixed if trial.score is not None]
-    wanted = schedules(unseen)
-    assert_same(ranker(trajectories)(mixed, wanted), ranker(trajectories)(scored, wanted))
+    wanted, fresh = schedules(unseen), ranker(trajectories)
+    assert_same(fresh(mixed, wanted), rank(scored, wanted))
     failed = [replace(trial, score=None) for trial in known]
-    assert_same(ranker(trajectories)(failed, wanted), ranker(trajectories)([], wanted))
+    assert_same(fresh(failed, wanted), rank([], wanted))
 
 
 def test_a_perfect_score_is_survived(rank: Rank, known: list[Trial], unseen: list[Trial]):
@@ -129,14 +127,14 @@ def test_a_perfect_score_is_survived(rank: Rank, known: list[Trial], unseen: lis
 
 
 def test_each_number_of_calls_is_ranked_by_itself(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], short: list[Schedule]
+    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial], short: list[Schedule]
 ):
     """Candidates of several lengths in one question get what they would get alone."""
     long = schedules(unseen)[: len(short)]
     mixed = [schedule for pair in zip(short, long, strict=True) for schedule in pair]
     together = ranker(trajectories)(known, mixed)
-    assert_same(Forecasts(together.mean[::2], together.std[::2]), ranker(trajectories)(known, short))
-    assert_same(Forecasts(together.mean[1::2], together.std[1::2]), ranker(trajectories)(known, long))
+    assert_same(Forecasts(together.mean[::2], together.std[::2]), rank(known, short))
+    assert_same(Forecasts(together.mean[1::2], together.std[1::2]), rank(known, long))
 
 
 def test_no_candidates_no_forecasts(rank: Rank, known: list[Trial]):

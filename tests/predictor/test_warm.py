@@ -15,7 +15,7 @@ from fewstep.predictor.lesson import COLUMNS
 from fewstep.predictor.train import PRIOR_STD, PRIOR_WEIGHT, log_score
 from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
-from fewstep.values.trial import Trial
+from fewstep.values.trial import Rank, Trial
 
 MODEL = "digits-mixture"
 
@@ -46,23 +46,24 @@ def wrong(lesson: Lesson) -> Lesson:
 
 
 def test_without_lessons_the_forecast_is_physics_and_a_mean_deviation(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial]
+    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial]
 ):
     """With nothing to learn from others, forecasts before the regressors are those of the formulas, to the bit."""
-    table, rank = Dataset(trajectories)(schedules(unseen)), ranker(trajectories, lessons=())
+    dataset = Dataset(trajectories)
+    table = dataset(schedules(unseen))
     assert_same(rank([], schedules(unseen)), Forecasts(table.prior, np.full(len(unseen), PRIOR_STD)))
     some = known[:5]
-    apart = np.array([log_score(t) for t in some]) - Dataset(trajectories)(schedules(some)).prior
+    apart = np.array([log_score(t) for t in some]) - dataset(schedules(some)).prior
     shift = apart.sum() / (PRIOR_WEIGHT + 5)
     np.testing.assert_array_equal(rank(some, schedules(unseen)).mean, table.prior + shift)
 
 
 def test_what_a_lesson_cannot_hold_changes_nothing(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], shorter: list[Trial]
+    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial], shorter: list[Trial]
 ):
     """A few trials at other numbers of calls, failed ones there, and a model's name leave forecasts as they were."""
     wanted, beside = schedules(unseen), [*shorter[:10], *(replace(trial, score=None) for trial in shorter[10:])]
-    expected = ranker(trajectories)(known[:30], wanted)
+    expected = rank(known[:30], wanted)
     assert_same(ranker(trajectories, model=MODEL)([*beside, *known[:30]], wanted), expected)
 
 
@@ -79,10 +80,10 @@ def test_less_knowledge_takes_no_lessons(
 
 
 def test_trials_at_other_numbers_of_calls_help(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], shorter: list[Trial]
+    rank: Rank, known: list[Trial], unseen: list[Trial], shorter: list[Trial]
 ):
     """Sixty trials with a call less raise τ with nothing evaluated, and after 25 trials it is no lower."""
-    rank, wanted = ranker(trajectories), schedules(unseen)
+    wanted = schedules(unseen)
     gains = [
         tau(rank([*shorter, *known[:count]], wanted), unseen) - tau(rank(known[:count], wanted), unseen)
         for count in (0, 25)
@@ -92,34 +93,33 @@ def test_trials_at_other_numbers_of_calls_help(
 
 
 def test_a_lesson_does_what_its_trials_do(
-    trajectories: Trajectories, unseen: list[Trial], shorter: list[Trial], lesson: Lesson
+    trajectories: Trajectories, rank: Rank, unseen: list[Trial], shorter: list[Trial], lesson: Lesson
 ):
     """Stored and given to another ranker of the model, it forecasts as the trials themselves do, but for rounding."""
     stored, wanted = Lesson.from_json(lesson.to_json()), schedules(unseen)
     told = ranker(trajectories, lessons=[stored], model=MODEL)([], wanted)
-    assert tau(told, unseen) > tau(ranker(trajectories)([], wanted), unseen) + 0.01
-    shown = ranker(trajectories)(shorter, wanted)  # of them it takes the first milestone's number
+    assert tau(told, unseen) > tau(rank([], wanted), unseen) + 0.01
+    shown = rank(shorter, wanted)  # of them it takes the first milestone's number
     assert kendalltau(told.mean, shown.mean).statistic > 0.97
 
 
 def test_a_misleading_lesson_hurts_little(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], wrong: Lesson
+    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial], wrong: Lesson
 ):
     """Another model that taught the opposite costs some of τ with nothing evaluated, and next to nothing after that."""
+    wanted, misled = schedules(unseen), ranker(trajectories, lessons=[wrong], model=MODEL)
     losses = [
-        tau(ranker(trajectories)(known[:count], schedules(unseen)), unseen)
-        - tau(ranker(trajectories, lessons=[wrong], model=MODEL)(known[:count], schedules(unseen)), unseen)
-        for count in (0, 40)
+        tau(rank(known[:count], wanted), unseen) - tau(misled(known[:count], wanted), unseen) for count in (0, 40)
     ]
     assert losses[0] < 0.05
     assert losses[1] < 0.015
 
 
 def test_own_lessons_count_for_more_than_those_of_strangers(
-    trajectories: Trajectories, unseen: list[Trial], lesson: Lesson
+    trajectories: Trajectories, rank: Rank, unseen: list[Trial], lesson: Lesson
 ):
     """The same lesson moves forecasts less where it is another model's, or where nobody says whose model it is."""
-    base = ranker(trajectories)([], schedules(unseen)).mean
+    base = rank([], schedules(unseen)).mean
 
     def spread(given: Lesson, model: str) -> float:
         return float((ranker(trajectories, lessons=[given], model=model)([], schedules(unseen)).mean - base).std())
@@ -141,11 +141,9 @@ def test_warm_forecasts_depend_on_arguments_only(
     assert_same(used(both, wanted), ranker(trajectories, lessons=[wrong], model=MODEL)(both, wanted))
 
 
-def test_new_scores_at_other_numbers_of_calls_are_noticed(
-    trajectories: Trajectories, unseen: list[Trial], shorter: list[Trial]
-):
+def test_new_scores_at_other_numbers_of_calls_are_noticed(rank: Rank, unseen: list[Trial], shorter: list[Trial]):
     """What was learned from them is not used again where they have changed."""
-    rank, wanted = ranker(trajectories), schedules(unseen)
+    wanted = schedules(unseen)
     before = rank(shorter, wanted).mean
     worse = [replace(t, score=replace(t.score, value=2 * t.score.value)) for t in shorter if t.score is not None]
     np.testing.assert_allclose(rank(worse, wanted).mean - before, np.log(2) / 2, atol=0.02)  # half of one level

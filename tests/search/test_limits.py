@@ -30,12 +30,19 @@ def search(pool: InlinePool, blobs: models.GaussianMixture, limits: Limits) -> t
     ), trials
 
 
+@pytest.fixture(scope="module")
+def free(blobs: models.GaussianMixture) -> int:
+    """Calls that the search spends without a limit."""
+    return search(InlinePool(Evaluator(blobs, (4,))), blobs, Limits())[0].calls
+
+
 @pytest.mark.parametrize("share", [0.65, 0.8, 0.9, 1.0])
-def test_no_more_calls_are_spent_than_allowed(inline: InlinePool, blobs: models.GaussianMixture, share: float) -> None:
+def test_no_more_calls_are_spent_than_allowed(
+    inline: InlinePool, blobs: models.GaussianMixture, free: int, share: float
+) -> None:
     """Whatever the limit between the least that is possible and what the search would spend, it holds, and
     so does that of trials."""
-    free, _ = search(inline, blobs, Limits())
-    allowed = int(share * free.calls)
+    allowed = int(share * free)
     found, trials = search(inline, blobs, Limits(calls=allowed))
     assert found.calls <= allowed
     assert len(trials) <= PROBLEM.budget
@@ -54,12 +61,11 @@ def test_calls_that_save_memory_are_within_the_limit(
     assert "polish" in {trial.origin.stage for trial in trials}
 
 
-def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.GaussianMixture) -> None:
+def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.GaussianMixture, free: int) -> None:
     """It is found out before the trials, which get those calls within the limit; the closed loop, which wants no
     gradient, runs; the search says why there is no polish."""
     opaque = models.from_callable(torch.no_grad()(blobs), blobs.process, prediction="data")
-    free, _ = search(InlinePool(Evaluator(blobs, (4,))), blobs, Limits())
-    limits = Limits(calls=int(0.75 * free.calls))
+    limits = Limits(calls=int(0.75 * free))
     seen, guided = [], []
     for model in (blobs, opaque):
         found, trials = search(InlinePool(Evaluator(model, (4,))), blobs, limits)

@@ -38,6 +38,12 @@ def search(pool: InlinePool, blobs: models.GaussianMixture, **options: object) -
     return result, trials
 
 
+@pytest.fixture(scope="module")
+def straight(blobs: models.GaussianMixture) -> tuple[Result, list[Trial]]:
+    """What the search publishes and records where nothing gets in its way."""
+    return search(InlinePool(Evaluator(blobs, (4,))), blobs)
+
+
 def number(trial: Trial) -> int:
     return trial.number
 
@@ -46,20 +52,22 @@ def same(first: Result, second: Result) -> bool:
     return timeless(first) == timeless(second)
 
 
-def test_a_search_is_reproducible(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+def test_a_search_is_reproducible(
+    inline: InlinePool, blobs: models.GaussianMixture, straight: tuple[Result, list[Trial]]
+) -> None:
     """Two runs of one problem record the same trials and publish the same result."""
-    (first, trials), (second, again) = search(inline, blobs), search(inline, blobs)
+    (first, trials), (second, again) = straight, search(inline, blobs)
     assert sorted(trials, key=number) == sorted(again, key=number)
     assert same(first, second)
 
 
 @pytest.mark.parametrize("stop_after", [30, 43])
 def test_an_interrupted_search_goes_on_from_its_trials(
-    inline: InlinePool, blobs: models.GaussianMixture, stop_after: int
+    inline: InlinePool, blobs: models.GaussianMixture, straight: tuple[Result, list[Trial]], stop_after: int
 ) -> None:
     """Broken off after any number of trials and started again with them, a search ends as it would have, evaluating
     nothing twice."""
-    straight, trials = search(inline, blobs)
+    result, trials = straight
     seen: list[Trial] = []
 
     def record(trial: Trial) -> None:
@@ -70,14 +78,16 @@ def test_an_interrupted_search_goes_on_from_its_trials(
     with pytest.raises(Interrupted):
         run(PROBLEM, blobs.process, inline, by_replay, on=Callbacks(trial=record))
     resumed, rest = search(inline, blobs, log=TrialLog(seen))
-    assert same(resumed, straight)
+    assert same(resumed, result)
     assert sorted(t.number for t in seen + rest) == list(range(PROBLEM.budget))
     assert {t.number: t for t in seen + rest} == {t.number: t for t in trials}
 
 
-def test_the_result_is_measured_on_held_out_noises(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+def test_the_result_is_measured_on_held_out_noises(
+    blobs: models.GaussianMixture, straight: tuple[Result, list[Trial]]
+) -> None:
     """The published scores are those of the published schedules on noises of the held-out role, paired."""
-    result, _ = search(inline, blobs)
+    result, _ = straight
     evaluator, noises = Evaluator(blobs, (4,)), NoiseSet(PROBLEM.seed, TEST, 128)
     found, baseline = (
         np.sqrt(evaluate.measure(evaluator, noises, s).mean()) for s in (result.schedule, result.baseline.schedule)

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from api.runner import alive_file
 from fewstep.client import Client
 from tests.service.support import PATIENCE, READY, answers, free_port, wait_until
 
@@ -68,8 +68,8 @@ def test_the_set_up_runs_a_search_on_postgresql(postgres_url: str, tmp_path: Pat
             return "\n".join((tmp_path / f"{name}.log").read_text()[-2000:] for name in processes)
 
         wait_until(lambda: answers(client), READY, logs)
-        for service in ("api", "runner"):
-            wait_until(partial(healthy, service, postgres_url, tmp_path, port), PATIENCE, logs)
+        wait_until(alive_file(tmp_path).exists, PATIENCE, logs)
+        assert all(healthy(service, postgres_url, tmp_path, port) for service in ("api", "runner")), logs()
         client.add_model("digits-mixture")
         ended = client.wait(client.submit("digits-mixture", nfe=3, budget=8, noises=16).id)
         assert ended.state == "succeeded", (ended.error, logs())

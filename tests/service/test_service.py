@@ -26,10 +26,18 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("service")
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """A database of its own for every test."""
-    return f"sqlite:///{tmp_path}/fewstep.db"
+@pytest.fixture(scope="module")
+def database_url(data_dir: Path) -> str:
+    """The database of the service that most tests share: searches there meet others of their metric at NFE calls only,
+    which teach them nothing."""
+    return f"sqlite:///{data_dir}/shared.db"
+
+
+@pytest.fixture(scope="module")
+def running(database_url: str, data_dir: Path) -> Iterator[Running]:
+    """That service, with two workers."""
+    with started(database_url, data_dir, slots=2) as running:
+        yield running
 
 
 def submitted(running: Running, nfe: int = NFE, budget: int = BUDGET, seed: int = 0) -> str:
@@ -39,7 +47,8 @@ def submitted(running: Running, nfe: int = NFE, budget: int = BUDGET, seed: int 
 
 def published(running: Running, search: str) -> Published:
     finish(running, running.client.search(search))
-    return running.client.best(MODEL, NFE)
+    assert gist(running.client.best(MODEL, NFE)) == gist(running.client.result(search))
+    return running.client.result(search)
 
 
 def gist(result: Published) -> tuple[object, ...]:
@@ -67,38 +76,37 @@ def assert_whole(numbers: list[int]) -> None:
 
 
 def test_two_workers_find_what_one_finds_and_it_can_be_used(
-    undisturbed: Published, database_url: str, data_dir: Path
+    undisturbed: Published, running: Running, database_url: str
 ) -> None:
     """Same seed, another number of workers: the same schedule and scores; it samples in this process. The curve that
     the search measured gives grids of other numbers of calls."""
-    with started(database_url, data_dir, slots=2) as running:
-        first = published(running, submitted(running))
-        assert gist(first) == gist(undisturbed)
-        again = finish(running, running.client.submit(MODEL, NFE, budget=BUDGET))
-        assert gist(running.client.best(MODEL, NFE)) == gist(undisturbed)
-        assert_whole(trials_of(database_url, again.id))
-        grid = running.client.grid(MODEL, nfe=8)
-        assert grid.times == grid.curve.times(8)
-        assert grid.curve.source == "flow"
+    first = published(running, submitted(running))
+    assert gist(first) == gist(undisturbed)
+    again = finish(running, running.client.submit(MODEL, NFE, budget=BUDGET))
+    assert gist(running.client.result(again.id)) == gist(undisturbed)
+    assert_whole(trials_of(database_url, again.id))
+    grid = running.client.grid(MODEL, nfe=8)
+    assert grid.times == grid.curve.times(8)
+    assert grid.curve.source == "flow"
     assert first.result.ratio < 0.75
     noise = torch.zeros(2, *models.zoo.describe(MODEL).shape)
     assert fewstep.sample(models.zoo.load(MODEL), first.schedule, noise).isfinite().all()
 
 
-def test_a_killed_worker_changes_nothing(undisturbed: Published, database_url: str, data_dir: Path) -> None:
+def test_a_killed_worker_changes_nothing(undisturbed: Published, running: Running, database_url: str) -> None:
     """SIGKILL to a worker in the middle of a search: it ends normally with the same result."""
-    with started(database_url, data_dir) as running:
-        search = submitted(running)
-        wait_until(lambda: running.client.search(search).evaluations > 5)
-        victims = running.workers()
-        assert len(victims) == 2
-        victims[0].kill()
-        assert gist(published(running, search)) == gist(undisturbed)
-        assert_whole(trials_of(database_url, search))
+    search = submitted(running)
+    wait_until(lambda: running.client.search(search).evaluations > 5)
+    victims = running.workers()
+    assert len(victims) == 2
+    victims[0].kill()
+    assert gist(published(running, search)) == gist(undisturbed)
+    assert_whole(trials_of(database_url, search))
 
 
-def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, database_url: str, data_dir: Path) -> None:
+def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, data_dir: Path, tmp_path: Path) -> None:
     """SIGKILL to everything, twice, and a restart: recorded trials are kept, the result is the same."""
+    database_url = f"sqlite:///{tmp_path}/fewstep.db"
     with started(database_url, data_dir, lease=2.0) as running:
         search = submitted(running)
         wait_until(lambda: running.client.search(search).evaluations > 10)
@@ -115,56 +123,52 @@ def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, databa
 
 
 def test_a_model_whose_weights_changed_fails_its_search_and_nothing_else(
-    undisturbed: Published, database_url: str, data_dir: Path
+    undisturbed: Published, running: Running, database_url: str
 ) -> None:
     """A search of weights that are not there fails with both digests; the service goes on to the next search."""
-    with started(database_url, data_dir) as running:
-        known = running.client.add_model(MODEL)
-        with Store(database_url) as store:
-            stale = replace(store.model(known.id), id="0" * 16, digest="0" * 64)
-            store.add_model(stale)
-        failed = running.client.wait(running.client.submit("0" * 16, NFE, budget=BUDGET).id)
-        assert failed.state == "failed"
-        assert "digest 0000" in (failed.error or "")
-        assert "submit it again" in (failed.error or "")
-        assert gist(published(running, submitted(running))) == gist(undisturbed)
+    known = running.client.add_model(MODEL)
+    with Store(database_url) as store:
+        stale = replace(store.model(known.id), id="0" * 16, digest="0" * 64)
+        store.add_model(stale)
+    failed = running.client.wait(running.client.submit("0" * 16, NFE, budget=BUDGET).id)
+    assert failed.state == "failed"
+    assert "digest 0000" in (failed.error or "")
+    assert "submit it again" in (failed.error or "")
+    assert gist(published(running, submitted(running))) == gist(undisturbed)
 
 
-def test_pause_resume_and_cancel_while_running(undisturbed: Published, database_url: str, data_dir: Path) -> None:
+def test_pause_resume_and_cancel_while_running(undisturbed: Published, running: Running) -> None:
     """A paused search stops, keeps its trials and ends the same once resumed; a cancelled one publishes nothing."""
-    with started(database_url, data_dir) as running:
-        search = submitted(running)
-        wait_until(lambda: running.client.search(search).evaluations > 5)
-        running.client.pause(search)
-        other = running.client.submit(MODEL, NFE, budget=BUDGET, seed=1).id
-        wait_until(lambda: running.client.search(other).state == "running")
-        running.client.cancel(other)
-        assert running.client.search(search).state == "paused"
-        running.client.resume(search)
-        assert gist(published(running, search)) == gist(undisturbed)
-        assert running.client.wait(other).state == "cancelled"
-        assert len(running.client.schedules(MODEL)) == 1
+    search = submitted(running)
+    wait_until(lambda: running.client.search(search).evaluations > 5)
+    running.client.pause(search)
+    other = running.client.submit(MODEL, NFE, budget=BUDGET, seed=1).id
+    wait_until(lambda: running.client.search(other).state == "running")
+    running.client.cancel(other)
+    assert running.client.search(search).state == "paused"
+    running.client.resume(search)
+    assert gist(published(running, search)) == gist(undisturbed)
+    assert running.client.wait(other).state == "cancelled"
+    with pytest.raises(NotFound):
+        running.client.result(other)
 
 
-def test_another_metric_is_lowered_within_limits(database_url: str, data_dir: Path) -> None:
+def test_another_metric_is_lowered_within_limits(running: Running) -> None:
     """A search by Fréchet distance on the classifier's features keeps its limit of calls, reports the endpoint error
     beside it, and is served under its metric alone; the next one, of a call more, is no worse."""
-    with started(database_url, data_dir, slots=2) as running:
-        client = running.client
-        model = client.add_model(MODEL).id
-        limits = Limits(calls=40_000, seconds=300, failures=0)
-        searches = [
-            client.submit(model, nfe, metric="frechet:digits", budget=16, noises=16, limits=limits) for nfe in (3, 4)
-        ]
-        found = [client.result(finish(running, search).id).result for search in searches]
-        for search, result in zip(searches, found, strict=True):
-            assert result.problem == search.problem
-            assert result.calls <= limits.calls
-            assert result.winner.interval.low < result.score.value < result.winner.interval.high
-            assert 0 < result.winner.secondary.value < 10
-            assert result.winner.secondary.noises == result.baseline.secondary.noises == 128
-        assert found[1].score.value <= found[0].score.value
-        assert client.best(model, 4, "frechet:digits").result == found[1]
-        assert [each.result for each in client.schedules(model)] == found
-        with pytest.raises(NotFound, match="'endpoint'"):
-            client.best(model, 4)
+    client, metric = running.client, "frechet:digits"
+    model = client.add_model(MODEL).id
+    limits = Limits(calls=40_000, seconds=300, failures=0)
+    searches = [client.submit(model, nfe, metric=metric, budget=16, noises=16, limits=limits) for nfe in (3, 4)]
+    found = [client.result(finish(running, search).id).result for search in searches]
+    for search, result in zip(searches, found, strict=True):
+        assert result.problem == search.problem
+        assert result.calls <= limits.calls
+        assert result.winner.interval.low < result.score.value < result.winner.interval.high
+        assert 0 < result.winner.secondary.value < 10
+        assert result.winner.secondary.noises == result.baseline.secondary.noises == 128
+    assert found[1].score.value <= found[0].score.value
+    assert client.best(model, 4, metric).result == found[1]
+    assert [each.result for each in client.schedules(model, metric)] == found
+    with pytest.raises(NotFound, match="'endpoint'"):
+        client.best(model, 3)  # searches by endpoint are of NFE calls and more

@@ -1,0 +1,1 @@
+"""Measures what the pages claim: ``python -m benchmarks.NAME`` repeats a table or a figure."""
