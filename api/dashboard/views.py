@@ -8,6 +8,7 @@ from fewstep.errors import NotFound
 from fewstep.schedule import Schedule
 from fewstep.values.event import Event
 from fewstep.values.model import Model
+from fewstep.values.origin import Origin
 from fewstep.values.result import Result
 from fewstep.values.score import Score
 from fewstep.values.search import TERMINAL, Search, SearchState
@@ -17,7 +18,7 @@ __all__ = ["Line", "Lines", "Point", "SearchPage", "line_page", "search_page"]
 
 SEARCHES = 20  # on a page
 LEADERS = 10
-BY_HAND = "baseline"
+BASELINES = "baselines"
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,18 @@ class Point:
 
     @property
     def by_hand(self) -> bool:
-        """Whether it is a hand-made solver's schedule."""
-        return self.origin.startswith(BY_HAND)
+        """Whether it is a baseline."""
+        return Origin.parse(self.origin).stage == BASELINES
 
     @property
     def name(self) -> str:
         """The origin in words."""
-        return self.origin.removeprefix(BY_HAND).strip() or self.origin
+        return Origin.parse(self.origin).name or self.origin
 
 
 @dataclass(frozen=True)
 class Line:
-    """A search in the list; ``ratio`` is its ``score`` over the best hand-made one, ``final`` on held-out noises."""
+    """A search in the list; ``ratio`` is its ``score`` over the best baseline's, ``final`` on test noises."""
 
     search: Search
     model: str
@@ -64,10 +65,10 @@ class Lines:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """One search: where it stands, its best trials, its best schedule beside the best hand-made one, its result.
+    """One search: where it stands, its best trials, its best schedule beside the best baseline, its result.
 
     ``last`` is the id of the last event that went into it, ``phase`` the data of the last one that told of progress;
-    ``reference`` is the hand-made schedule to compare ``found`` with, unless they are one.
+    ``reference`` is the baseline to compare ``found`` with, unless they are one.
     """
 
     search: Search
@@ -88,7 +89,7 @@ class SearchPage:
 
     @property
     def ratio(self) -> float | None:
-        """Best trial over best hand-made one, on the noises that chose them."""
+        """Best trial over best baseline, on the noises that chose them."""
         return _ratio(self.best, self.by_hand)
 
 
@@ -153,7 +154,7 @@ def _scored(events: list[Event]) -> list[Point]:
 
 
 def _bests(scored: list[Point]) -> tuple[Point | None, Point | None]:
-    """The best of all, and the best made by hand."""
+    """The best of all, and the best baseline."""
     return next(iter(scored), None), next((point for point in scored if point.by_hand), None)
 
 

@@ -129,7 +129,8 @@ def follow(events: Iterable[Event], console: Console) -> Event | None:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    last, best, by_hand, tasks = None, math.inf, math.inf, {}
+    last, tasks = None, {}
+    best, baseline = math.inf, math.inf
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for event in events:
             last, data = event, event.data
@@ -143,7 +144,7 @@ def follow(events: Iterable[Event], console: Console) -> Event | None:
             elif event.kind == "trial" and data["value"] is not None:
                 best = min(best, data["value"])
                 if Origin.parse(data["origin"]).stage == "baselines":
-                    by_hand = min(by_hand, data["value"])
+                    baseline = min(baseline, data["value"])
                 if "search" in tasks:
-                    progress.update(tasks["search"], note=f"best {short(best)}, by hand {short(by_hand)}")
+                    progress.update(tasks["search"], note=f"best {short(best)}, baseline {short(baseline)}")
     return last

@@ -95,10 +95,10 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
         "succeeded",
     ]
     assert re.search(r"teacher .*2/2", watched.stdout)
-    assert re.search(r"search .*3/3 +best 0.0500, by hand 0.200", watched.stdout)
+    assert re.search(r"search .*3/3 +best 0.0500, baseline 0.200", watched.stdout)
     assert f"fewstep fetch {model.id} --nfe 4 -o" in watched.stderr
     assert "4 calls by endpoint" in watched.stdout
-    assert "endpoint on 64 held-out noises" in watched.stdout
+    assert "endpoint on 64 test noises" in watched.stdout
     assert "baseline  0.200 ± 0.029  dpmpp-2m logsnr" in watched.stdout
     assert "12,345 network calls" in watched.stdout
 

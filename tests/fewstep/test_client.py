@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from fewstep import client as client_module
 from fewstep.client import Client, Model
+from fewstep.client import client as client_module
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.models import zoo
 from fewstep.values.codec import decode

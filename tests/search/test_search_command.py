@@ -20,12 +20,12 @@ APP.command()(main)
 
 
 def test_a_search_prints_its_result_and_writes_the_schedule(tmp_path: Path) -> None:
-    """The schedule in the file has the calls asked for; the summary names the baseline and the held-out noises."""
+    """The schedule in the file has the calls asked for; the summary names the baseline and the test noises."""
     out = tmp_path / "schedule.json"
     ran = CliRunner().invoke(APP, ["digits-mixture", "--nfe", "3", "--budget", "8", "--noises", "8", "--out", str(out)])
     assert ran.exit_code == 0, ran.output
     assert Schedule.from_json(out.read_text()).nfe == 3
-    assert "on 64 held-out noises" in ran.output
+    assert "on 64 test noises" in ran.output
     assert "baseline" in ran.output
 
 

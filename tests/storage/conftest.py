@@ -7,7 +7,8 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy import delete, event
 
-from storage import Claim, Jobs, Search, Store
+from fewstep.values.search import Search
+from storage import Claim, Jobs, Store
 from storage.tables import ModelRow
 from tests.postgres import admin_connection, fresh_postgresql
 from tests.storage import samples

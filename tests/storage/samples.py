@@ -10,11 +10,12 @@ import fewstep
 from fewstep import Schedule, processes, solvers
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.limits import Limits
+from fewstep.values.model import Facts, Model, ModelState
 from fewstep.values.problem import Problem
 from fewstep.values.result import Cost, Measured, Result
 from fewstep.values.score import Interval, Score
 from fewstep.values.trial import Trial
-from storage import Claim, Facts, Jobs, Model, ModelState, Store
+from storage import Claim, Jobs, Store
 from tests.trials import trial_of
 
 PROCESS = processes.VPLinear()

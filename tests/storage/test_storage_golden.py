@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from fewstep.values.model import Facts, ModelState
-from storage import SearchState, Store
+from fewstep.values.search import SearchState
+from storage import Store
 from tests.storage import samples
 
 ROWS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "golden" / "rows.json").read_text())

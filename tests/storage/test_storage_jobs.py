@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from storage import Claim, Jobs, Search, SearchState, Store
+from fewstep.values.search import Search, SearchState
+from storage import Claim, Jobs, Store
 from tests.storage import samples
 from tests.storage.samples import report, states
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from fewstep.errors import InvalidInput
-from storage import Claim, Jobs, LeaseLost, Search, SearchState, Store
+from fewstep.values.search import Search, SearchState
+from storage import Claim, Jobs, LeaseLost, Store
 from storage.tables import SearchRow
 from tests.storage import samples
 from tests.storage.samples import report

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from fewstep.errors import Conflict, InvalidInput, ServiceError
-from storage import Facts, ModelState, Store, migrate
+from fewstep.values.model import Facts, ModelState
+from storage import Store, migrate
 from tests.storage import children, samples
 from tests.storage.parent import CHILDREN, child, hear
 

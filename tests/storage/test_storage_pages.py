@@ -3,7 +3,8 @@
 import pytest
 
 from fewstep.errors import InvalidInput
-from storage import Jobs, SearchState, Store
+from fewstep.values.search import SearchState
+from storage import Jobs, Store
 from tests.storage import samples
 
 

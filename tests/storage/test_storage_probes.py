@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from fewstep.errors import Conflict, InvalidInput, InvalidModel
-from storage import Facts, LeaseLost, Model, ModelClaim, ModelState, Probes, Store
+from fewstep.values.model import Facts, Model, ModelState
+from storage import LeaseLost, ModelClaim, Probes, Store
 from tests.storage import children, samples
 from tests.storage.parent import CHILDREN, child, hear, kill
 

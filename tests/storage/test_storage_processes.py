@@ -8,7 +8,8 @@ from threading import Barrier
 import pytest
 
 from fewstep.errors import Conflict, NotFound
-from storage import Claim, Jobs, SearchState, Store
+from fewstep.values.search import SearchState
+from storage import Claim, Jobs, Store
 from tests.storage import children, samples
 from tests.storage.parent import CHILDREN, WAIT, child, hear, kill
 

@@ -7,7 +7,8 @@ import pytest
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.values.limits import Limits
-from storage import Jobs, SearchState, Store
+from fewstep.values.search import SearchState
+from storage import Jobs, Store
 from tests.storage import samples
 
 
