@@ -34,6 +34,7 @@ from fewstep.values.forecast import Forecasts
 from fewstep.values.objective import Measure
 from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
+from fewstep.values.samplers import SAMPLERS
 from fewstep.values.stages import STAGES, Stage
 from fewstep.values.trial import Candidate, Rank, Trial
 
@@ -47,7 +48,7 @@ WARM = 120  # evaluations of the search that a warm one starts from
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler with its evaluations, what ranks for it (from trajectories and a seed), whether trials are stopped early,
+    """A sampler with its evaluations, what ranks for it (from trajectories and a seed), whether it stops trials early,
     and whether it starts from the trials of a search with one call more."""
 
     sampler: str
@@ -118,8 +119,8 @@ def _start(state: SearchState) -> Iterator[Batch]:
 
 
 def _stages(method: Method) -> list[Stage]:
-    """The starts, then guided trials: in generations where a ranker chooses, else one by one, which is best for them."""
-    batch = BATCH if method.sampler == "guided" else 1
+    """The starts, then guided trials: in generations where the sampler makes them, else one by one, which is best."""
+    batch = BATCH if SAMPLERS[method.sampler].generations else 1
     return [
         replace(STAGES["baselines"], propose=_start, cost=lambda state, left: Share(0, 0)),
         replace(STAGES["guided"], propose=partial(guided.propose, batch=batch)),

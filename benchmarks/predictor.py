@@ -25,14 +25,16 @@ from fewstep import models, predictor
 from fewstep.predictor.dataset import KNOWLEDGE
 from fewstep.predictor.report import coverage
 from fewstep.predictor.train import log_score
-from fewstep.search.engine import LATE, run
+from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks
 from fewstep.search.samplers.ranking import RankFactory, by_replay
 from fewstep.search.space import Space
 from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Candidate, Trial
 
 NFES = (6, 8)  # of the searches and of the speed
@@ -80,20 +82,20 @@ def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, An
     """A whole search: its best trial, on the noises it searched on, and τ of the forecasts it made on its way."""
     denoiser = models.zoo.load(SEARCHED)
     pool = InlinePool(Evaluator(denoiser, models.zoo.describe(SEARCHED).shape))
-    found: list[Trial] = []
-    run(Problem(SEARCHED, nfe, budget=GUIDED_BUDGET, seed=seed), denoiser.process, pool, factory, found.append)
-    # what the rank chose
-    scored = [trial for trial in found if trial.score is not None and str(trial.origin).split()[0] not in LATE]
-    made = [trial for trial in scored if trial.predicted is not None]
-    means, stds = np.array([[t.predicted, t.predicted_std] for t in made], dtype=float).T
+    trials: list[Trial] = []
+    problem, on = Problem(SEARCHED, nfe, budget=GUIDED_BUDGET, seed=seed), Callbacks(trial=trials.append)
+    run(problem, denoiser.process, pool, factory, on=on)
+    scored = [trial for trial in trials if trial.score is not None and not STAGES[trial.origin.stage].final]
+    forecast = [trial for trial in scored if trial.predicted is not None]
+    means, stds = np.array([[t.predicted, t.predicted_std] for t in forecast], dtype=float).T
     return {
         "nfe": nfe,
         "rank": name,
         "seed": seed,
         "best": float(np.exp(min(log_score(t) for t in scored))),
-        "best_hand_made": float(np.exp(min(log_score(t) for t in scored if str(t.origin).startswith("baseline")))),
-        "tau": predictor.kendall_tau(found),
-        "coverage_of_80_percent": coverage(means, stds, np.array([log_score(t) for t in made])),
+        "best_hand_made": float(np.exp(min(log_score(t) for t in scored if t.origin.stage == "baselines"))),
+        "tau": predictor.kendall_tau(trials),
+        "coverage_of_80_percent": coverage(means, stds, np.array([log_score(t) for t in forecast])),
     }
 
 

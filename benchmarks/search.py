@@ -16,7 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from benchmarks import pages
-from benchmarks.contest import METHODS, METRICS, Cell, contest, taught
+from benchmarks.contest import METHODS, METRICS, Cell, contest, teacher_calls
 from benchmarks.search_report import ABLATED, PAGE, SEEDS, ablation, draw, sort, summary, table
 
 NOISES = {"digits-mixture": 128, "digits-unet": 48}  # of a trial
@@ -70,7 +70,7 @@ def main(
             continue
         with console.status(f"{cell.name} ({i + 1} of {len(cells)})"):
             curve = contest(cell)
-        before = taught(cell.metric, cell.method, cell.noises)
+        before = teacher_calls(cell.metric, cell.method, cell.noises)
         add(path, {"name": cell.name, **vars(cell), "taught": before, "curve": curve})
         console.print(f"{cell.name}: {curve[-1]['held_out']:.4g} for {curve[-1]['calls']:,} calls", highlight=False)
     with FileLock(f"{path}.lock"):

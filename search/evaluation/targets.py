@@ -23,8 +23,8 @@ __all__ = ["Teacher", "prepare_teacher", "teacher_cost"]
 class Teacher:
     """What the teacher gave a search.
 
-    ``trajectories`` of the training noises · its own distance to convergence, ``error`` · the network ``calls`` it took
-    · network ``passes`` of a call · how many numbers a sample has, ``size`` · ``variance``, the mean variance over those
+    ``trajectories`` of the training noises · ``error``, its own distance to convergence · network ``calls`` it took ·
+    network ``passes`` of a call · ``size``, how many numbers a sample has · ``variance``, the mean variance over those
     of a clean sample, 0 for samples of one number.
     """
 

@@ -20,10 +20,10 @@ def curve(*points: tuple[int, int, float]) -> list[dict]:
 def test_every_method_begins_alike_and_pays_for_its_trials(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first point is that of the best hand-made start, for all; the last one has every evaluation's calls."""
     made = contest.METHODS[method]
-    few = contest.Method(made.sampler, 20, made.rank, made.racing)
+    few = contest.Method(made.sampler, 20, made.rank, made.early_stopping)
     monkeypatch.setitem(contest.METHODS, method, few)
     points = contest.contest(Cell("digits-mixture", 3, METRICS[0], method, 0, 32))
-    starts = len(contest.hand_made(Space(processes.VPLinear(), 3)))
+    starts = len(contest.starts(Space(processes.VPLinear(), 3)))
     assert (points[0]["evaluations"], points[0]["calls"]) == (starts, starts * 32 * 3)
     assert points[-1]["evaluations"] == 20
     full = 20 * 32 * 3
@@ -34,7 +34,7 @@ def test_every_method_begins_alike_and_pays_for_its_trials(method: str, monkeypa
 
 def test_the_teacher_is_paid_by_whom_it_serves() -> None:
     """Its ends by every method, its trajectories by those that replay them."""
-    ends, both = (contest.taught("endpoint", method, 128) for method in ("tpe", "s3"))
+    ends, both = (contest.teacher_calls("endpoint", method, 128) for method in ("tpe", "s3"))
     assert ends == 128 * contest.teacher.CALLS
     assert both == ends + 24 * (contest.teacher.CALLS + 1)
 
