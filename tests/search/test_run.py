@@ -94,7 +94,7 @@ def test_the_result_is_measured_on_held_out_noises(
     )
     assert (result.score.value, result.baseline.value) == pytest.approx((found, baseline))
     assert result.ratio == pytest.approx(found / baseline)
-    assert result.ratio_low <= result.ratio <= result.ratio_high
+    assert result.ratio_interval.low <= result.ratio <= result.ratio_interval.high
     assert result.ratio < 0.75
     assert baselines(blobs.process, 4)[result.baseline_name].canonical() == result.baseline.schedule
 
