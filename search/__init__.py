@@ -6,5 +6,6 @@ if __name__ == "search":
     same(__name__)
 else:
     from fewstep.search.find import find
+    from fewstep.search.log import Callbacks, WarmStart
 
-__all__ = ["find"]
+__all__ = ["Callbacks", "WarmStart", "find"]

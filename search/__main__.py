@@ -1,7 +1,7 @@
 """``python -m search MODEL --nfe N``: search in this process, with a progress bar, and write the schedule.
 
-Several ``--nfe`` are searched in turn, fewest calls first: each one learns from the trials of those before it, and is
-seeded with what was found with a call less.
+Several ``--nfe`` are searched in turn, fewest calls first: each has a warm start from the trials of those before it and
+from the best schedule with a call less.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from fewstep.errors import FewstepError
 from fewstep.models.reference import ModelReference
 from fewstep.search.export import save, space_of
 from fewstep.search.find import find
+from fewstep.search.log import Callbacks, WarmStart
 from fewstep.values.problem import Options
-from fewstep.values.result import Result
 from fewstep.values.trial import Trial
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -40,46 +40,44 @@ def main(
         Path | None, typer.Option(help="Where to write the schedule as JSON; of several, NAME-8.json and so on.")
     ] = None,
 ) -> None:
-    """Search in this process and print what was found."""
+    """Search in this process and print the winner."""
     console, numbers = Console(), sorted(set(nfe or [8]))
-    trials: list[Trial] = []  # of all searches so far
-    found: list[Result] = []
+    warm = WarmStart()
     try:
         denoiser, shape = ModelReference.at(model).open(device)
         for calls in numbers:
-            own: list[Trial] = []
+            trials: list[Trial] = []
+            fewer = [schedule for schedule in warm.schedules if schedule.nfe == calls - 1]
             with Progress(*COLUMNS, console=console) as bars:
                 result = find(
                     denoiser,
                     calls,
                     shape,
                     device=device,
-                    record=own.append,
-                    progress=_told(bars),
-                    seeds=[each.schedule for each in found[-1:] if each.schedule.nfe == calls - 1],
-                    others=trials,
+                    warm=WarmStart(fewer, warm.trials),
+                    on=Callbacks(trial=trials.append, progress=_progress_on(bars)),
                     features=features,
                     **options,
                 )
-            trials, found = trials + own, [*found, result]
+            warm = WarmStart([result.schedule], [*warm.trials, *trials])
             if study is not None:
                 problem = result.problem
                 by = "" if problem.metric == "endpoint" else f"{problem.metric}, "
                 title = f"{model}, {calls} calls, {by}{problem.sampler}, seed {problem.seed}"
-                save(own, space_of(own), study, title)
+                save(trials, space_of(trials), study, title)
             path = out if out is None or len(numbers) == 1 else out.with_stem(f"{out.stem}-{calls}")
             if path is not None:
                 path.write_text(result.schedule.to_json(indent=2) + "\n")
             console.print(f"{calls} calls by {summary(result)}", highlight=False, markup=False, soft_wrap=True)
-            for written in (study, path):
-                if written is not None:
-                    console.print(f"wrote {written}")
+            for file in (study, path):
+                if file is not None:
+                    console.print(f"wrote {file}")
     except (FewstepError, OSError) as error:
         typer.secho(f"fewstep: {error}", err=True, fg="red")
         raise typer.Exit(1) from None
 
 
-def _told(bars: Progress) -> Callable[[str, int, int], None]:
+def _progress_on(bars: Progress) -> Callable[[str, int, int], None]:
     """Progress of a search on a bar of its own."""
     bar = bars.add_task("teacher", total=None)
     return lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total)

@@ -52,8 +52,8 @@ def save(trials: Sequence[Trial], space: Space, path: Path, name: str) -> None:
     """
     if path.exists():
         try:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as known:
-                tables = {row[0] for row in known.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+                tables = {row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.DatabaseError as error:
             raise InvalidInput(f"{path} is no SQLite file: {error}; name a new one") from error
         if tables and OURS not in tables:
@@ -69,17 +69,17 @@ def save(trials: Sequence[Trial], space: Space, path: Path, name: str) -> None:
 
 
 def _frozen(trial: Trial, space: Space) -> FrozenTrial:
-    held = space.holds(trial.schedule)
-    told = {"number": trial.number, "origin": str(trial.origin), "schedule": trial.schedule.digest}
+    inside = space.holds(trial.schedule)
+    attributes = {"number": trial.number, "origin": str(trial.origin), "schedule": trial.schedule.digest}
     if trial.score is not None:
-        told |= {"score": trial.score.value, "standard error": trial.score.standard_error}
-    told |= {"predicted": trial.predicted} if trial.predicted is not None else {}
-    if trial.reason or not held:
-        told["reason"] = trial.reason or "no point of the search space"
+        attributes |= {"score": trial.score.value, "standard error": trial.score.standard_error}
+    attributes |= {"predicted": trial.predicted} if trial.predicted is not None else {}
+    if trial.reason or not inside:
+        attributes["reason"] = trial.reason or "no point of the search space"
     return create_trial(
-        state=TrialState.COMPLETE if held and trial.score else TrialState.FAIL,
-        value=trial.score.value if held and trial.score else None,
-        params=space.encode(trial.schedule) if held else {},
-        distributions=distributions(space) if held else {},
-        user_attrs=told,
+        state=TrialState.COMPLETE if inside and trial.score else TrialState.FAIL,
+        value=trial.score.value if inside and trial.score else None,
+        params=space.encode(trial.schedule) if inside else {},
+        distributions=distributions(space) if inside else {},
+        user_attrs=attributes,
     )

@@ -1,10 +1,9 @@
 """In-process search: one call from a denoiser to the best schedule for a number of network calls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from fewstep import Schedule
 from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser
 from fewstep.search.engine import run
@@ -15,7 +14,7 @@ from fewstep.search.samplers.ranking import RankFactory, by_replay
 from fewstep.values.catalogue import Catalogue
 from fewstep.values.problem import Options, Problem
 from fewstep.values.result import Result
-from fewstep.values.trial import Trial
+from fewstep.values.stages import Stage
 
 __all__ = ["find"]
 
@@ -27,10 +26,9 @@ def find(
     *,
     rank: RankFactory = by_replay,
     device: str = "cpu",
-    progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
-    record: Callable[[Trial], None] = lambda trial: None,
-    seeds: Sequence[Schedule] = (),
-    others: Sequence[Trial] = (),
+    warm: WarmStart = WarmStart(),
+    on: Callbacks = Callbacks(),
+    stages: Sequence[Stage] = (),
     features: Path | None = None,
     **options: Unpack[Options],
 ) -> Result:
@@ -40,11 +38,10 @@ def find(
     number of schedules it evaluates, ``limits`` what may end it earlier, and so on. ``features`` is a folder with more
     feature spaces and references (`fewstep.values.catalogue`). The noises of a conditional denoiser run under its
     conditions in turn. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
-    ``predictor.ranker`` learns from the trials as well. ``record`` is called with every trial, for instance to export
-    them (`fewstep.search.export`). ``seeds`` are schedules found with one call less: the result is no worse than they
-    are. ``others`` are trials of the same model with other numbers of calls, from which the ranker learns. Scores in
-    the `Result` are measured on test noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing
-    could be evaluated.
+    ``predictor.ranker`` learns from the trials as well. ``warm`` is what earlier searches of the model found; ``on``
+    reports progress and every trial, for instance to export them (`fewstep.search.export`). ``stages`` are those to
+    run, by default all that are registered (`fewstep.values.stages`). Scores in the `Result` are measured on test
+    noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4, noises=16)
@@ -56,5 +53,4 @@ def find(
     problem = Problem("in-process", nfe, **options)
     Catalogue(features).check(problem.measures, shape)
     pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
-    warm, on = WarmStart(seeds, others), Callbacks(trial=record, progress=progress)
-    return run(problem, denoiser.process, pool, rank, warm=warm, on=on)
+    return run(problem, denoiser.process, pool, rank, warm=warm, on=on, stages=stages)

@@ -35,18 +35,18 @@ def schedule(process: Process, calls: int = CALLS) -> Schedule:
     fine = np.linspace(first, last, FINE)
     noise = 1 / (1 + np.exp(fine))
     along = (1 - SHARE) * (fine - first) / (last - first) + SHARE * (noise[0] - noise) / (noise[0] - noise[-1])
-    placed = np.interp(np.linspace(0, 1, calls + 1), along, fine)
+    levels = np.interp(np.linspace(0, 1, calls + 1), along, fine)
     space = Space(process, calls)
-    return space.build(space.spread(np.diff(placed)), [Step(order=ORDER, corrector=ORDER + 1)] * calls)
+    return space.build(space.spread(np.diff(levels)), [Step(order=ORDER, corrector=ORDER + 1)] * calls)
 
 
 def ends(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> torch.Tensor:
-    """Where the flow takes ``noise`` (n, ...): clean ends of the same shape, for n·calls sample-calls."""
+    """Where the flow takes ``noise`` (n, ...): clean ends of the same shape, for n·calls network calls."""
     return fewstep.sample(denoiser, schedule(denoiser.process, calls), noise)
 
 
 def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Trajectories:
-    """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) sample-calls."""
+    """Stored trajectories of ``noise`` (n, ...) at calls + 1 log-SNRs, for n·(calls + 1) network calls."""
     return trace(denoiser, noise, calls)[0]
 
 
@@ -56,19 +56,19 @@ def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[
     project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
     outputs: list[np.ndarray] = []
 
-    def seen(values: torch.Tensor) -> np.ndarray:
+    def flatten(values: torch.Tensor) -> np.ndarray:
         flat: np.ndarray = values.flatten(1).double().cpu().numpy() @ project
         return flat
 
-    def recorded(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def record(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         output = denoiser(x, t)
-        outputs.append(seen(output))
+        outputs.append(flatten(output))
         return output
 
     states, last = [], noise
-    for last in fewstep.states(from_callable(recorded, process, prediction="data"), path, noise):
-        states.append(seen(last))
-    recorded(last, last.new_full((len(last),), path.times[-1]))
+    for last in fewstep.states(from_callable(record, process, prediction="data"), path, noise):
+        states.append(flatten(last))
+    record(last, last.new_full((len(last),), path.times[-1]))
     return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs)), last
 
 

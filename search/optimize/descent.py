@@ -37,8 +37,8 @@ ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that s
 LARGEST = 0.2  # error, beside the data's size, that sets the rates
 BETAS = (0.9, 0.99)
 CLIP = 1.0  # longest gradient
-FRAMED = 128  # noises that the coordinates of the rows are made from
-KEPT = 2**20  # numbers in the states of a batch on its way; a wider batch is called a second time going back
+FRAMED = 128  # noises that the coordinates of the rows are after from
+WIDE = 2**20  # numbers in the states of a batch on its way; a wider batch is called a second time going back
 
 State = dict[str, torch.Tensor]
 """Everything that the next chunk needs: free numbers, their moments, coordinates, the best so far, counts."""
@@ -72,7 +72,7 @@ class Task:
 
 class Polished(NamedTuple):
     """The best schedule, None where none was better than the task's own; its error on the judging noises and the
-    task's own, root mean squares; iterations done and sample-calls spent."""
+    task's own, root mean squares; iterations done and network calls spent."""
 
     schedule: Schedule | None
     error: float
@@ -99,7 +99,7 @@ def polish(
 
 
 def begin(evaluator: Evaluator, task: Task) -> State:
-    """The state before the first iteration, for (judging noises + at most 128)·nfe sample-calls."""
+    """The state before the first iteration, for (judging noises + at most 128)·nfe network calls."""
 
     def make() -> State:
         frame = replace(task.noises, count=min(FRAMED, task.noises.count))
@@ -122,7 +122,7 @@ def begin(evaluator: Evaluator, task: Task) -> State:
 def advance(evaluator: Evaluator, task: Task, state: State) -> State:
     """The state one chunk of iterations later.
 
-    Costs an `iteration` each, and a look at the judging noises. Where a batch is wide, N − 1 forward calls are made a
+    Costs an `iteration` each, and a look at the judging noises. Where a batch is wide, N − 1 forward calls are after a
     second time, so that memory does not grow with N. Raises `InvalidInput` for the loss "features" where the evaluator
     has none.
     """
@@ -140,7 +140,7 @@ def iteration(batch: int, nfe: int, size: int) -> int:
 
 
 def _wide(batch: int, nfe: int, size: int) -> bool:
-    return batch * nfe * size > KEPT
+    return batch * nfe * size > WIDE
 
 
 def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
@@ -163,12 +163,12 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
         denoiser = evaluator.under(task.noises, picks.tolist())
 
         def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            made: torch.Tensor = checkpoint(denoiser, x, t, use_reentrant=False)  # noqa: B023
-            return made
+            output: torch.Tensor = checkpoint(denoiser, x, t, use_reentrant=False)  # noqa: B023
+            return output
 
         start = denoiser.process.prior_std * noise[picks]
-        samples = walk(call if wide else denoiser, relaxed.told(free), start)[0]
-        loss = LOSSES[task.loss](*_seen(evaluator, task, samples, ends[picks]), k / task.iterations)
+        samples = walk(call if wide else denoiser, relaxed.numbers(free), start)[0]
+        loss = LOSSES[task.loss](*_compared(evaluator, task, samples, ends[picks]), k / task.iterations)
         for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
             values.grad = slope.nan_to_num(0.0, 0.0, 0.0)
         torch.nn.utils.clip_grad_norm_(list(free), CLIP)
@@ -176,21 +176,21 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
             group["lr"] = float(state["unit"]) * RATES[group["name"]] * _rate(k / task.iterations)
         adam.step()
     spent = (until - done) * iteration(batch, nfe, size) + task.judge.count * nfe
-    made = state | {"done": torch.tensor(until), "stale": state["stale"] + 1, "calls": state["calls"] + spent}
+    after = state | {"done": torch.tensor(until), "stale": state["stale"] + 1, "calls": state["calls"] + spent}
     for name, values in named.items():
         moments = adam.state[values]
-        made |= {name: values.detach(), f"mean {name}": moments["exp_avg"], f"square {name}": moments["exp_avg_sq"]}
+        after |= {name: values.detach(), f"mean {name}": moments["exp_avg"], f"square {name}": moments["exp_avg_sq"]}
     try:
-        error = _judged(evaluator, task, relaxed.build(Free(*(made[name] for name in Free._fields))))
+        error = _judged(evaluator, task, relaxed.build(Free(*(after[name] for name in Free._fields))))
     except InvalidSchedule:  # times that met, or numbers that left the range
         error = torch.tensor(torch.inf, dtype=torch.float64)
     if error < state["error"]:
-        made |= {"error": error, "stale": torch.tensor(0)}
-        made |= {f"best {name}": made[name].clone() for name in Free._fields}
+        after |= {"error": error, "stale": torch.tensor(0)}
+        after |= {f"best {name}": after[name].clone() for name in Free._fields}
     elif error > ASTRAY * state["error"]:
-        made |= {"unit": state["unit"] / 2} | {name: state[f"best {name}"].clone() for name in Free._fields}
-        made |= {key: torch.zeros_like(made[key]) for key in made if key.startswith(("mean ", "square "))}
-    return made
+        after |= {"unit": state["unit"] / 2} | {name: state[f"best {name}"].clone() for name in Free._fields}
+        after |= {key: torch.zeros_like(after[key]) for key in after if key.startswith(("mean ", "square "))}
+    return after
 
 
 def _picks(task: Task, k: int) -> torch.Tensor:
@@ -205,7 +205,7 @@ def _rate(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM) / (1 - WARM)))
 
 
-def _seen(
+def _compared(
     evaluator: Evaluator, task: Task, samples: torch.Tensor, ends: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if task.loss != "features":

@@ -60,8 +60,8 @@ def fit(
 ) -> Fit:
     """The schedule with fitted rows. ``trajectories`` are the teacher's for the same ``noises``.
 
-    Costs n·nfe sample-calls. Rows that a schedule carries already are where its fit starts from; rows from which on the
-    path diverges stay as they are.
+    Costs n·nfe network calls. Rows that a schedule carries already are where its fit starts from; rows from which on
+    the path diverges stay as they are.
     """
     compiled = fewstep.compile(schedule)
     noise = noises.draw(evaluator.shape).to(evaluator.device)
@@ -69,41 +69,41 @@ def fit(
     start = denoiser.process.prior_std * noise
     project = teacher.projection(start[0].numel())
 
-    def seen(values: torch.Tensor) -> np.ndarray:
+    def flatten(values: torch.Tensor) -> np.ndarray:
         flat: np.ndarray = values.flatten(1).double().cpu().numpy() @ project
         return flat
 
     targets = trajectories.at(trajectories.states, denoiser.process.log_snr(compiled.times[1:]))
-    basis, features, state = [start], [seen(start)], start
+    basis, features, state = [start], [flatten(start)], start
     starts, outputs = np.zeros(compiled.calls), np.zeros((compiled.calls, compiled.calls))
-    chosen, conditions = [], []
+    ridges, conditions = [], []
     for i in range(compiled.calls):
         times = state.new_full((len(state),), float(compiled.network_times[i]))
         basis.append(denoiser(state, times))
-        features.append(seen(basis[-1]))
-        given = np.stack(features, axis=2)  # (n, p, i+2)
+        features.append(flatten(basis[-1]))
+        inputs = np.stack(features, axis=2)  # (n, p, i+2)
         row = np.array([compiled.start[i], *compiled.outputs[i, : i + 1]])
-        left = targets[i] - given @ row  # (n, p)
-        strength, change, condition = _regress(given, left, strengths)
+        residual = targets[i] - inputs @ row  # (n, p)
+        strength, change, condition = _regress(inputs, residual, strengths)
         row = row + change
-        chosen.append(strength)
+        ridges.append(strength)
         conditions.append(condition)
         starts[i], outputs[i, : i + 1] = row[0], row[1:]
         state = sum((float(weight) * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     rows = Tableau(compiled.times, compiled.network_times, starts, outputs, compiled.noise)
-    return Fit(replace(schedule, fitted=rows), tuple(chosen), tuple(conditions))
+    return Fit(replace(schedule, fitted=rows), tuple(ridges), tuple(conditions))
 
 
-def _regress(given: np.ndarray, left: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray, float]:
-    """Strength, δ and the condition number of FᵀF, for ``given`` F (n, p, m) and what is ``left`` to explain (n, p)."""
-    if not (np.isfinite(given).all() and np.isfinite(left).all()):
-        return np.inf, np.zeros(given.shape[2]), np.inf
-    folds = [slice(k, None, FOLDS) for k in range(min(FOLDS, len(given)))]
-    flat = [(given[fold].reshape(-1, given.shape[2]), left[fold].reshape(-1)) for fold in folds]
+def _regress(inputs: np.ndarray, residual: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray, float]:
+    """Strength, δ and the condition number of FᵀF, for ``inputs`` F (n, p, m) and the ``residual`` to explain (n, p)."""
+    if not (np.isfinite(inputs).all() and np.isfinite(residual).all()):
+        return np.inf, np.zeros(inputs.shape[2]), np.inf
+    folds = [slice(k, None, FOLDS) for k in range(min(FOLDS, len(inputs)))]
+    flat = [(inputs[fold].reshape(-1, inputs.shape[2]), residual[fold].reshape(-1)) for fold in folds]
     grams, sides = np.stack([f.T @ f for f, _ in flat]), np.stack([f.T @ y for f, y in flat])
     gram, side = grams.sum(0), sides.sum(0)
     unit = np.eye(len(gram)) * gram.trace() / len(gram)
-    best, strength = float((left**2).sum()), np.inf  # the compiled row's own
+    best, strength = float((residual**2).sum()), np.inf  # the compiled row's own
     for ridge in strengths if len(folds) > 1 else ():
         changes = [np.linalg.solve(gram - g + ridge * unit, side - s) for g, s in zip(grams, sides, strict=True)]
         error = sum(float(((y - f @ change) ** 2).sum()) for (f, y), change in zip(flat, changes, strict=True))

@@ -25,7 +25,7 @@ TOLERANCE = 0.2  # of a derivative; a part that is missing makes more
 
 
 def obstacle(evaluator: Evaluator) -> str | None:
-    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` sample-calls."""
+    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` network calls."""
     noises = NoiseSet(0, SEARCH, PROBED)
     denoiser, process = evaluator.under(noises), evaluator.denoiser.process
     first, last = ends(process)
@@ -36,13 +36,13 @@ def obstacle(evaluator: Evaluator) -> str | None:
 
     def output(lam: float | torch.Tensor, at: torch.Tensor = x) -> torch.Tensor:
         value = torch.as_tensor(lam, dtype=torch.float64)
-        made: torch.Tensor = denoiser(at, process.time(value).to(x).expand(PROBED)).double()
-        return made
+        data: torch.Tensor = denoiser(at, process.time(value).to(x).expand(PROBED)).double()
+        return data
 
     with torch.no_grad():
         in_time = (output(middle + MOVE) - output(middle - MOVE)) / (2 * MOVE)
-    moved = float(in_time.norm())
-    weight = in_time / max(moved, 1e-12)
+    speed = float(in_time.norm())
+    weight = in_time / max(speed, 1e-12)
 
     try:
         (in_state,) = torch.autograd.grad((weight * output(middle)).sum(), x, allow_unused=True)
@@ -55,12 +55,12 @@ def obstacle(evaluator: Evaluator) -> str | None:
     move = MOVE * scale * in_state / max(length, 1e-12) * x.detach().norm() / x.numel() ** 0.5
     with torch.no_grad():
         difference = float((weight * (output(middle, x + move) - output(middle, x - move))).sum())
-    seen = difference / (2 * max(float(move.double().norm()), 1e-12))
-    if abs(seen - length) > TOLERANCE * max(abs(seen), length, 1e-6):
-        return f"its gradient in the states is {length:.3g} where the model moves by {seen:.3g}"
+    slope = difference / (2 * max(float(move.double().norm()), 1e-12))
+    if abs(slope - length) > TOLERANCE * max(abs(slope), length, 1e-6):
+        return f"its gradient in the states is {length:.3g} where the model moves by {slope:.3g}"
     mean = float(SHARES @ slopes) / 2
-    if not abs(mean - moved) <= TOLERANCE * max(abs(mean), moved, 1e-6):
-        return f"its gradient in the time is {mean:.3g} where the model moves by {moved:.3g}"
+    if not abs(mean - speed) <= TOLERANCE * max(abs(mean), speed, 1e-6):
+        return f"its gradient in the time is {mean:.3g} where the model moves by {speed:.3g}"
     return None
 
 

@@ -22,7 +22,7 @@ from fewstep.search.gaps import ends, log_gaps, log_snrs
 
 __all__ = ["Free", "Relaxed", "walk"]
 
-RIDGE = 1e-9  # of the Gram's mean diagonal: nearly equal outputs are told apart no further
+RIDGE = 1e-9  # of the Gram's mean diagonal: nearly equal outputs are separated no further
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -35,7 +35,7 @@ class Free(NamedTuple):
     rows: torch.Tensor
 
 
-class Told(NamedTuple):
+class Numbers(NamedTuple):
     """Numbers that a walk takes: times (N+1,), network times (N,) and rows (N, N+1), whose first column weighs y_0."""
 
     times: torch.Tensor
@@ -59,19 +59,19 @@ class Relaxed:
 
     @classmethod
     def around(cls, schedule: Schedule, denoiser: Denoiser, noise: torch.Tensor) -> Self:
-        """Coordinates from a walk of ``noise`` (n, ...) along the schedule, for n·nfe sample-calls."""
+        """Coordinates from a walk of ``noise`` (n, ...) along the schedule, for n·nfe network calls."""
         tableau = fewstep.compile(schedule)
         rows = torch.from_numpy(np.column_stack([tableau.start, tableau.outputs]))
-        told = Told(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
+        numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
         with torch.no_grad():
-            basis = walk(denoiser, told, denoiser.process.prior_std * noise)[1]
+            basis = walk(denoiser, numbers, denoiser.process.prior_std * noise)[1]
         flat = torch.stack([value.flatten() for value in basis]).double().cpu()  # (N+1, n·d)
         gram = flat @ flat.T / flat.shape[1]
         frames = torch.zeros(len(rows), *gram.shape, dtype=torch.float64)
         for i in range(len(rows)):
-            own = gram[: i + 2, : i + 2]
-            own = own + RIDGE * own.diagonal().mean() * torch.eye(i + 2, dtype=own.dtype)
-            frames[i, : i + 2, : i + 2] = torch.linalg.inv(torch.linalg.cholesky(own))
+            part = gram[: i + 2, : i + 2]
+            part = part + RIDGE * part.diagonal().mean() * torch.eye(i + 2, dtype=part.dtype)
+            frames[i, : i + 2, : i + 2] = torch.linalg.inv(torch.linalg.cholesky(part))
         return cls.at(schedule, frames)
 
     def free(self) -> Free:
@@ -79,34 +79,34 @@ class Relaxed:
         tableau = fewstep.compile(self.schedule)
         lam = log_snrs(self.schedule.process, tableau.times)
         gaps = torch.from_numpy(log_gaps(np.diff(lam)))
-        told = log_snrs(self.schedule.process, tableau.network_times) - lam[:-1]
-        return Free(gaps, torch.from_numpy(told), torch.zeros_like(self.rows))
+        offsets = log_snrs(self.schedule.process, tableau.network_times) - lam[:-1]
+        return Free(gaps, torch.from_numpy(offsets), torch.zeros_like(self.rows))
 
-    def told(self, free: Free) -> Told:
+    def numbers(self, free: Free) -> Numbers:
         """What ``free`` amounts to, differentiably."""
         process = self.schedule.process
         first, last = ends(process)
         inner = first + (last - first) * free.gaps.softmax(0).cumsum(0)[:-1]
-        fixed = inner.new_tensor([process.t_max, process.t_min])
-        times = torch.cat([fixed[:1], process.time(inner), fixed[1:]])
-        network_times = torch.cat([fixed[:1], process.time((inner + free.offsets[1:]).clamp(first, last))])
-        return Told(times, network_times, self.rows + torch.einsum("im,imk->ik", free.rows, self.frames))
+        both = inner.new_tensor([process.t_max, process.t_min])
+        times = torch.cat([both[:1], process.time(inner), both[1:]])
+        network_times = torch.cat([both[:1], process.time((inner + free.offsets[1:]).clamp(first, last))])
+        return Numbers(times, network_times, self.rows + torch.einsum("im,imk->ik", free.rows, self.frames))
 
     def build(self, free: Free) -> Schedule:
         """The schedule that ``free`` amounts to; raises `InvalidSchedule` where a number is not finite."""
         with torch.no_grad():
-            times, network_times, rows = (values.numpy() for values in self.told(free))
+            times, network_times, rows = (values.numpy() for values in self.numbers(free))
         noise = np.zeros((len(rows), 0))
         tableau = Tableau(times, network_times, rows[:, 0], np.tril(rows[:, 1:]), noise)
         return replace(self.schedule, times=tuple(times.tolist()), fitted=tableau)
 
 
-def walk(call: Call, told: Told, start: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def walk(call: Call, numbers: Numbers, start: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The end (n, ...) of a walk from ``start`` (n, ...), and (y_0, D_0, …, D_{N−1}) on the way."""
     basis, state = [start], start
-    for i, time in enumerate(told.network_times.to(start)):
-        told_time = time if i else time.detach()  # the first is fixed: no gradient goes back through its call
-        basis.append(call(state, told_time.expand(len(state))))
-        row = told.rows[i, : i + 2].to(start)
+    for i, time in enumerate(numbers.network_times.to(start)):
+        network_time = time if i else time.detach()  # the first is fixed: no gradient goes back through its call
+        basis.append(call(state, network_time.expand(len(state))))
+        row = numbers.rows[i, : i + 2].to(start)
         state = sum((weight * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     return state, basis

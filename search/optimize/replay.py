@@ -21,7 +21,7 @@ __all__ = ["loss", "place"]
 
 ITERATIONS = 80
 RATE = 0.05
-RIDGE = 1e-9  # of the mean diagonal; keeps nearly equal outputs from being told apart by rounding
+RIDGE = 1e-9  # of the mean diagonal; keeps rounding from separating nearly equal outputs
 
 
 def place(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
@@ -30,18 +30,19 @@ def place(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
     free = torch.tensor(logits - logits.mean(axis=1, keepdims=True), dtype=torch.float64, requires_grad=True)
     descent = torch.optim.Adam([free], lr=RATE)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(descent, ITERATIONS)
-    lowest, found = torch.full((len(free),), torch.inf, dtype=torch.float64), free.detach().clone()
+    lowest = torch.full((len(free),), torch.inf, dtype=torch.float64)
+    best = free.detach().clone()
     for _ in range(ITERATIONS):
         value = _loss(free, knots, gram)
         better = value.detach() < lowest
         lowest = torch.where(better, value.detach(), lowest)
-        found = torch.where(better[:, None], free.detach(), found)
+        best = torch.where(better[:, None], free.detach(), best)
         descent.zero_grad()
         value.log().sum().backward()  # type: ignore[no-untyped-call]
         descent.step()
         decay.step()
-    placed: np.ndarray = found.numpy()
-    return placed
+    logits_of_best: np.ndarray = best.numpy()
+    return logits_of_best
 
 
 def loss(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:

@@ -38,9 +38,9 @@ def propose(state: SearchState) -> Iterator[Batch]:
         if count < RANKED:
             forecasts = state.ranker(state.trials, [schedules[name] for name in names])
             names = [names[i] for i in np.argsort(forecasts.mean, kind="stable")]
-        chosen = varied(names, SOLVER if count else GRID, min(BATCH, most - count))
-        names = [name for name in names if name not in chosen]
-        yield Batch.of([Candidate(schedules[name], Origin(NAME, name)) for name in chosen])
+        generation = varied(names, SOLVER if count else GRID, min(BATCH, most - count))
+        names = [name for name in names if name not in generation]
+        yield Batch.of([Candidate(schedules[name], Origin(NAME, name)) for name in generation])
 
 
 def baselines(process: Process, nfe: int) -> dict[str, Schedule]:

@@ -38,6 +38,6 @@ def _promising(state: SearchState, trials: Sequence[Trial]) -> bool:
     share, best = state.problem.limits.improvement, state.best
     if share is None or best is None or best <= 0:
         return True
-    wanted = np.log(best) + np.log1p(-share) if share < 1 else -np.inf
+    target = np.log(best) + np.log1p(-share) if share < 1 else -np.inf
     forecasts = [trial.candidate.forecast for trial in trials if trial.candidate.forecast is not None]
-    return not forecasts or bool(min(each.mean - CRITICAL * each.std for each in forecasts) < wanted)
+    return not forecasts or bool(min(each.mean - CRITICAL * each.std for each in forecasts) < target)

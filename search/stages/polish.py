@@ -39,8 +39,8 @@ def calls(state: SearchState, left: Share) -> int:
     """
     if state.budget.share("fit").trials < FEWEST_TRIALS:
         return 0
-    wanted = min(state.problem.budget * CALLS, MOST_CALLS) - state.budget.share("time-search").calls
-    room = int(min(wanted, left.calls + state.budget.spent(PROBE).calls) - gradient_check.PROBE_CALLS)
+    most = min(state.problem.budget * CALLS, MOST_CALLS) - state.budget.share("time-search").calls
+    room = int(min(most, left.calls + state.budget.spent(PROBE).calls) - gradient_check.PROBE_CALLS)
     limited = state.problem.limits.calls is not None
     return 0 if room <= 0 or (limited and count(state, room) == 0) else room
 
@@ -55,8 +55,8 @@ def obstacle(state: SearchState) -> str | None:
 
 def count(state: SearchState, calls: float) -> int:
     """How many schedules can be polished for so many network calls; 0 where they are too few for one."""
-    wanted = range(min(1 + state.problem.budget // 1000, MOST), 0, -1)
-    return next((n for n in wanted if _iterations(state, calls // n) >= FEWEST), 0)
+    counts = range(min(1 + state.problem.budget // 1000, MOST), 0, -1)
+    return next((n for n in counts if _iterations(state, calls // n) >= FEWEST), 0)
 
 
 def trials(state: SearchState) -> int:
@@ -109,11 +109,11 @@ def _rejected(trial: Trial, reason: str) -> Rejected:
 
 
 def _iterations(state: SearchState, calls: float) -> int:
-    """For so many calls, with the looks at all noises; what begins and ends a polish is taken off first."""
+    """For so many calls, with the looks at all noises; what every polish costs at its ends is taken off first."""
     nfe, noises = state.problem.nfe, state.split.train.count
-    begun = (min(FRAMED, noises) + 2 * noises) * nfe
+    fixed = (min(FRAMED, noises) + 2 * noises) * nfe
     each = iteration(_batch(state), nfe, state.teacher.size) + noises * nfe / CHUNK
-    return max(int((calls - begun) / each), 0)
+    return max(int((calls - fixed) / each), 0)
 
 
 def _batch(state: SearchState) -> int:

@@ -29,7 +29,7 @@ from fewstep.values.result import Measured
 from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
-__all__ = ["Chosen", "Tested", "choose", "cost", "test"]
+__all__ = ["Choice", "Tested", "choose", "cost", "test"]
 
 TRIALS = 2  # finalists that no final stage made
 BASELINES = 3
@@ -38,7 +38,7 @@ LAST, LAST_BASELINES = 3, 2  # finalists that meet on all validation noises; the
 Observations = dict[Schedule, list[np.ndarray]]
 
 
-class Chosen(NamedTuple):
+class Choice(NamedTuple):
     """The winner and the best baseline by the validation noises."""
 
     winner: Trial
@@ -62,39 +62,39 @@ def cost(problem: Problem, noises: NoiseSplit, nested: int) -> int:
     return (validated + (2 + nested) * joined(noises.test).count) * problem.nfe
 
 
-def choose(state: SearchState) -> Chosen:
+def choose(state: SearchState) -> Choice:
     """The best finalist and the best baseline on the validation noises; one that diverges there is out.
 
     Raises `SearchFailed` where there is no baseline to compare with.
     """
     metric, finalists, best_baselines = state.metrics[0], _finalists(state), _baselines(state)
     first, *rest = state.split.validation
-    begun = _observe(state, [trial.schedule for trial in finalists], [first])
-    values = {trial.schedule: _value(metric, begun[trial.schedule][0]) for trial in finalists}
+    on_first = _observe(state, [trial.schedule for trial in finalists], [first])
+    values = {trial.schedule: _value(metric, on_first[trial.schedule][0]) for trial in finalists}
 
     ranked = sorted(finalists, key=lambda trial: values[trial.schedule])
-    leader = begun[ranked[0].schedule][0]
-    last = [t for t in ranked if t is ranked[0] or not _worse(metric, begun[t.schedule][0], leader)][:LAST]
+    leader = on_first[ranked[0].schedule][0]
+    last = [t for t in ranked if t is ranked[0] or not _worse(metric, on_first[t.schedule][0], leader)][:LAST]
     last_baselines = sorted(best_baselines, key=lambda trial: values[trial.schedule])[:LAST_BASELINES]
     schedules = list(dict.fromkeys(trial.schedule for trial in (*last, *last_baselines)))
     more = _observe(state, schedules, rest)
     for schedule in schedules:
-        observations = np.concatenate([begun[schedule][0], more[schedule][0]])
+        observations = np.concatenate([on_first[schedule][0], more[schedule][0]])
         values[schedule] = _value(metric, observations)
-    return Chosen(
+    return Choice(
         min(last, key=lambda trial: values[trial.schedule]),
         min(last_baselines, key=lambda trial: values[trial.schedule]),
     )
 
 
-def test(state: SearchState, chosen: Chosen) -> Tested:
+def test(state: SearchState, choice: Choice) -> Tested:
     """Scores on the test noises. Schedules of the warm start were the winners of fewer calls, on these noises or on
     others: where one of them is better here than the winner, it stays the winner."""
     problem, metrics, metric = state.problem, state.metrics, state.metrics[0]
     nested = {split(schedule): "nested" for schedule in state.warm.schedules}
-    names = nested | {chosen.winner.schedule: str(chosen.winner.origin)}
-    contenders = list(dict.fromkeys([chosen.winner.schedule, *nested]))
-    baseline = chosen.baseline.schedule
+    names = nested | {choice.winner.schedule: str(choice.winner.origin)}
+    contenders = list(dict.fromkeys([choice.winner.schedule, *nested]))
+    baseline = choice.baseline.schedule
     observations = _observe(state, list(dict.fromkeys([baseline, *contenders])), state.split.test, secondary=True)
     winner = min(contenders, key=lambda schedule: _value(metric, observations[schedule][0]))
 
@@ -104,7 +104,7 @@ def test(state: SearchState, chosen: Chosen) -> Tested:
         bounds = Interval(*interval(metric, observations[schedule][0], problem.seed))
         return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None)
 
-    ours, theirs = measured(winner, names[winner]), measured(baseline, chosen.baseline.origin.name)
+    ours, theirs = measured(winner, names[winner]), measured(baseline, choice.baseline.origin.name)
     least = 0.0 if isinstance(metric, Endpoint) else theirs.score.standard_error
     ratio = max(ours.score.value, least) / max(theirs.score.value, least)
     pair = observations[winner][0], observations[baseline][0]

@@ -50,11 +50,12 @@ NARROWER = 0.8  # with each generation
 
 def cost(state: SearchState, left: Share) -> Share:
     """Its calls, out of those that the polish would get, where they leave a polish beside it or there can be none."""
-    wanted, room = calls(state.split.train.count, state.problem.nfe), polish.calls(state, left)
-    if not 1 < state.problem.nfe <= MOST_NFE or wanted > room:
+    needed = calls(state.split.train.count, state.problem.nfe)
+    room = polish.calls(state, left)
+    if not 1 < state.problem.nfe <= MOST_NFE or needed > room:
         return Share(0, 0)
-    affordable = polish.count(state, room - wanted) > 0 or polish.obstacle(state) is not None
-    return Share(0, wanted if affordable else 0)
+    affordable = polish.count(state, room - needed) > 0 or polish.obstacle(state) is not None
+    return Share(0, needed if affordable else 0)
 
 
 def trials(state: SearchState) -> int:
@@ -90,20 +91,22 @@ def search_times(pool: Pool, space: Space, noises: NoiseSet, trajectories: Traje
     rng = np.random.default_rng(seed)
     even = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
     starts = np.stack([space.logits(Schedule(space.process, times, (Step(),) * space.nfe)) for times in even])
-    placed = replay.place(trajectories, starts)
+    replayed = replay.place(trajectories, starts)
     ranked: list[tuple[float, int, np.ndarray]] = []  # score, number, log gaps
-    first = [*_screened(trajectories, placed, STARTS), *starts]
+    first = [*_screened(trajectories, replayed, STARTS), *starts]
     spent = _scored(pool, space, noises, trajectories, first, ranked)
     for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
         parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
-        moved = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
-        children = GAP.clip(moved - moved.mean(axis=1, keepdims=True))
+        mutations = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
+        children = GAP.clip(mutations - mutations.mean(axis=1, keepdims=True))
         spent += _scored(pool, space, noises, trajectories, _screened(trajectories, children, SCREENED), ranked)
     if not ranked:
         return TimeSearch(None, spent)
     spent += noises.count * space.nfe
     try:
-        return TimeSearch(pool.submit(fit, noises, trajectories, _built(space, ranked[0][2])).result().schedule, spent)
+        return TimeSearch(
+            pool.submit(fit, noises, trajectories, _schedule_of(space, ranked[0][2])).result().schedule, spent
+        )
     except WorkerLost:
         return TimeSearch(None, spent)
 
@@ -136,7 +139,7 @@ def _scored(
     """Put the candidates that end where they should into ``ranked``, best first; network calls spent."""
     few = min(FEW, noises.count // 2)
     futures = [
-        pool.submit(assess, noises, trajectories.first(few), _built(space, candidate)) for candidate in candidates
+        pool.submit(assess, noises, trajectories.first(few), _schedule_of(space, candidate)) for candidate in candidates
     ]
     for future, candidate in zip(futures, candidates, strict=True):
         with contextlib.suppress(WorkerLost):
@@ -153,5 +156,5 @@ def _screened(trajectories: Trajectories, candidates: np.ndarray, most: int) -> 
     return list(candidates[order[:most]])
 
 
-def _built(space: Space, gaps: np.ndarray) -> Schedule:
+def _schedule_of(space: Space, gaps: np.ndarray) -> Schedule:
     return space.build(gaps, [Step(order=ORDER)] * space.nfe)

@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler
 import fewstep
 from fewstep import Schedule, Step, models, processes, solvers
 from fewstep.errors import InvalidInput, InvalidSchedule
-from fewstep.search import find
+from fewstep.search import Callbacks, find
 from fewstep.search.gaps import log_gaps, log_snrs
 from fewstep.search.genes import CHOICES, FACTORS, GAP, STEP_GENES, Choice
 from fewstep.search.samplers import operators
@@ -242,7 +242,7 @@ def outside_samplers() -> Iterator[None]:
 def test_a_sampler_from_outside_searches(name: str, blobs: models.GaussianMixture) -> None:
     """One that proposes by itself and one of Optuna's kind: both are known by their names, and their trials count."""
     trials: list[Trial] = []
-    result = find(blobs, 3, (4,), budget=40, noises=16, sampler=name, record=trials.append)
+    result = find(blobs, 3, (4,), budget=40, noises=16, sampler=name, on=Callbacks(trial=trials.append))
     assert result.problem.sampler == name
     assert sum(trial.origin.name == name for trial in trials) >= 8
 

@@ -53,7 +53,7 @@ def test_calls_that_save_memory_are_within_the_limit(
     inline: InlinePool, blobs: models.GaussianMixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A polish whose batches are wide calls the network again on its way back: it does fewer iterations for that."""
-    monkeypatch.setattr(polish, "KEPT", 1)
+    monkeypatch.setattr(polish, "WIDE", 1)
     free, _ = search(inline, blobs, Limits())
     allowed = int(0.8 * free.calls)
     found, trials = search(inline, blobs, Limits(calls=allowed))

@@ -127,7 +127,7 @@ def test_calls_are_counted_forward_and_backward(
     blobs: models.GaussianMixture, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     """What is told as spent is what the model saw, whether or not calls are made again on the way back."""
-    monkeypatch.setattr(polish, "KEPT", kept)
+    monkeypatch.setattr(polish, "WIDE", kept)
     model, seen = counted(blobs)
     evaluator = Evaluator(model, (4,))
     for noises in (SEEN, JUDGE):
@@ -140,7 +140,7 @@ def test_calls_are_counted_forward_and_backward(
 def test_calls_made_again_change_nothing(blobs: models.GaussianMixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without keeping what lies between the calls: the same schedule."""
     straight = polish.polish(InlinePool(Evaluator(blobs, (4,))), [task(blobs)])[0].schedule
-    monkeypatch.setattr(polish, "KEPT", 1)
+    monkeypatch.setattr(polish, "WIDE", 1)
     again = polish.polish(InlinePool(Evaluator(blobs, (4,))), [task(blobs)])[0].schedule
     assert straight is not None
     assert again is not None

@@ -72,15 +72,15 @@ def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypat
         given.append(options)
         return find(*arguments, **options)
 
-    monkeypatch.setattr("search.__main__.find", spied)
+    monkeypatch.setattr("fewstep.search.__main__.find", spied)
     out = tmp_path / "found.json"
     words = ["--nfe", "5", "--nfe", "3", "--nfe", "2", "--budget", "12", "--noises", "16", "--metric", "frechet:digits"]
     ran = CliRunner().invoke(APP, ["digits-mixture", *words, "--max-calls", "100000", "--out", str(out)])
     assert ran.exit_code == 0, ran.output
     plans = [Schedule.from_json((tmp_path / f"found-{nfe}.json").read_text()) for nfe in (2, 3, 5)]
     assert [plan.nfe for plan in plans] == [2, 3, 5]
-    assert [options["seeds"] for options in given] == [[], plans[:1], []]
-    assert [len(options["others"]) for options in given] == [0, 12, 24]
+    assert [options["warm"].schedules for options in given] == [[], plans[:1], []]
+    assert [len(options["warm"].trials) for options in given] == [0, 12, 24]
     for words in ("2 calls by frechet:digits:teacher on 128", "endpoint: found", "12 trials, its budget was spent"):
         assert words in ran.output
 

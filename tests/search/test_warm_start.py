@@ -56,7 +56,7 @@ def test_the_new_state_lies_on_the_way(blobs: models.GaussianMixture) -> None:
 def test_a_seeded_search_is_no_worse_on_held_out_noise(blobs: models.GaussianMixture) -> None:
     """With the winner of one call less as a seed, the result is at least as good, whatever the budget."""
     fewer = find(blobs, 3, (4,), budget=60, noises=16)
-    more = find(blobs, 4, (4,), budget=16, noises=16, seeds=[fewer.schedule])
+    more = find(blobs, 4, (4,), budget=16, noises=16, warm=WarmStart([fewer.schedule]))
     assert more.score.value <= fewer.score.value * (1 + 1e-5)
     evaluator, held = Evaluator(blobs, (4,)), NoiseSet(0, TEST, 128)
     assert np.sqrt(evaluate.measure(evaluator, held, more.schedule).mean()) == pytest.approx(more.score.value)
