@@ -16,6 +16,7 @@ import numpy as np
 from fewstep import models, predictor, solvers
 from fewstep.errors import InvalidInput
 from fewstep.grids import suitable
+from fewstep.search import metrics
 from fewstep.search.budget import Share
 from fewstep.search.engine import RANKED, run
 from fewstep.search.evaluation import evaluator as evaluate
@@ -24,14 +25,12 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, WarmStart
-from fewstep.search.metrics import spaces
-from fewstep.search.metrics.base import value
 from fewstep.search.space import Space
 from fewstep.search.stages import guided
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
-from fewstep.values.objective import Measure
+from fewstep.values.objective import Objective
 from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
 from fewstep.values.samplers import SAMPLERS
@@ -139,7 +138,7 @@ def teacher_calls(metric: str, method: str, noises: int) -> int:
     >>> teacher_calls("endpoint", "random", 1) == teacher.CALLS
     True
     """
-    targets = noises * teacher.CALLS if Measure.parse(metric).taught else 0
+    targets = noises * teacher.CALLS if Objective.parse(metric).coupled else 0
     return targets + (RANKED * (teacher.CALLS + 1) if METHODS[method].rank is not None else 0)
 
 
@@ -147,8 +146,8 @@ def contest(cell: Cell) -> list[dict[str, Any]]:
     """The curve of one search: evaluations and their calls so far, the incumbent's scores on search and test noises."""
     method, evaluator, curve = METHODS[cell.method], evaluator_of(cell.model), list[dict[str, Any]]()
     trials = play(cell, method.evaluations, play(replace(cell, nfe=cell.nfe + 1), WARM) if method.warm else ())
-    test, objective = NoiseSet(cell.seed, TEST, TEST_NOISES), Measure.parse(cell.metric)
-    metric, calls, begun = spaces.judging(objective), 0, len(starts(Space(evaluator.denoiser.process, cell.nfe)))
+    test, objective = NoiseSet(cell.seed, TEST, TEST_NOISES), Objective.parse(cell.metric)
+    metric, calls, begun = metrics.of(objective), 0, len(starts(Space(evaluator.denoiser.process, cell.nfe)))
     incumbent: Trial | None = None
     for count, trial in enumerate(trials, 1):
         calls += trial.score.calls if trial.score else cell.noises * cell.nfe
@@ -159,7 +158,7 @@ def contest(cell: Cell) -> list[dict[str, Any]]:
         point = {"evaluations": count, "calls": calls, "own": incumbent.score.value}
         if improved or not curve:
             observations = evaluate.observe(evaluator, test, incumbent.schedule, [objective])[0]
-            curve.append(point | {"held_out": value(metric, observations)})
+            curve.append(point | {"held_out": metric.value(observations)})
         elif count == len(trials):
             curve.append(point | {"held_out": curve[-1]["held_out"]})
     if not curve:

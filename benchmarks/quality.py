@@ -82,7 +82,7 @@ class Judge:
         self, method: str, schedule: Schedule, calls: int = 0, seconds: float = 0.0, name: str = ""
     ) -> dict[str, Any]:
         """Errors of a schedule: RMSE ± its standard error, median and 95th percentile over noises, Fréchet distance."""
-        noise, ends = self.evaluator.taught(self.noises, TRUTH)
+        noise, ends = self.evaluator.pairs(self.noises, TRUTH)
         samples = fewstep.sample(self.evaluator.under(self.noises), schedule, noise)
         errors = (samples - ends).double().square().flatten(1).mean(1).numpy()
         rmse = float(np.sqrt(errors.mean()))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput
-from fewstep.values.objective import Measure
+from fewstep.values.objective import Objective
 from fewstep.values.problem import MAX_NFE
 
 __all__ = ["COLUMNS", "FORMAT", "LIMIT", "MOST", "VERSION", "Lesson"]
@@ -55,7 +55,7 @@ class Lesson:
     def __post_init__(self) -> None:
         if type(self.nfe) is not int or not 1 <= self.nfe <= MAX_NFE:
             raise InvalidInput(f"a lesson's nfe is a whole number from 1 to {MAX_NFE}, got {str(self.nfe)[:40]}")
-        object.__setattr__(self, "metric", str(Measure.parse(self.metric)))
+        object.__setattr__(self, "metric", str(Objective.parse(self.metric)))
         if not isinstance(self.model, str) or len(self.model) > LONGEST:
             raise InvalidInput(f"a lesson's model is a text of at most {LONGEST} characters, got {self.model!r:.60}")
         features = tuple(_numbers(f"features[{i}]", row) for i, row in enumerate(_sequence("features", self.features)))

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from fewstep.errors import SearchFailed
 from fewstep.processes import Process
 from fewstep.search.budget import Budget
+from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import Evaluation
 from fewstep.search.evaluation.noises import NoiseSplit, joined
 from fewstep.search.evaluation.pool import Pool
 from fewstep.search.evaluation.targets import prepare_teacher, teacher_cost
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
-from fewstep.search.metrics import spaces
 from fewstep.search.samplers.ranking import RankFactory
 from fewstep.search.space import Space
 from fewstep.search.stages import selection
@@ -56,7 +56,7 @@ def run(
     budget.require(f"teacher, first trials and selection on {problem.noises} noises", teacher_cost(split) + first)
     teacher = prepare_teacher(pool, split, on.progress)
     budget.spend("teacher", teacher.calls)
-    metrics = [spaces.judging(measure, pool.metrics) for measure in problem.measures]
+    metrics = pool.submit(evaluator.metrics_of, problem.objectives).result()
     space = Space(process, problem.nfe, variance=teacher.variance or None)
     ranker = rank(teacher.trajectories.first(RANKED))
     ahead = list(order(stages))

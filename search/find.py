@@ -51,6 +51,6 @@ def find(
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
     problem = Problem("in-process", nfe, **options)
-    Catalogue(features).check(problem.measures, shape)
+    Catalogue(features).check(problem.objectives, shape)
     pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
     return run(problem, denoiser.process, pool, rank, warm=warm, on=on, stages=stages)

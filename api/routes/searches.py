@@ -43,7 +43,7 @@ LastEvent = Annotated[
 def submit(body: SearchIn, store: TheStore, catalogue: TheCatalogue, response: Response, key: Key = None) -> Search:
     """Queue a search. The answer comes at once; `Location` says where to look."""
     problem = body.problem()
-    catalogue.check(problem.measures, store.model(problem.model).shape)
+    catalogue.check(problem.objectives, store.model(problem.model).shape)
     search = store.submit(problem, key=key, priority=body.priority)
     response.headers["Location"] = f"/v1/searches/{search.id}"
     return search

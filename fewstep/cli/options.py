@@ -20,7 +20,8 @@ URL = "http://127.0.0.1:8471"
 def option(slot: Slot) -> Any:
     """The annotation of a command's parameter that asks for a field."""
     said = slot.about
-    known = f": {', '.join(said.choices)}" if tuple(said.choices) else ""
+    choices, names = ", ".join(said.choices), ", ".join(said.names)
+    known = f": {choices}" if choices else f" ({names})" if names else ""
     least, most = (said.low, said.high) if slot.type is int else (None, None)
     asked = slot.type | None if slot.optional else slot.type
     return Annotated[asked, typer.Option(help=f"{said.help}{known}.", min=least, max=most)]

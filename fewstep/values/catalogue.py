@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.values.objective import NAME, Measure
+from fewstep.values.objective import NAME, Objective
 
 __all__ = ["FEATURES", "PROGRAM", "REFERENCES", "STATISTICS", "WEIGHTS", "Catalogue"]
 
@@ -37,12 +37,12 @@ class Catalogue:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """All known names of features, the built-in ones first."""
+        """All names of features, the built-in ones first."""
         return tuple(dict.fromkeys([*FEATURES, *self._files(PROGRAM, *WEIGHTS)]))
 
     @property
     def references(self) -> tuple[str, ...]:
-        """All known names of references, the built-in ones first."""
+        """All names of references, the built-in ones first."""
         return tuple(dict.fromkeys([*REFERENCES, *self._files(STATISTICS)]))
 
     def features_file(self, name: str) -> Path:
@@ -53,28 +53,28 @@ class Catalogue:
         """The file of a reference that is not built in; raises `UnknownName`."""
         return self._file("reference", name, self.references, STATISTICS)
 
-    def check(self, measures: Iterable[Measure], shape: tuple[int, ...]) -> None:
-        """Raise `UnknownName` where a measure names what is not there, and `InvalidInput` where it does not fit
+    def check(self, objectives: Iterable[Objective], shape: tuple[int, ...] = ()) -> None:
+        """Raise `UnknownName` where an objective names what is not there, and `InvalidInput` where it does not fit
         samples of ``shape`` (empty: not known yet).
 
-        >>> Catalogue().check([Measure("frechet", "digits")], (1, 8, 8))
+        >>> Catalogue().check([Objective("frechet", "digits")], (1, 8, 8))
         """
-        named = [each for each in measures if each.metric != "endpoint"]
+        named = [each for each in objectives if each.features]
         asked = [("features", each.features, self.features) for each in named]
         asked += [("reference", each.reference, self.references) for each in named]
-        for kind, name, known in asked:
-            if name not in known:
-                raise UnknownName(kind, name, known)
+        for kind, name, names in asked:
+            if name not in names:
+                raise UnknownName(kind, name, names)
             if name == "digits" and shape not in (DIGITS, ()):
                 raise InvalidInput(
                     f"{kind} 'digits' are for samples of shape {DIGITS}, the model's have {shape}: name another of "
-                    f"{', '.join(known)}"
+                    f"{', '.join(names)}"
                 )
 
-    def _file(self, kind: str, name: str, known: tuple[str, ...], *suffixes: str) -> Path:
+    def _file(self, kind: str, name: str, names: tuple[str, ...], *suffixes: str) -> Path:
         path = self._files(*suffixes).get(name)
         if path is None:
-            raise UnknownName(kind, name, known)
+            raise UnknownName(kind, name, names)
         return path
 
     def _files(self, *suffixes: str) -> dict[str, Path]:

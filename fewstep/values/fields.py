@@ -22,8 +22,9 @@ class About:
 
     Text is one of ``choices``, or has at most ``length`` characters and matches ``pattern``, where these are given;
     what ``parse`` makes of it, as text again, is its complete form. ``option`` is its name on the command line, by
-    default the field's own; ``example`` is one for documentation. A pattern that depends on what packages add is a
-    function, and ``choices`` may be a registry: both are asked when they are needed.
+    default the field's own; ``example`` is one for documentation. ``names`` are those that the text may begin with, for
+    people to see. A pattern that depends on what packages add is a function, and ``choices`` and ``names`` may be a
+    registry: they are asked when they are needed.
     """
 
     help: str
@@ -32,6 +33,7 @@ class About:
     above: float | None = None
     high: float | None = None
     choices: Iterable[str] = ()
+    names: Iterable[str] = ()
     pattern: str | Callable[[], str] | None = None
     parse: Callable[[str], object] | None = None
     length: int | None = None

@@ -1,49 +1,69 @@
 """How samples are scored, as one short text: the metric, the features it sees, and what they are compared with.
 
 ``endpoint`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left out. The
-metric is one of `METRICS`. The endpoint error sees the samples themselves and compares with the teacher's ends, so it
-names neither features nor a reference. Features are "pixels", "digits" or a file of the operator's; references are
-"teacher" (its samples of the same noises), "digits" (scikit-learn's) or a file of the operator's.
+metric is one of `METRICS`. The endpoint error sees the samples themselves and compares with the teacher's from the same
+noises, so it stands alone; every other metric names features and a reference. Features are "pixels", "digits" or a file
+of the operator's; references are "teacher" (its samples of the same noises), "digits" (scikit-learn's) or a file of the
+operator's.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.registry import Registry
 
-__all__ = ["METRICS", "PATTERN", "Measure"]
+__all__ = ["METRICS", "Objective", "pattern"]
 
-METRICS = ("endpoint", "frechet", "kid", "cmmd", "wasserstein")
+METRICS: Registry[Callable[..., Any]] = Registry(
+    "metric",
+    "fewstep.metrics",
+    {
+        "endpoint": "fewstep.search.metrics.endpoint:Endpoint",
+        "frechet": "fewstep.search.metrics.frechet:Frechet",
+        "kid": "fewstep.search.metrics.kernel:kid",
+        "cmmd": "fewstep.search.metrics.kernel:KernelDistance",
+        "wasserstein": "fewstep.search.metrics.wasserstein:SlicedWasserstein",
+    },
+)  # each is called with features and a reference and gives a `fewstep.search.metrics.base.Metric`
+ALONE = "endpoint"  # the metric that is called with neither
+TEACHER = "teacher"  # the reference that is drawn from the same noises
 NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}"
-PATTERN = rf"^({'|'.join(METRICS)})(:{NAME}){{0,2}}$"  # of the text
+
+
+def pattern() -> str:
+    """The regular expression of an objective's text, with the names that `METRICS` has by now."""
+    names = "|".join(name.replace(".", r"\.") for name in METRICS)
+    return rf"^({names})(:{NAME}){{0,2}}$"
 
 
 @dataclass(frozen=True)
-class Measure:
+class Objective:
     """A metric with the names of its features and of its reference, both empty for "endpoint".
 
     Raises `UnknownName` for a metric that is not in `METRICS` and `InvalidInput` for names that are none.
 
-    >>> str(Measure.parse("frechet:digits"))
+    >>> str(Objective.parse("frechet:digits"))
     'frechet:digits:teacher'
     """
 
-    metric: str = "endpoint"
+    metric: str = ALONE
     features: str = ""
     reference: str = ""
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
+        if not isinstance(self.metric, str) or self.metric not in METRICS:
             raise UnknownName("metric", str(self.metric)[:40], METRICS)
-        if self.metric == "endpoint":
+        if self.metric == ALONE:
             if self.features or self.reference:
                 raise InvalidInput(
                     f"the endpoint error has neither features nor a reference, got {self.features!r} and "
                     f"{self.reference!r}: write 'endpoint' alone"
                 )
             return
-        for name, default in (("features", "pixels"), ("reference", "teacher")):
+        for name, default in (("features", "pixels"), ("reference", TEACHER)):
             value = getattr(self, name) or default
             if not isinstance(value, str) or not re.fullmatch(NAME, value):
                 raise InvalidInput(f"{name} are named by letters, digits, '.', '_' and '-', got {str(value)[:40]!r}")
@@ -51,10 +71,10 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The measure that a text means; raises as the class does.
+        """The objective that a text means; raises as the class does.
 
-        >>> Measure.parse("endpoint")
-        Measure(metric='endpoint', features='', reference='')
+        >>> Objective.parse("endpoint")
+        Objective(metric='endpoint', features='', reference='')
         """
         parts = text.split(":") if isinstance(text, str) else [text]
         if len(parts) > 3 or "" in parts[1:]:
@@ -62,9 +82,9 @@ class Measure:
         return cls(*parts)
 
     @property
-    def taught(self) -> bool:
+    def coupled(self) -> bool:
         """Whether samples are compared with the teacher's from the same noises."""
-        return self.metric == "endpoint" or self.reference == "teacher"
+        return self.reference in ("", TEACHER)
 
     def __str__(self) -> str:
         return ":".join(part for part in (self.metric, self.features, self.reference) if part)

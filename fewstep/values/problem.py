@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict
 from fewstep.errors import InvalidInput
 from fewstep.values.fields import About, check
 from fewstep.values.limits import Limits
-from fewstep.values.objective import PATTERN, Measure
+from fewstep.values.objective import METRICS, Objective, pattern
 from fewstep.values.samplers import SAMPLERS
 
 __all__ = ["MAX_BUDGET", "MAX_NFE", "MAX_NOISES", "MIN_NOISES", "NOISES", "Options", "Problem"]
@@ -21,7 +21,7 @@ MIN_NOISES, NOISES, MAX_NOISES = 8, 64, 8192  # of a trial; the middle one by de
 class Problem:
     """What to search for: the model's identity, network calls per sample, metric, evaluations to spend, seed.
 
-    ``metric`` is the text of a `Measure`, completed; ``report`` another one, measured on what is published and no more.
+    ``metric`` is the text of an `Objective`, completed; ``report`` another, measured on what is published and no more.
     With a distribution metric and no ``report``, the endpoint error is reported. ``noises`` is on how many start noises
     a trial is measured at most; finalists meet on twice as many others, and what is published is measured on eight
     times as many. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range, and
@@ -39,9 +39,10 @@ class Problem:
         str,
         About(
             'What is lowered: "endpoint", or metric[:features[:reference]] as in "frechet:digits"',
+            names=METRICS,
             length=200,
-            pattern=PATTERN,
-            parse=Measure.parse,
+            pattern=pattern,
+            parse=Objective.parse,
         ),
     ] = "endpoint"
     budget: Annotated[int, About("Schedules to evaluate", low=1, high=MAX_BUDGET)] = 400
@@ -49,7 +50,7 @@ class Problem:
     noises: Annotated[int, About("Start noises that a trial is measured on", low=MIN_NOISES, high=MAX_NOISES)] = NOISES
     report: Annotated[
         str | None,
-        About("Another metric, measured on what is found", length=200, pattern=PATTERN, parse=Measure.parse),
+        About("Another metric, measured on what is found", length=200, pattern=pattern, parse=Objective.parse),
     ] = None
     sampler: Annotated[str, About("What proposes schedules", choices=SAMPLERS)] = "guided"
     limits: Annotated[Limits, About("What may end it before its budget is spent")] = field(default_factory=Limits)
@@ -67,14 +68,14 @@ class Problem:
             )
 
     @property
-    def measure(self) -> Measure:
+    def objective(self) -> Objective:
         """The metric, taken apart."""
-        return Measure.parse(self.metric)
+        return Objective.parse(self.metric)
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def objectives(self) -> tuple[Objective, ...]:
         """What the search lowers, then what it reports, if anything."""
-        return (self.measure, *(() if self.report is None else (Measure.parse(self.report),)))
+        return (self.objective, *(() if self.report is None else (Objective.parse(self.report),)))
 
 
 class Options(TypedDict, total=False):

@@ -17,7 +17,7 @@ from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.log import Callbacks, TrialLog
-from fewstep.search.metrics.base import Metric, value
+from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import difference_error, score
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
@@ -32,7 +32,7 @@ RESAMPLES = 50  # for the standard error of a trial, whose score is not publishe
 def worse(metric: Metric, observations: np.ndarray, incumbent: np.ndarray) -> bool:
     """Whether observations (n, F) are worse than the incumbent's on the same noises at the 5 % level: the paired
     difference of the metric beside its jackknife standard error."""
-    difference = value(metric, observations) - value(metric, incumbent)
+    difference = metric.value(observations) - metric.value(incumbent)
     return difference > 0 and difference > CRITICAL * difference_error(metric, observations, incumbent)
 
 
@@ -115,7 +115,7 @@ class Evaluation:
         return [trials[number] for number in sorted(trials)]
 
     def _submit(self, candidate: Candidate, piece: int) -> Future[list[np.ndarray]]:
-        noises, objective = self._pieces[piece], self._problem.measure
+        noises, objective = self._pieces[piece], self._problem.objective
         return self._pool.submit(evaluator.observe, noises, candidate.schedule, [objective])
 
     def _keep_observations_of(self, incumbent: Trial | None) -> None:
@@ -136,7 +136,7 @@ class Evaluation:
         for future in futures:
             with contextlib.suppress(WorkerLost):
                 finite.extend(each for each in future.result() if np.isfinite(each).all())
-        return min(finite, key=lambda each: value(self._metric, each), default=None)
+        return min(finite, key=self._metric.value, default=None)
 
     def _finished(self, run: _Run, future: Future[list[np.ndarray]], best: np.ndarray | None) -> Trial | None:
         """The trial, or None where the next piece is to follow."""

@@ -1,4 +1,4 @@
-"""What a worker does with a model: teach it, follow it, measure schedules on it.
+"""What a worker does with a model: prepare its teacher, observe schedules on it.
 
 Every function here takes the `Evaluator` that its pool slot holds and small picklable values, and returns the same.
 """
@@ -19,25 +19,27 @@ import fewstep
 from fewstep import Schedule
 from fewstep.models import Denoiser
 from fewstep.models.base import check_denoiser
+from fewstep.search import metrics
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.metrics import endpoint, spaces
-from fewstep.search.metrics.features import Features, rows_of
+from fewstep.search.metrics.base import Metric, bounded
+from fewstep.search.metrics.features import Features
 from fewstep.trajectory import Trajectories
-from fewstep.values.objective import Measure
+from fewstep.values.objective import Objective
 
-__all__ = ["Evaluator", "count_passes", "follow", "measure", "observe", "teach"]
+__all__ = ["Evaluator", "count_passes", "follow", "measure", "metrics_of", "observe", "teach"]
 
 
 @dataclass
 class Evaluator:
-    """One model on one device with the teacher's ends for the noises seen so far.
+    """One model on one device, with the teacher's samples of the noises that were asked for so far.
 
     ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only). ``batch`` is the most
     samples of a call, by default what `fewstep.search.evaluation.microbatch.default_batch` says; results depend on it
     by rounding only. ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the
-    folder with the operator's features (`fewstep.values.catalogue`).
+    folder with the operator's features and references (`fewstep.values.catalogue`). ``targets`` holds, for noises and a
+    number of the teacher's calls, the noises and the teacher's samples, both (n, *shape).
     """
 
     denoiser: Denoiser
@@ -48,13 +50,12 @@ class Evaluator:
     batch: int | None = None
     features: Features | None = None
     metrics: Path | None = None
-    ends: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    targets: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_denoiser(self.denoiser)
         self._limit = Limit(self.batch or default_batch(self.shape))
-        self._seen: dict[str, Features] = {}
-        self._taught: dict[tuple[str, NoiseSet], np.ndarray] = {}  # features of the teacher's ends
+        self._metrics: dict[Objective, Metric] = {}
 
     def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
         """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i, modulo
@@ -62,45 +63,33 @@ class Evaluator:
         chosen = range(noises.count) if picks is None else picks
         return Chunked(self.denoiser, [noises.first + i for i in chosen], self._limit)
 
-    def rows(self, measure: Measure, noises: NoiseSet, samples: torch.Tensor, ends: torch.Tensor) -> np.ndarray:
-        """What a measure keeps of samples (n, ...) of the noises, with the teacher's ``ends``; see its metric."""
-        if measure.metric == "endpoint":
-            return endpoint.squared_errors(samples.cpu().numpy(), ends.cpu().numpy())[:, None]
-        own, key = self.seen(measure.features, samples), (measure.features, noises)
-        if not measure.taught:
-            return own
-        if key not in self._taught:
-            self._taught[key] = self.seen(measure.features, ends)
-        return np.hstack([own, self._taught[key]])
+    def metric(self, objective: Objective) -> Metric:
+        """The metric of an objective for samples on this device; its features are loaded once."""
+        if objective not in self._metrics:
+            self._metrics[objective] = metrics.of(objective, self.metrics, self.device)
+        return self._metrics[objective]
 
-    def seen(self, name: str, samples: torch.Tensor) -> np.ndarray:
-        """The features (n, F) of that name of samples (n, ...); they are loaded once."""
-        if name not in self._seen:
-            self._seen[name] = spaces.features(name, self.metrics, self.device)
-        return rows_of(self._seen[name], samples)
-
-    def taught(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The noises and the teacher's ends (n, *shape) after ``calls`` calls; computed once, then remembered."""
-        if (noises, calls) not in self.ends:
+    def pairs(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The noises and the teacher's samples of them after ``calls`` calls, both (n, *shape); computed once."""
+        if (noises, calls) not in self.targets:
             noise = noises.draw(self.shape).to(self.device)
-            self.keep_ends(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls))
-        return self.ends[noises, calls]
+            self.keep_targets(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls))
+        return self.targets[noises, calls]
 
-    def keep_ends(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor]) -> None:
-        """Remember the teacher's ends of the noises, from the cache or made now."""
+    def keep_targets(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor]) -> None:
+        """Remember the teacher's samples of the noises: the cached ones, else what ``make`` returns."""
         key = f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}"
-        ends = self.kept("teacher", key, lambda: {"ends": make()})["ends"].to(self.device)
-        self.ends[noises, calls] = noises.draw(self.shape).to(self.device), ends
+        targets = self.cached("teacher", key, lambda: {"ends": make()})["ends"].to(self.device)
+        self.targets[noises, calls] = noises.draw(self.shape).to(self.device), targets
 
-    def keep_parts(self, noises: NoiseSet, parts: Sequence[NoiseSet], calls: int, ends: torch.Tensor) -> None:
-        """Remember the ends of parts of the noises, whose ends (n, *shape) are known."""
+    def keep_parts(self, noises: NoiseSet, parts: Sequence[NoiseSet], calls: int, targets: torch.Tensor) -> None:
+        """Remember the teacher's samples of parts of the noises, of which ``targets`` (n, *shape) are all."""
         for part in parts:
             first = part.first - noises.first
-            own = ends[first : first + part.count]
-            self.keep_ends(part, calls, partial(_same, own))
+            self.keep_targets(part, calls, partial(_same, targets[first : first + part.count]))
 
-    def kept(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Tensors from the cache folder, or made now and left there; without a folder they are made."""
+    def cached(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Tensors from the cache folder; where they are not there, what ``make`` returns, which is left there."""
         if self.cache is None:
             return make()
         name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()
@@ -108,45 +97,55 @@ class Evaluator:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-            save_file({name: made.cpu().contiguous() for name, made in make().items()}, partial)
+            save_file({name: tensor.cpu().contiguous() for name, tensor in make().items()}, partial)
             partial.replace(path)  # atomic: another worker sees the whole file or none
         return load_file(path)
 
 
-def _same(ends: torch.Tensor) -> torch.Tensor:
-    return ends
+def _same(targets: torch.Tensor) -> torch.Tensor:
+    return targets
 
 
 def teach(evaluator: Evaluator, noises: NoiseSet, calls: int, parts: Sequence[NoiseSet] = ()) -> np.ndarray:
-    """Prepare the teacher's ends and return them (n, *shape), float32; those of ``parts`` are remembered too."""
-    made = evaluator.taught(noises, calls)[1]
-    evaluator.keep_parts(noises, parts, calls, made)
-    ends: np.ndarray = made.cpu().numpy()
-    return ends
+    """Prepare the teacher's samples of the noises and return them (n, *shape), float32; those of ``parts`` are
+    remembered too."""
+    targets = evaluator.pairs(noises, calls)[1]
+    evaluator.keep_parts(noises, parts, calls, targets)
+    result: np.ndarray = targets.cpu().numpy()
+    return result
 
 
 def follow(evaluator: Evaluator, noises: NoiseSet, parts: Sequence[NoiseSet] = ()) -> Trajectories:
-    """The teacher's stored trajectories of the noises; their ends are remembered too, those of ``parts`` as well."""
-    followed, ends = teacher.trace(evaluator.under(noises), noises.draw(evaluator.shape).to(evaluator.device))
-    evaluator.keep_parts(noises, (noises, *parts), teacher.CALLS, ends)
-    return followed
+    """The teacher's stored trajectories of the noises; its samples of them and of ``parts`` are remembered too."""
+    noise = noises.draw(evaluator.shape).to(evaluator.device)
+    trajectories, targets = teacher.trace(evaluator.under(noises), noise)
+    evaluator.keep_parts(noises, (noises, *parts), teacher.CALLS, targets)
+    return trajectories
 
 
 def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:
     """Squared endpoint errors (n,) of a schedule; not finite where it diverges. Costs n·nfe sample-calls."""
-    return observe(evaluator, noises, schedule, [Measure()])[0][:, 0]
+    return observe(evaluator, noises, schedule, [Objective()])[0][:, 0]
 
 
 def observe(
-    evaluator: Evaluator, noises: NoiseSet, schedule: Schedule, measures: Sequence[Measure]
+    evaluator: Evaluator, noises: NoiseSet, schedule: Schedule, objectives: Sequence[Objective]
 ) -> list[np.ndarray]:
-    """What each measure keeps of a schedule's samples: rows (n, F), not finite where it diverges.
+    """For each objective, the observations (n, F) of a schedule's samples; not finite where it diverges.
 
     Costs n·nfe sample-calls.
     """
-    noise, ends = evaluator.taught(noises, teacher.CALLS)
+    noise, targets = evaluator.pairs(noises, teacher.CALLS)
     samples = fewstep.sample(evaluator.under(noises), schedule, noise)
-    return [evaluator.rows(each, noises, samples, ends) for each in measures]
+    return [bounded(evaluator.metric(each).observe(samples, targets)) for each in objectives]
+
+
+def metrics_of(evaluator: Evaluator, objectives: Sequence[Objective]) -> list[Metric]:
+    """The metrics of objectives, for whoever compares what workers observe.
+
+    They load no networks of features, and data sets on the CPU when a value is first asked for.
+    """
+    return [metrics.of(each, evaluator.metrics) for each in objectives]
 
 
 def count_passes(evaluator: Evaluator) -> int:

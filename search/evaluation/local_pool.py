@@ -171,14 +171,10 @@ class ModelPool:
     def __init__(self, pool: LocalPool, reference: ModelReference) -> None:
         self._pool, self._reference = pool, reference
 
-    @property
-    def metrics(self) -> Path | None:
-        """The folder with the operator's features and references."""
-        return self._pool.metrics
-
     def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``function(evaluator, *args)`` in a free slot; see `fewstep.search.evaluation.pool.Pool`."""
-        return self._pool.run(_work, self._reference, self._pool.cache, self.metrics, function, args, kwargs)
+        pool = self._pool
+        return pool.run(_work, self._reference, pool.cache, pool.metrics, function, args, kwargs)
 
 
 _device = "cpu"

@@ -31,11 +31,8 @@ class Pool(Protocol):
 
     ``submit(function, *arguments)`` runs ``function(evaluator, *arguments)`` in a free slot. The future carries the
     result, the function's own exception, or `WorkerLost` where the slot died on every attempt. Results never depend on
-    the number of slots. ``metrics`` is the folder with the operator's features and references, if any.
+    the number of slots.
     """
-
-    @property
-    def metrics(self) -> Path | None: ...
 
     def submit(
         self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs
@@ -87,11 +84,6 @@ class InlinePool:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
-
-    @property
-    def metrics(self) -> Path | None:
-        """The evaluator's own folder."""
-        return self._evaluator.metrics
 
     def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``function(evaluator, *args)`` now; its outcome lies in the future."""

@@ -12,7 +12,7 @@ from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator, teacher
 from fewstep.search.evaluation.noises import NoiseSplit, joined
 from fewstep.search.evaluation.pool import Pool
-from fewstep.search.metrics import endpoint
+from fewstep.search.metrics.endpoint import Endpoint, squared_errors
 from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
 
@@ -63,7 +63,7 @@ def prepare_teacher(pool: Pool, split: NoiseSplit, progress: Callable[[str, int,
     targets = pool.submit(evaluator.teach, split.search[0], teacher.CALLS).result()  # made with the trajectories
     return Teacher(
         trajectories=trajectories,
-        error=endpoint.score(endpoint.squared_errors(targets, twice.result()), 0).value,
+        error=Endpoint().value(squared_errors(targets, twice.result())[:, None]),
         calls=teacher_cost(split),
         passes=pool.submit(evaluator.count_passes).result(),
         size=clean[0].size,

@@ -1,43 +1,42 @@
-"""Ways to score samples, by name; of every one less is better.
+"""Ways to score samples, from the text of an objective; of every one less is better.
 
-| name | metric | features | reference |
-|---|---|---|---|
-| ``endpoint`` | root mean square distance to the teacher's ends | – | – |
-| ``frechet`` | squared Fréchet distance | yes | moments or rows |
-| ``kid`` | unbiased kernel distance, polynomial | yes | rows |
-| ``cmmd`` | unbiased kernel distance, Gaussian | yes | rows |
-| ``wasserstein`` | sliced Wasserstein distance | yes | rows |
+| name | metric | reference |
+|---|---|---|
+| ``endpoint`` | root mean square distance to the teacher's samples of the same noises | – |
+| ``frechet`` | squared Fréchet distance of features | the teacher, moments or images |
+| ``kid`` | unbiased kernel distance of features, polynomial | the teacher or images |
+| ``cmmd`` | unbiased kernel distance of features, Gaussian | the teacher or images |
+| ``wasserstein`` | sliced Wasserstein distance of features | the teacher or images |
+
+The names are those of `fewstep.values.objective.METRICS`, which says how to add one.
 """
 
-from fewstep.errors import InvalidInput, UnknownName
-from fewstep.search.metrics.base import Cost, Metric, cost
-from fewstep.search.metrics.endpoint import Endpoint
-from fewstep.search.metrics.features import Features, pixels
-from fewstep.search.metrics.frechet import Frechet
-from fewstep.search.metrics.kernel import KernelDistance, polynomial
-from fewstep.search.metrics.reference import Reference
-from fewstep.search.metrics.wasserstein import SlicedWasserstein
-from fewstep.values.objective import METRICS
+from functools import partial
+from pathlib import Path
 
-__all__ = ["Cost", "Metric", "cost", "named"]
+from fewstep.search.metrics import spaces
+from fewstep.search.metrics.base import Metric
+from fewstep.values.catalogue import Catalogue
+from fewstep.values.objective import METRICS, Objective
+
+__all__ = ["Metric", "of"]
 
 
-def named(name: str, reference: Reference | None = None, features: Features = pixels) -> Metric:
-    """The metric of that name; all but the endpoint error want a ``reference`` made with the same ``features``.
+def of(objective: Objective, folder: Path | None = None, device: str = "cpu") -> Metric:
+    """The metric of an objective; workers observe with it, and whoever compares their observations has its values.
 
-    Raises `UnknownName`, and `InvalidInput` where the reference is missing.
+    ``folder`` holds the operator's features and references (`fewstep.values.catalogue`), ``device`` is that of the
+    samples. Networks and statistics are loaded when they are first used, so that workers need no statistics and the
+    others no networks. Raises `UnknownName` for features or a reference that are not there.
 
-    >>> named("endpoint").paired
-    True
+    >>> of(Objective.parse("endpoint")).can_vanish
+    False
     """
-    if name not in METRICS:
-        raise UnknownName("metric", name, METRICS)
-    if name == "endpoint":
-        return Endpoint()
-    if reference is None:
-        raise InvalidInput(f"{name} compares with a data set, got none: give the reference's statistics")
-    if name == "frechet":
-        return Frechet(features, reference)
-    if name == "wasserstein":
-        return SlicedWasserstein(features, reference)
-    return KernelDistance(features, reference, polynomial if name == "kid" else None)
+    Catalogue(folder).check([objective])
+    kind = METRICS[objective.metric]
+    if not objective.features:
+        metric: Metric = kind()
+        return metric
+    space = spaces.FeatureSpace(objective.features, folder, device)
+    metric = kind(space, None if objective.coupled else partial(spaces.reference, objective.reference, space))
+    return metric

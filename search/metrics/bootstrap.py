@@ -14,14 +14,11 @@ import numpy as np
 from scipy.stats import norm
 
 from fewstep.errors import InvalidInput
-from fewstep.search.metrics import endpoint
-from fewstep.search.metrics.base import Metric, value
+from fewstep.search.metrics.base import RESAMPLES, Metric
 from fewstep.values.score import Score
 
-__all__ = ["difference_error", "difference_interval", "interval", "ratio_interval", "resample", "score"]
+__all__ = ["difference_error", "interval", "ratio_interval", "resample", "score", "standard_error"]
 
-RESAMPLES = 200  # for a standard error, which this many give to 5 %
-ENDS, FEWER = 2000, 500  # for the ends of a 95 % interval: of the endpoint error, and of metrics that cost more
 LEVEL = 0.95
 MOST_LEFT_OUT = 2048  # noises that are left out one by one; with more the value is nearly normal
 TINY, SMALLEST = 1e-300, 0.1
@@ -37,85 +34,81 @@ def resample(noises: int, times: int, seed: int) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=noises) for row in picks])
 
 
-def score(metric: Metric, rows: np.ndarray, calls: int, seed: int = 0, times: int = RESAMPLES) -> Score:
-    """The score of rows (n, F) that cost ``calls`` sample-calls, its standard error from ``times`` resamples.
+def standard_error(metric: Metric, observations: np.ndarray, times: int = RESAMPLES, seed: int = 0) -> float:
+    """Spread of the values of ``times`` resamples of observations (n, F); zero for a single noise.
 
-    Raises `InvalidInput` where the metric cannot use the rows: too few, or not finite.
+    It is what metrics without a closed form give as their own; raises `InvalidInput` as they do.
     """
-    if isinstance(metric, endpoint.Endpoint):
-        return endpoint.score(rows[:, 0], calls)  # whose standard error is known in closed form
-    spread = float(metric.values(rows, resample(len(rows), times, seed)).std(ddof=1)) if len(rows) > 1 else 0.0
-    return Score(value(metric, rows), spread, len(rows), calls)
+    if len(observations) < 2:
+        return 0.0
+    return float(metric.values(observations, resample(len(observations), times, seed)).std(ddof=1))
 
 
-def interval(metric: Metric, rows: np.ndarray, seed: int, times: int | None = None) -> tuple[float, float]:
-    """95 % interval of the value of rows (n, F)."""
-    return _interval(lambda counts: metric.values(rows, counts), len(rows), seed, times or _times(metric))
+def score(metric: Metric, observations: np.ndarray, calls: int, seed: int = 0, times: int = RESAMPLES) -> Score:
+    """The score of observations (n, F) that cost ``calls`` sample-calls.
+
+    Raises `InvalidInput` where the metric cannot use the observations: too few, or not finite.
+    """
+    spread = metric.standard_error(observations, times, seed)
+    return Score(metric.value(observations), spread, len(observations), calls)
+
+
+def interval(metric: Metric, observations: np.ndarray, seed: int, times: int | None = None) -> tuple[float, float]:
+    """95 % interval of the value of observations (n, F)."""
+    count = len(observations)
+    return _interval(lambda counts: metric.values(observations, counts), count, seed, times or metric.resamples)
 
 
 def ratio_interval(
-    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int | None = None, least: float = 0.0
+    metric: Metric,
+    observations: np.ndarray,
+    baseline: np.ndarray,
+    seed: int,
+    times: int | None = None,
+    least: float = 0.0,
 ) -> tuple[float, float]:
     """Paired 95 % interval of value/baseline, both on the same noises; values below ``least`` count as that.
 
-    Metrics that can be negative or zero want a positive ``least``.
+    Metrics that can vanish want a positive ``least``.
     """
-    _want_pairs(rows, baseline)
+    if observations.shape != baseline.shape:
+        raise InvalidInput(
+            f"a paired comparison wants observations of the same noises, got {observations.shape} and {baseline.shape}"
+        )
 
     def ratios(counts: np.ndarray) -> np.ndarray:
-        top, bottom = (np.maximum(metric.values(each, counts), least) for each in (rows, baseline))
+        top = np.maximum(metric.values(observations, counts), least)
+        bottom = np.maximum(metric.values(baseline, counts), least)
         result: np.ndarray = top / bottom
         return result
 
-    return _interval(ratios, len(rows), seed, times or _times(metric))
+    return _interval(ratios, len(observations), seed, times or metric.resamples)
 
 
-def difference_interval(
-    metric: Metric, rows: np.ndarray, baseline: np.ndarray, seed: int, times: int | None = None
-) -> tuple[float, float]:
-    """Paired 95 % interval of value − baseline, both on the same noises; for any metric."""
-    _want_pairs(rows, baseline)
-    return _interval(
-        lambda counts: metric.values(rows, counts) - metric.values(baseline, counts),
-        len(rows),
-        seed,
-        times or _times(metric),
-    )
-
-
-def difference_error(metric: Metric, rows: np.ndarray, baseline: np.ndarray) -> float:
+def difference_error(metric: Metric, observations: np.ndarray, baseline: np.ndarray) -> float:
     """Standard error of value − baseline, both on the same noises, by the jackknife: each noise is left out once.
 
-    It takes n values where `difference_interval` takes thousands, and is meant for few noises.
+    It takes n values where an interval takes thousands, and is meant for few noises.
     """
-    counts = 1 - np.eye(len(rows), dtype=int)
-    left = metric.values(rows, counts) - metric.values(baseline, counts)
+    counts = 1 - np.eye(len(observations), dtype=int)
+    left = metric.values(observations, counts) - metric.values(baseline, counts)
     return float(np.sqrt((len(left) - 1) / len(left) * np.sum((left - left.mean()) ** 2)))
 
 
-def _times(metric: Metric) -> int:
-    return ENDS if isinstance(metric, endpoint.Endpoint) else FEWER
-
-
-def _want_pairs(rows: np.ndarray, baseline: np.ndarray) -> None:
-    if rows.shape != baseline.shape:
-        raise InvalidInput(f"a paired comparison wants rows of the same noises, got {rows.shape} and {baseline.shape}")
-
-
 def _interval(values: Callable[[np.ndarray], np.ndarray], noises: int, seed: int, times: int) -> tuple[float, float]:
-    """The BCa interval of what ``values`` (B,) makes of counts (B, noises)."""
+    """The BCa interval of what ``values`` (B,) gives for counts (B, noises)."""
     drawn = values(resample(noises, times, seed))
     point = float(values(np.ones((1, noises), dtype=int))[0])
-    drawn = drawn - drawn.mean() + point  # resamples hold rows twice, which makes distances between laws larger
+    drawn = drawn - drawn.mean() + point  # resamples hold noises twice, which makes distances between sets larger
     if np.ptp(drawn) == 0:
         return point, point
     below = np.mean(drawn < point) + 0.5 * np.mean(drawn == point)
     bias = norm.ppf(np.clip(below, 1 / times, 1 - 1 / times))
-    bent = 0.0
+    acceleration = 0.0
     if 2 < noises <= MOST_LEFT_OUT:
         left = values(1 - np.eye(noises, dtype=int))
         slopes = left.mean() - left
-        bent = float((slopes**3).sum() / (6 * max((slopes**2).sum() ** 1.5, TINY)))
+        acceleration = float((slopes**3).sum() / (6 * max((slopes**2).sum() ** 1.5, TINY)))
     moved = bias + norm.ppf([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    low, high = np.quantile(drawn, norm.cdf(bias + moved / np.maximum(1 - bent * moved, SMALLEST)))
+    low, high = np.quantile(drawn, norm.cdf(bias + moved / np.maximum(1 - acceleration * moved, SMALLEST)))
     return float(low), float(high)

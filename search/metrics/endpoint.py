@@ -9,42 +9,44 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from fewstep.errors import InvalidInput
-from fewstep.search.metrics.base import checked
-from fewstep.values.score import Score
+from fewstep.search.metrics.base import RESAMPLES, checked
 
-__all__ = ["Endpoint", "score", "squared_errors"]
+__all__ = ["Endpoint", "squared_errors"]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint error as a metric: its rows (n, 1) are the squared errors."""
+    """The endpoint error as a metric: its observations (n, 1) are the squared errors.
 
-    name: ClassVar[str] = "endpoint"
-    smaller_is_better: ClassVar[bool] = True
-    paired: ClassVar[bool] = True
+    >>> Endpoint().value(np.array([[1.0], [3.0], [8.0]]))
+    2.0
+    """
 
-    def observe(self, samples: torch.Tensor, ends: torch.Tensor | None) -> np.ndarray:
-        """Squared errors (n, 1) of samples (n, ...); raises `InvalidInput` without the teacher's ends."""
-        if ends is None:
-            raise InvalidInput("the endpoint error compares with the teacher's ends, got none")
-        return squared_errors(samples.cpu().numpy(), ends.cpu().numpy())[:, None]
+    can_vanish: ClassVar[bool] = False
+    resamples: ClassVar[int] = 2000
 
-    def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Root mean square errors (B,) of rows (n, 1) taken ``counts`` (B, n) times."""
-        result: np.ndarray = np.sqrt(counts @ checked(rows, width=1)[:, 0] / counts.sum(axis=1))
+    def observe(self, samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+        """Squared errors (n, 1) of samples (n, ...) against the teacher's of the same noises."""
+        return squared_errors(samples.cpu().numpy(), targets.cpu().numpy())[:, None]
+
+    def value(self, observations: np.ndarray) -> float:
+        """Root mean square error of squared errors (n, 1); raises `InvalidInput`."""
+        return float(np.sqrt(checked(observations, width=1)[:, 0].mean()))
+
+    def values(self, observations: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Root mean square errors (B,) of squared errors taken ``counts`` (B, n) times; raises `InvalidInput`."""
+        result: np.ndarray = np.sqrt(counts @ checked(observations, width=1)[:, 0] / counts.sum(axis=1))
         return result
+
+    def standard_error(self, observations: np.ndarray, times: int = RESAMPLES, seed: int = 0) -> float:
+        """Of the value, in closed form by the delta method; zero for a single noise. Raises `InvalidInput`."""
+        value, errors = self.value(observations), observations[:, 0]
+        if len(errors) < 2 or value == 0:
+            return 0.0
+        return float(errors.std(ddof=1) / np.sqrt(len(errors))) / (2 * value)
 
 
 def squared_errors(samples: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """e_n (n,) from ``samples`` and ``targets`` (n, ...)."""
     squares = (samples.astype(np.float64) - targets.astype(np.float64)) ** 2
     return squares.reshape(len(squares), -1).mean(axis=1)  # type: ignore[no-any-return]
-
-
-def score(errors: np.ndarray, calls: int) -> Score:
-    """The score of per-noise squared errors (n,); the standard error comes from the delta method."""
-    mean = float(errors.mean())
-    value = float(np.sqrt(mean))
-    spread = float(errors.std(ddof=1) / np.sqrt(len(errors))) if len(errors) > 1 else 0.0
-    return Score(value, spread / (2 * value) if value > 0 else 0.0, len(errors), calls)

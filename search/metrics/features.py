@@ -34,13 +34,13 @@ def batched(features: Features, size: int = BATCH) -> Features:
     """
 
     @torch.no_grad()
-    def made(images: torch.Tensor) -> torch.Tensor:
+    def computed(images: torch.Tensor) -> torch.Tensor:
         rows = torch.cat([features(images[i : i + size]) for i in range(0, max(len(images), 1), size)])
         if rows.ndim != 2 or len(rows) != len(images):
             raise InvalidInput(f"features of {len(images)} images are rows (n, F), got {tuple(rows.shape)}")
         return rows
 
-    return made
+    return computed
 
 
 def rows_of(features: Features, images: torch.Tensor) -> np.ndarray:
@@ -74,10 +74,10 @@ def program(path: Path, device: str = "cpu") -> Features:
         exported = move_to_device_pass(exported, device)
     shape, dtype, network = tuple(inputs[0].shape[1:]), inputs[0].dtype, exported.module()
 
-    def made(images: torch.Tensor) -> torch.Tensor:
+    def computed(images: torch.Tensor) -> torch.Tensor:
         if tuple(images.shape[1:]) != shape:
             raise InvalidInput(f"{path.name} takes images (B, {', '.join(map(str, shape))}), got {tuple(images.shape)}")
         rows: torch.Tensor = network(images.to(dtype))
         return rows
 
-    return made
+    return computed

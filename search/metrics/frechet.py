@@ -11,6 +11,9 @@ from the features: no root of a matrix that rounding made indefinite, and no tro
 
 Values are only comparable at equal n; between schedules on the same noises most of it cancels. `kernel` has no bias.
 
+Against the teacher's samples of the same noises, with features y of mean ν and covariance E, there is no root to know
+beforehand: tr (C^½ E C^½)^½ is the nuclear norm of Y Zᵀ, where YᵀY = C and ZᵀZ = E.
+
 | symbol | meaning | shape |
 |---|---|---|
 | μ, C | of the samples' features | (F,), (F, F) |
@@ -18,14 +21,14 @@ Values are only comparable at equal n; between schedules on the same noises most
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
 from fewstep.search.metrics.base import checked
-from fewstep.search.metrics.features import Features, pixels, rows_of
+from fewstep.search.metrics.distance import Distance
+from fewstep.search.metrics.features import pixels
 from fewstep.search.metrics.moments import Moments
 from fewstep.search.metrics.reference import Reference, from_rows
 
@@ -33,51 +36,58 @@ __all__ = ["Frechet", "between", "distance"]
 
 
 @dataclass(frozen=True, eq=False)
-class Frechet:
-    """Squared Fréchet distance of ``features`` to the ``reference``, unbiased covariances, in squared features.
+class Frechet(Distance):
+    """Squared Fréchet distance with unbiased covariances, in squared features.
 
-    >>> from search.metrics.features import pixels
-    >>> from search.metrics.reference import from_rows
     >>> rows = np.random.default_rng(0).normal(size=(500, 2))
-    >>> moved = Frechet(pixels, from_rows(rows)).values(rows + [3.0, 0.0], np.ones((1, 500)))
-    >>> round(float(moved[0]), 6)
+    >>> round(Frechet(pixels, lambda: from_rows(rows)).value(rows + [3.0, 0.0]), 6)
     9.0
     """
 
-    features: Features
-    reference: Reference
-    name: ClassVar[str] = "frechet"
-    smaller_is_better: ClassVar[bool] = True
-    paired: ClassVar[bool] = False
-
-    def observe(self, samples: torch.Tensor, ends: torch.Tensor | None = None) -> np.ndarray:
-        """Features (n, F) of samples (n, ...)."""
-        return rows_of(self.features, samples)
-
-    def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """d² (B,) of rows (n, F) taken ``counts`` (B, n) times; raises `InvalidInput` for fewer than two rows."""
-        reference = self.reference
-        rows = checked(rows, fewest=2, width=len(reference.mean)) - reference.mean
-        rooted = rows @ reference.root
+    def to_data_set(self, observations: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """d² (B,) of features (n, F); raises `InvalidInput` for fewer than two noises."""
+        reference = self.statistics
+        moved = checked(observations, fewest=2, width=len(reference.mean)) - reference.mean
+        rooted = moved @ reference.root
         trace = np.trace(reference.covariance)
-        return np.array([_distance(rows, rooted, trace, np.asarray(row, np.float64)) for row in counts])
+        return np.array([_to_moments(moved, rooted, trace, np.asarray(row, np.float64)) for row in counts])
+
+    def to_teacher(self, samples: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """d² (B,) of features (n, F) of samples and of the teacher's."""
+        return np.array([_to_rows(samples, targets, row) for row in counts])
 
 
-def _distance(rows: np.ndarray, rooted: np.ndarray, trace: float, counts: np.ndarray) -> float:
-    """d² of rows less μ_r; ``rooted`` (n, F) are the same times C_r^½."""
+def _to_moments(moved: np.ndarray, rooted: np.ndarray, trace: float, counts: np.ndarray) -> float:
+    """d² of features less μ_r (n, F); ``rooted`` (n, F) are the same times C_r^½, ``trace`` is that of C_r."""
     there = counts > 0
-    rows, rooted, weights = rows[there], rooted[there], counts[there]
+    moved, rooted, weights = moved[there], rooted[there], counts[there]
     degrees = max(weights.sum() - 1, 1.0)
-    mean = weights @ rows / weights.sum()
-    variance = weights @ np.sum((rows - mean) ** 2, axis=1) / degrees
+    mean = weights @ moved / weights.sum()
+    variance = weights @ np.sum((moved - mean) ** 2, axis=1) / degrees
     scaled = np.sqrt(weights / degrees)[:, None] * (rooted - weights @ rooted / weights.sum())  # Y
     gram = scaled.T @ scaled if len(scaled) >= scaled.shape[1] else scaled @ scaled.T
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0.0)).sum()
     return float(max(mean @ mean + variance + trace - 2 * cross, 0.0))
 
 
+def _to_rows(first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> float:
+    """d² of two sets of features (n, F)."""
+    there = counts > 0
+    weights = counts[there].astype(float)
+    means, scaled = [], []
+    for rows in (first[there], second[there]):
+        means.append(weights @ rows / weights.sum())
+        scaled.append((rows - means[-1]) * np.sqrt(weights / max(weights.sum() - 1, 1.0))[:, None])  # Y, Z
+    step = means[0] - means[1]
+    spread = sum(float((part**2).sum()) for part in scaled)
+    if len(weights) > first.shape[1]:  # factors that are no larger than the covariances
+        scaled = [np.linalg.qr(part, mode="r") for part in scaled]
+    cross = np.linalg.svd(scaled[0] @ scaled[1].T, compute_uv=False).sum()
+    return float(max(step @ step + spread - 2 * cross, 0.0))
+
+
 def distance(moments: Moments, reference: Reference) -> float:
-    """d² of streamed moments, for more images than features can be kept of; raises `InvalidInput` below two rows."""
+    """d² of streamed moments, for more images than features can be kept of; raises `InvalidInput` below two images."""
     covariance, root = moments.covariance, reference.root
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance @ root), 0.0)).sum()
     step = moments.mean - reference.mean
@@ -95,5 +105,5 @@ def between(first: torch.Tensor, second: torch.Tensor) -> float:
         raise InvalidInput(
             f"wanted features (n, d) and (m, d) of two samples or more, got {tuple(first.shape)}, {tuple(second.shape)}"
         )
-    rows, known = (features.double().cpu().numpy() for features in (first, second))
-    return float(Frechet(pixels, from_rows(known)).values(rows, np.ones((1, len(rows))))[0])
+    rows, others = (features.double().cpu().numpy() for features in (first, second))
+    return Frechet(pixels, lambda: from_rows(others)).value(rows)

@@ -2,28 +2,27 @@
 
     d² = mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(r_i, r_j) − 2 mean_ij k(x_i, r_j)
 
-Being unbiased, it is below zero about as often as above where the laws are equal. Kernels:
+Being unbiased, it is below zero about as often as above where the laws are equal. Against the teacher's samples y of
+the same noises it is the mean over i ≠ j of k(x_i, x_j) + k(y_i, y_j) − k(x_i, y_j) − k(y_i, x_j) (Gretton et al. 2012,
+eq. 4). Kernels:
 
 - polynomial, k(x, y) = (x·y/F + 1)³: KID (Bińkowski et al. 2018, section 4);
 - gaussian, k(x, y) = exp(−|x − y|²/(2 ℓ²)): as in CMMD (Jayasumana et al. 2024, eq. 7); ℓ is the median distance
-  between reference rows unless it is given.
+  between the reference's features unless it is given.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
+from functools import cached_property, partial
 
 import numpy as np
-import torch
 from scipy.spatial.distance import cdist, pdist
 
 from fewstep.errors import InvalidInput
 from fewstep.search.metrics.base import checked
-from fewstep.search.metrics.features import Features, rows_of
-from fewstep.search.metrics.reference import Reference
+from fewstep.search.metrics.distance import Distance
 
-__all__ = ["Kernel", "KernelDistance", "gaussian", "median_distance", "polynomial"]
+__all__ = ["Kernel", "KernelDistance", "gaussian", "kid", "median_distance", "polynomial"]
 
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 BLOCK = 2048  # rows of the reference at a time
@@ -63,43 +62,49 @@ def median_distance(rows: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class KernelDistance:
-    """Unbiased d² of ``features`` to the ``reference``'s rows; without ``kernel`` the Gaussian of median length."""
+class KernelDistance(Distance):
+    """Unbiased d² with a kernel; without ``kernel`` the Gaussian one of median length."""
 
-    features: Features
-    reference: Reference
     kernel: Kernel | None = None
-    name: ClassVar[str] = "kernel"
-    smaller_is_better: ClassVar[bool] = True
-    paired: ClassVar[bool] = False
 
-    def observe(self, samples: torch.Tensor, ends: torch.Tensor | None = None) -> np.ndarray:
-        """Features (n, F) of samples (n, ...)."""
-        return rows_of(self.features, samples)
+    def to_data_set(self, observations: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """d² (B,) of features (n, F); raises `InvalidInput` for fewer than two noises.
 
-    def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """d² (B,) of rows (n, F) taken ``counts`` (B, n) times; raises `InvalidInput` for fewer than two rows.
-
-        Pairs of a row with its own copy are left out, else resamples would look better spread than samples are.
+        Pairs of a noise with its own copy are left out, else resamples would look better spread than samples are.
         """
-        kernel, known, own = self._prepared
-        rows, counts = checked(rows, fewest=2, width=known.shape[1]), np.asarray(counts, np.float64)
-        within = kernel(rows, rows)
+        kernel, rows, among = self._prepared
+        observations = checked(observations, fewest=2, width=rows.shape[1])
+        counts = np.asarray(counts, np.float64)
+        within = kernel(observations, observations)
         np.fill_diagonal(within, 0.0)
-        across = sum(kernel(rows, part).sum(axis=1) for part in _blocks(known)) / len(known)  # (n,)
+        across = sum(kernel(observations, part).sum(axis=1) for part in _blocks(rows)) / len(rows)  # (n,)
         total = counts.sum(axis=1)
         pairs = total**2 - (counts**2).sum(axis=1)
-        result: np.ndarray = np.sum(counts @ within * counts, axis=1) / pairs + own - 2 * (counts @ across) / total
+        result: np.ndarray = np.sum(counts @ within * counts, axis=1) / pairs + among - 2 * (counts @ across) / total
+        return result
+
+    def to_teacher(self, samples: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """d² (B,) of features (n, F) of samples and of the teacher's, from pairs of different noises."""
+        kernel = self.kernel or gaussian(median_distance(targets))
+        across = kernel(samples, targets)
+        mixed = kernel(samples, samples) + kernel(targets, targets) - across - across.T
+        np.fill_diagonal(mixed, 0.0)
+        counts = counts.astype(float)
+        pairs = counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)
+        result: np.ndarray = np.sum(counts @ mixed * counts, axis=1) / pairs
         return result
 
     @cached_property
     def _prepared(self) -> tuple[Kernel, np.ndarray, float]:
-        """The kernel, the reference's rows, and the mean kernel of their pairs."""
-        known = self.reference.known_rows(self.name)
-        kernel = self.kernel or gaussian(median_distance(known))
-        total = sum(kernel(part, known).sum() for part in _blocks(known))
-        diagonal = sum(float(kernel(row[None], row[None])[0, 0]) for row in known)
-        return kernel, known, float((total - diagonal) / (len(known) * (len(known) - 1)))
+        """The kernel, the data set's features (m, F), and the mean kernel of their pairs."""
+        rows = self.statistics.rows_for("a kernel distance")
+        kernel = self.kernel or gaussian(median_distance(rows))
+        total = sum(kernel(part, rows).sum() for part in _blocks(rows))
+        diagonal = sum(float(kernel(row[None], row[None])[0, 0]) for row in rows)
+        return kernel, rows, float((total - diagonal) / (len(rows) * (len(rows) - 1)))
+
+
+kid = partial(KernelDistance, kernel=polynomial)  # the metric of that name
 
 
 def _blocks(rows: np.ndarray) -> list[np.ndarray]:

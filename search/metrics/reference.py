@@ -26,7 +26,7 @@ ROUNDING = 1e-5  # relative; published statistics are often in single precision
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """``mean`` (F,) and ``covariance`` (F, F) of features, and ``rows`` (m, F) where they are known.
+    """``mean`` (F,) and ``covariance`` (F, F) of features, and ``rows`` (m, F), the features themselves, if any.
 
     Raises `InvalidInput` where shapes do not fit, a number is not finite, or the covariance is none.
     """
@@ -58,7 +58,7 @@ class Reference:
         result: np.ndarray = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
         return result
 
-    def known_rows(self, metric: str) -> np.ndarray:
+    def rows_for(self, metric: str) -> np.ndarray:
         """The rows; raises `InvalidInput` where there are only moments, which are not enough for ``metric``."""
         if self.rows is None:
             raise InvalidInput(
@@ -87,18 +87,18 @@ def from_images(
     features (their weights' digest, for instance).
     """
     images = np.ascontiguousarray(images)
-    told = hashlib.sha256(f"{identity}/{images.dtype}/{images.shape}/".encode())
-    told.update(images.data)
-    path = None if cache is None else cache / f"reference-{told.hexdigest()}.npz"
+    digest = hashlib.sha256(f"{identity}/{images.dtype}/{images.shape}/".encode())
+    digest.update(images.data)
+    path = None if cache is None else cache / f"reference-{digest.hexdigest()}.npz"
     if path is not None and path.exists():
         return read(path)
-    found = from_rows(rows_of(features, torch.from_numpy(images).to(device)))
+    reference = from_rows(rows_of(features, torch.from_numpy(images).to(device)))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial.npz")
-        np.savez(partial, mu=found.mean, sigma=found.covariance, rows=found.known_rows("a cached reference"))
+        np.savez(partial, mu=reference.mean, sigma=reference.covariance, rows=reference.rows_for("a cached reference"))
         partial.replace(path)  # atomic: another worker sees the whole file or none
-    return found
+    return reference
 
 
 def read(path: Path) -> Reference:

@@ -1,55 +1,60 @@
-"""Feature spaces and references by name, ready to use: those of a `fewstep.values.catalogue.Catalogue`."""
+"""Feature spaces and references by name, loaded when they are first used: those of `fewstep.values.catalogue`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from fewstep.models import features as digits
-from fewstep.search.metrics import inception, named
-from fewstep.search.metrics.base import Metric
-from fewstep.search.metrics.coupled import Coupled
-from fewstep.search.metrics.endpoint import Endpoint
+from fewstep.models import features as classifier
+from fewstep.search.metrics import inception
 from fewstep.search.metrics.features import Features, pixels, program
 from fewstep.search.metrics.reference import Reference, from_images, read
 from fewstep.values.catalogue import PROGRAM, WEIGHTS, Catalogue
-from fewstep.values.objective import Measure
 
-__all__ = ["features", "judging", "reference"]
+__all__ = ["FeatureSpace", "features", "reference"]
 
 READERS: dict[str, Callable[[Path, str], Features]] = {PROGRAM: program, **dict.fromkeys(WEIGHTS, inception.load)}
+HELD = 4  # networks in one process, least recently used first out
 
 
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The features of that name, loaded when the first images come; the name alone travels between processes.
+
+    ``folder`` is the operator's, ``device`` that of the images. A call raises as `features` does.
+
+    >>> FeatureSpace("digits")(torch.zeros(3, 1, 8, 8)).shape
+    torch.Size([3, 64])
+    """
+
+    name: str
+    folder: Path | None = None
+    device: str = "cpu"
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return features(self.name, self.folder, self.device)(images)
+
+
+@lru_cache(HELD)
 def features(name: str, folder: Path | None = None, device: str = "cpu") -> Features:
     """The features of that name; raises `UnknownName`, and `InvalidModel` where the file is not what it should be."""
     if name == "pixels":
         return pixels
     if name == "digits":
-        classifier = digits.load()
-
-        def made(images: torch.Tensor) -> torch.Tensor:
-            return classifier.features(images.float().cpu())
-
-        return made
+        network = classifier.load()
+        return lambda images: network.features(images.float().cpu())
     path = Catalogue(folder).features_file(name)
     return READERS[path.suffix](path, device)
 
 
-def reference(measure: Measure, folder: Path | None = None) -> Reference:
-    """The reference that a measure names, any but "teacher"; raises `UnknownName` and `InvalidInput`."""
-    if measure.reference == "digits":
-        return from_images(_digits(), features(measure.features, folder), measure.features)
-    return read(Catalogue(folder).reference_file(measure.reference))
-
-
-def judging(measure: Measure, folder: Path | None = None) -> Metric:
-    """The metric of a measure, for rows that were observed elsewhere; raises as `reference` does."""
-    if measure.metric == "endpoint":
-        return Endpoint()
-    if measure.reference == "teacher":
-        return Coupled(measure.metric)
-    return named(measure.metric, reference(measure, folder))
+def reference(name: str, space: FeatureSpace) -> Reference:
+    """The reference of that name, any but "teacher", in a feature space; raises `UnknownName` and `InvalidInput`."""
+    if name == "digits":
+        return from_images(_digits(), space, space.name, device=space.device)
+    return read(Catalogue(space.folder).reference_file(name))
 
 
 def _digits() -> np.ndarray:

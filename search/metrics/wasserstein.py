@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance: features seen along many directions, where optimal transport is sorting.
+"""Sliced Wasserstein distance: features projected onto many directions, where optimal transport is sorting.
 
     d = √( mean_u ∫_0^1 (F_u^{-1}(q) − R_u^{-1}(q))² dq ),   u on the unit sphere      (Bonneel et al. 2015)
 
@@ -8,14 +8,11 @@ every distance between samples it is positive for equal laws, by an amount that 
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
-import torch
 
 from fewstep.search.metrics.base import checked
-from fewstep.search.metrics.features import Features, rows_of
-from fewstep.search.metrics.reference import Reference
+from fewstep.search.metrics.distance import Distance
 
 __all__ = ["SlicedWasserstein", "directions", "sorted_distance"]
 
@@ -32,33 +29,35 @@ def directions(width: int, count: int, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class SlicedWasserstein:
-    """d of ``features`` to the ``reference``'s rows along ``count`` seeded directions, in features."""
+class SlicedWasserstein(Distance):
+    """d along ``count`` seeded directions, in features."""
 
-    features: Features
-    reference: Reference
     count: int = 64
     seed: int = 0
-    name: ClassVar[str] = "wasserstein"
-    smaller_is_better: ClassVar[bool] = True
-    paired: ClassVar[bool] = False
 
-    def observe(self, samples: torch.Tensor, ends: torch.Tensor | None = None) -> np.ndarray:
-        """Features (n, F) of samples (n, ...)."""
-        return rows_of(self.features, samples)
+    def to_data_set(self, observations: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """d (B,) of features (n, F); raises `InvalidInput` where they are of another width than the data set's."""
+        along, placed = self._prepared
+        projected = checked(observations, width=len(along)) @ along  # (n, U)
+        return np.array([sorted_distance(_resampled(projected, row), placed) for row in counts])
 
-    def values(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """d (B,) of rows (n, F) taken ``counts`` (B, n) times, whole numbers; raises `InvalidInput` for bad rows."""
-        seen, known = self._prepared
-        projected = checked(rows, width=len(seen)) @ seen  # (n, U)
-        return np.array([sorted_distance(np.sort(np.repeat(projected, row, axis=0), axis=0), known) for row in counts])
+    def to_teacher(self, samples: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """d (B,) of features (n, F) of samples and of the teacher's."""
+        along = directions(samples.shape[1], self.count, self.seed)
+        first, second = samples @ along, targets @ along
+        return np.array([sorted_distance(_resampled(first, row), _resampled(second, row)) for row in counts])
 
     @cached_property
     def _prepared(self) -> tuple[np.ndarray, np.ndarray]:
-        """The directions (F, U), and the reference's rows along them, sorted (m, U)."""
-        known = self.reference.known_rows(self.name)
-        seen = directions(known.shape[1], self.count, self.seed)
-        return seen, np.sort(known @ seen, axis=0)
+        """The directions (F, U), and the data set's features along them, sorted (m, U)."""
+        rows = self.statistics.rows_for("a Wasserstein distance")
+        along = directions(rows.shape[1], self.count, self.seed)
+        return along, np.sort(rows @ along, axis=0)
+
+
+def _resampled(projected: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Projections (n, U) taken ``counts`` (n,) times, sorted along each direction."""
+    return np.sort(np.repeat(projected, counts, axis=0), axis=0)
 
 
 def sorted_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -112,11 +112,11 @@ def begin(evaluator: Evaluator, task: Task) -> State:
             state |= {f"mean {name}": torch.zeros_like(values), f"square {name}": torch.zeros_like(values)}
         error = _judged(evaluator, task, task.schedule)
         calls = (frame.count + task.judge.count) * task.schedule.nfe
-        size = evaluator.taught(task.noises, teacher.CALLS)[1].double().square().mean().sqrt().cpu().clamp_min(1e-12)
+        size = evaluator.pairs(task.noises, teacher.CALLS)[1].double().square().mean().sqrt().cpu().clamp_min(1e-12)
         unit = (error / size).clamp(max=LARGEST)
         return state | {"before": error, "error": error.clone(), "unit": unit, "calls": torch.tensor(calls)}
 
-    return evaluator.kept("polish", f"{task.key}/0", make)
+    return evaluator.cached("polish", f"{task.key}/0", make)
 
 
 def advance(evaluator: Evaluator, task: Task, state: State) -> State:
@@ -126,7 +126,7 @@ def advance(evaluator: Evaluator, task: Task, state: State) -> State:
     second time, so that memory does not grow with N. Raises `InvalidInput` for the loss "features" where the evaluator
     has none.
     """
-    return evaluator.kept("polish", f"{task.key}/{int(state['done'])}+", lambda: _advance(evaluator, task, state))
+    return evaluator.cached("polish", f"{task.key}/{int(state['done'])}+", lambda: _advance(evaluator, task, state))
 
 
 def iteration(batch: int, nfe: int, size: int) -> int:
@@ -146,7 +146,7 @@ def _wide(batch: int, nfe: int, size: int) -> bool:
 def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
     batch, nfe, size = min(task.batch, task.noises.count), task.schedule.nfe, math.prod(evaluator.shape)
     wide = _wide(batch, nfe, size)
-    noise, ends = evaluator.taught(task.noises, teacher.CALLS)
+    noise, ends = evaluator.pairs(task.noises, teacher.CALLS)
     relaxed = Relaxed.at(task.schedule, state["frames"])
     free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
     named = free._asdict()

@@ -18,9 +18,8 @@ from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import worse
 from fewstep.search.evaluation.noises import NoiseSet, NoiseSplit, joined
-from fewstep.search.metrics.base import Metric, value
+from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
-from fewstep.search.metrics.endpoint import Endpoint
 from fewstep.search.stages import baselines
 from fewstep.search.stages.warm_start import split
 from fewstep.search.state import SearchState
@@ -105,7 +104,7 @@ def test(state: SearchState, choice: Choice) -> Tested:
         return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None)
 
     ours, theirs = measured(winner, names[winner]), measured(baseline, choice.baseline.origin.name)
-    least = 0.0 if isinstance(metric, Endpoint) else theirs.score.standard_error
+    least = theirs.score.standard_error if metric.can_vanish else 0.0
     ratio = max(ours.score.value, least) / max(theirs.score.value, least)
     pair = observations[winner][0], observations[baseline][0]
     return Tested(ours, theirs, ratio, Interval(*ratio_interval(metric, *pair, problem.seed, least=least)))
@@ -135,7 +134,7 @@ def _observe(
 
     The network calls are booked.
     """
-    objectives = state.problem.measures if secondary else (state.problem.measure,)
+    objectives = state.problem.objectives if secondary else (state.problem.objective,)
     futures = {
         schedule: [state.pool.submit(evaluator.observe, piece, schedule, objectives) for piece in pieces]
         for schedule in schedules
@@ -148,7 +147,7 @@ def _observe(
 
 
 def _value(metric: Metric, observations: np.ndarray) -> float:
-    return value(metric, observations) if np.isfinite(observations).all() else np.inf
+    return metric.value(observations) if np.isfinite(observations).all() else np.inf
 
 
 def _worse(metric: Metric, observations: np.ndarray, leader: np.ndarray) -> bool:

@@ -122,7 +122,7 @@ def assess(evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, s
     count = trajectories.states.shape[1]
     rows = fit(evaluator, replace(noises, count=count), trajectories, schedule).schedule
     picks = range(count, min(2 * count, noises.count))
-    noise, ends = evaluator.taught(noises, teacher.CALLS)
+    noise, ends = evaluator.pairs(noises, teacher.CALLS)
     samples = fewstep.sample(evaluator.under(noises, picks), rows, noise[picks.start : picks.stop])
     errors = endpoint.squared_errors(samples.cpu().numpy(), ends[picks.start : picks.stop].cpu().numpy())
     return float(np.sqrt(errors).mean())

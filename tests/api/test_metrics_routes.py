@@ -1,5 +1,6 @@
 """Metrics over HTTP: which there are, which a search may name, how they come back."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from api.settings import Settings, load
 from fewstep.errors import InvalidInput
 from fewstep.values.limits import Limits
 from fewstep.values.model import Model
+from fewstep.values.objective import METRICS
 from fewstep.values.problem import Problem
 from storage.store import Store
 from tests.api.support import add_model, check, publish
@@ -47,6 +49,20 @@ def test_metrics_are_listed(client: TestClient) -> None:
         "features": ["pixels", "digits", "inception", "mine"],
         "references": ["teacher", "digits", "coco"],
     }
+
+
+def test_a_metric_that_was_added_is_listed_and_described(client: TestClient) -> None:
+    """The list and the API's own document follow the registry, whose entries nobody imports here."""
+    METRICS.add("sharpness", "nowhere:Sharpness")
+    try:
+        assert "sharpness" in client.get("/v1/metrics").json()["metrics"]
+        described = client.get("/openapi.json").json()["components"]["schemas"]["SearchIn"]["properties"]["metric"]
+        for text in ("sharpness", "sharpness:pixels", "endpoint", "kid:mine:coco"):
+            assert re.fullmatch(described["pattern"], text)
+        for text in ("beauty", "sharp", "kid:", "kid:a:b:c"):
+            assert not re.fullmatch(described["pattern"], text)
+    finally:
+        METRICS.remove("sharpness")
 
 
 def test_a_search_comes_back_with_all_that_was_asked(client: TestClient, store: Store, model: Model) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.values.catalogue import Catalogue
-from fewstep.values.objective import Measure
+from fewstep.values.objective import Objective
 
 
 @pytest.fixture
@@ -34,15 +34,15 @@ def test_files_are_found_by_name(folder: Path) -> None:
             known.features_file(name)
 
 
-def test_measures_are_checked_against_what_is_there(folder: Path) -> None:
+def test_objectives_are_checked_against_what_is_there(folder: Path) -> None:
     """Every named part is known and fits the samples, or it is refused; a shape that is not known yet fits."""
-    known, digits = Catalogue(folder), Measure("frechet", "digits")
-    known.check([Measure(), Measure("kid", "a", "moments")], (3, 32, 32))
+    known, digits = Catalogue(folder), Objective("frechet", "digits")
+    known.check([Objective(), Objective("kid", "a", "moments")], (3, 32, 32))
     known.check([digits], (1, 8, 8))
     known.check([digits], ())
     with pytest.raises(InvalidInput, match=r"features 'digits'.*\(1, 8, 8\).*\(3, 8, 8\)"):
-        known.check([Measure(), digits], (3, 8, 8))
+        known.check([Objective(), digits], (3, 8, 8))
     with pytest.raises(InvalidInput, match="reference 'digits'"):
-        known.check([Measure("kid", "pixels", "digits")], (3, 8, 8))
+        known.check([Objective("kid", "pixels", "digits")], (3, 8, 8))
     with pytest.raises(UnknownName, match="reference 'coco'"):
-        known.check([Measure("kid", "a", "coco")], (3, 8, 8))
+        known.check([Objective("kid", "a", "coco")], (3, 8, 8))

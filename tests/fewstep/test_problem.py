@@ -6,7 +6,7 @@ import pytest
 
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.values.limits import Limits
-from fewstep.values.objective import METRICS, Measure
+from fewstep.values.objective import METRICS, Objective
 from fewstep.values.problem import MAX_BUDGET, MAX_NFE, Problem
 from fewstep.values.score import Score
 
@@ -56,20 +56,20 @@ def test_a_metric_is_completed() -> None:
     problem = Problem("m", 8, "frechet:digits")
     assert (problem.metric, problem.report) == ("frechet:digits:teacher", "endpoint")
     assert problem == Problem("m", 8, "frechet:digits:teacher", report="endpoint")
-    assert [measure.metric for measure in problem.measures] == ["frechet", "endpoint"]
-    assert [Problem("m", 8, text).measure.taught for text in ("endpoint", "kid", "kid:pixels:coco")] == [
+    assert [objective.metric for objective in problem.objectives] == ["frechet", "endpoint"]
+    assert [Problem("m", 8, text).objective.coupled for text in ("endpoint", "kid", "kid:pixels:coco")] == [
         True,
         True,
         False,
     ]
-    assert Problem("m", 8).measures == (Measure(),)
+    assert Problem("m", 8).objectives == (Objective(),)
 
 
 @pytest.mark.parametrize("text", ["frechet:", "frechet:a:b:c", "frechet:../x", "endpoint:pixels", "frechet:a b", "", 3])
 def test_a_text_that_is_no_metric_is_refused(text: str) -> None:
     """Names lead nowhere, and none is left open."""
     with pytest.raises(InvalidInput):
-        Measure.parse(text)
+        Objective.parse(text)
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,17 @@ import torch
 import fewstep
 from fewstep import models
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.search import metrics
 from fewstep.search.engine import run
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks
 from fewstep.search.metrics import spaces
-from fewstep.search.metrics.base import value
-from fewstep.search.metrics.coupled import Coupled
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.catalogue import Catalogue
-from fewstep.values.objective import Measure
+from fewstep.values.objective import Objective
 from fewstep.values.problem import Problem
 from fewstep.values.trial import Trial
 
@@ -30,41 +30,42 @@ def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models
     hand-made solver's; the endpoint error of both is reported beside it."""
     problem = Problem("blobs", nfe=3, metric=metric, budget=40, noises=32)
     trials: list[Trial] = []
-    result = run(problem, blobs.process, inline, by_replay, trials.append)
+    result = run(problem, blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
     noise = NoiseSet(0, TEST, 256).draw((4,))
-    taught, judge = teacher.ends(blobs, noise), Coupled(metric)
+    targets, judge = teacher.ends(blobs, noise), metrics.of(Objective(metric))
     samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline.schedule)}
     for schedule, score, second in (
         (result.schedule, result.score, result.winner.secondary),
         (result.baseline.schedule, result.baseline, result.baseline.secondary),
     ):
-        rows = judge.observe(samples[schedule], taught)
-        assert score.value == pytest.approx(value(judge, rows), rel=1e-3, abs=1e-5)
+        observations = judge.observe(samples[schedule], targets)
+        assert score.value == pytest.approx(judge.value(observations), rel=1e-3, abs=1e-5)
         assert second is not None
-        assert second.value == pytest.approx(float((samples[schedule] - taught).square().mean()) ** 0.5)
+        assert second.value == pytest.approx(float((samples[schedule] - targets).square().mean()) ** 0.5)
     assert result.winner.interval.low <= result.score.value <= result.winner.interval.high
     assert result.score.value <= result.baseline.value + 2 * result.baseline.standard_error
-    assert {str(trial.origin).split()[0] for trial in trials} >= {"baseline", "fit"}
+    assert {trial.origin.stage for trial in trials} >= {"baselines", "fit"}
 
 
 def test_a_second_metric_is_reported(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """A search by the endpoint error measures another metric on what it publishes, and is the same search."""
-    plain, told = (
+    plain, both = (
         run(Problem("blobs", 3, budget=20, noises=16, report=report), blobs.process, inline, by_replay)
         for report in (None, "frechet")
     )
     assert plain.winner.secondary is None
-    assert told.winner.secondary is not None
-    assert told.winner.secondary.value >= 0
-    assert (told.schedule, told.score, told.calls) == (plain.schedule, plain.score, plain.calls)
+    assert both.winner.secondary is not None
+    assert both.winner.secondary.value >= 0
+    assert (both.schedule, both.score, both.calls) == (plain.schedule, plain.score, plain.calls)
 
 
 def test_digits_have_features_and_a_reference() -> None:
     """The built-in classifier sees digits, and scikit-learn's digits are a reference of both kinds of features."""
     noise = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert Evaluator(models.zoo.load("digits-mixture"), (1, 8, 8)).seen("digits", noise).shape == (4, 64)
+    evaluator = Evaluator(models.zoo.load("digits-mixture"), (1, 8, 8))
     for features in ("digits", "pixels"):
-        metric = spaces.judging(Measure("frechet", features, "digits"))
+        metric = metrics.of(Objective("frechet", features, "digits"))
+        assert evaluator.metric(Objective("frechet", features, "digits")).observe(noise, noise).shape == (4, 64)
         assert metric.values(np.zeros((4, 64)), np.ones((1, 4)))[0] > 0
 
 
@@ -79,11 +80,11 @@ def test_the_operators_files_are_named_by_their_stems(tmp_path: Path) -> None:
     assert Catalogue(tmp_path).features == ("pixels", "digits", "flat")
     assert Catalogue(tmp_path).references == ("teacher", "digits", "coco")
     assert spaces.features("flat", tmp_path)(torch.zeros(5, 1, 2)).shape == (5, 2)
-    metric = spaces.judging(Measure("frechet", "flat", "coco"), folder=tmp_path)
+    metric = metrics.of(Objective("frechet", "flat", "coco"), folder=tmp_path)
     assert metric.values(np.zeros((4, 2)), np.ones((1, 4)))[0] == pytest.approx(2.0)
     with pytest.raises(UnknownName, match="unknown features 'round'; known: pixels, digits, flat"):
         spaces.features("round", tmp_path)
     with pytest.raises(UnknownName, match="unknown reference 'imagenet'"):
-        spaces.judging(Measure("kid", "flat", "imagenet"), folder=tmp_path)
+        metrics.of(Objective("kid", "flat", "imagenet"), folder=tmp_path)
     with pytest.raises(InvalidInput):
-        Measure("kid", f"../{tmp_path.name}/flat")
+        Objective("kid", f"../{tmp_path.name}/flat")

@@ -14,7 +14,10 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSplit
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, TrialLog
-from fewstep.search.metrics import endpoint, named
+from fewstep.search.metrics.bootstrap import score
+from fewstep.search.metrics.endpoint import Endpoint
+from fewstep.search.metrics.features import pixels
+from fewstep.search.metrics.frechet import Frechet
 from fewstep.search.metrics.reference import from_rows
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.ranking import by_replay
@@ -26,7 +29,7 @@ from fewstep.values.stages import STAGES
 from fewstep.values.trial import Candidate, Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=64)
-ENDPOINT = named("endpoint")
+ENDPOINT = Endpoint()
 
 
 def evaluation(pool: InlinePool, problem: Problem = PROBLEM, **options: object) -> Evaluation:
@@ -61,7 +64,8 @@ def test_equals_are_seldom_stopped() -> None:
 def test_distances_are_compared_in_pairs() -> None:
     """A sample that is far from the reference is worse than one that is near; two draws of the same law are not."""
     rng = np.random.default_rng(2)
-    metric, near = named("frechet", from_rows(rng.normal(size=(500, 3)))), rng.normal(size=(64, 3))
+    known, near = rng.normal(size=(500, 3)), rng.normal(size=(64, 3))
+    metric = Frechet(pixels, lambda: from_rows(known))
     assert worse(metric, near + 2.0, near)
     assert not worse(metric, near[::-1], near)
 
@@ -90,7 +94,7 @@ def test_the_score_of_a_stopped_trial_is_that_of_its_noises(inline: InlinePool, 
     assert stopped
     for trial in stopped:
         errors = evaluate.measure(Evaluator(blobs, (4,)), first, trial.schedule)
-        assert trial.score == endpoint.score(errors, calls=16 * 4)
+        assert trial.score == score(ENDPOINT, errors[:, None], calls=16 * 4)
 
 
 def test_taken_up_again_trials_come_out_the_same(inline: InlinePool, blobs: models.GaussianMixture) -> None:
@@ -127,7 +131,7 @@ def test_too_many_failures_end_the_search(blobs: models.GaussianMixture) -> None
     evaluator = Evaluator(bad, (4,))
     for piece in NoiseSplit.of(PROBLEM).search:
         ends = evaluate.teach(Evaluator(blobs, (4,)), piece, evaluate.teacher.CALLS)
-        evaluator.keep_ends(piece, evaluate.teacher.CALLS, lambda ends=ends: evaluate.torch.from_numpy(ends))
+        evaluator.keep_targets(piece, evaluate.teacher.CALLS, lambda ends=ends: evaluate.torch.from_numpy(ends))
     problem = replace(PROBLEM, limits=Limits(failures=2))
     kept: list[Trial] = []
     with pytest.raises(SearchFailed, match="3 of 3 trials failed, and 2 may; the last one: diverged on 64 of 64"):

@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from fewstep.search.metrics import bootstrap, endpoint
+from fewstep.values.score import Score
+
+
+def score(errors: np.ndarray, calls: int) -> Score:
+    """The score of per-noise squared errors (n,)."""
+    return bootstrap.score(endpoint.Endpoint(), errors[:, None], calls)
 
 
 def test_score_by_hand() -> None:
     """Errors 1, 3, 8 have mean 4, value 2 and standard error √13/√3/(2·2)."""
-    score = endpoint.score(np.array([1.0, 3.0, 8.0]), calls=30)
-    assert (score.value, score.noises, score.calls) == (2.0, 3, 30)
-    assert score.standard_error == pytest.approx((13 / 3) ** 0.5 / 4)
+    scored = score(np.array([1.0, 3.0, 8.0]), calls=30)
+    assert (scored.value, scored.noises, scored.calls) == (2.0, 3, 30)
+    assert scored.standard_error == pytest.approx((13 / 3) ** 0.5 / 4)
 
 
 def test_squared_errors_average_over_pixels() -> None:
@@ -37,6 +43,6 @@ def test_ratio_interval_is_paired_and_covers_the_truth_as_often_as_it_says() -> 
 def test_standard_error_is_calibrated() -> None:
     """The stated standard error is the spread of the value over repeated draws, to 15 %."""
     rng = np.random.default_rng(1)
-    scores = [endpoint.score(rng.chisquare(4, size=200), 0) for _ in range(500)]
-    spread = np.std([score.value for score in scores])
-    assert np.mean([score.standard_error for score in scores]) == pytest.approx(spread, rel=0.15)
+    scores = [score(rng.chisquare(4, size=200), 0) for _ in range(500)]
+    spread = np.std([each.value for each in scores])
+    assert np.mean([each.standard_error for each in scores]) == pytest.approx(spread, rel=0.15)

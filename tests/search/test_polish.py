@@ -161,7 +161,7 @@ def test_a_loss_in_a_feature_space_lowers_that_distance(blobs: models.GaussianMi
     work = task(blobs, loss="features")
     [found] = polish.polish(InlinePool(first), [work])
     assert found.schedule is not None
-    noise, ends = first.taught(UNSEEN, teacher.CALLS)
+    noise, ends = first.pairs(UNSEEN, teacher.CALLS)
     before, after = (fewstep.sample(blobs, s, noise) - ends for s in (work.schedule, found.schedule))
     gains = (after.square().mean(0) / before.square().mean(0)).sqrt()
     assert gains[0] < 0.5

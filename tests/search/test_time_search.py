@@ -73,7 +73,7 @@ def test_nothing_is_found_where_every_path_diverges(blobs: models.GaussianMixtur
     evaluator = Evaluator(blobs, (4,))
     followed = evaluate.follow(evaluator, SEEN)
     nan = models.from_callable(lambda x, t: torch.full_like(x, torch.nan), blobs.process)
-    broken = Evaluator(nan, (4,), ends=evaluator.ends)
+    broken = Evaluator(nan, (4,), targets=evaluator.targets)
     found = time_search.search_times(InlinePool(broken), Space(blobs.process, 4), SEEN, followed)
     assert found.schedule is None
     assert found.calls == 2 * time_search.FEW * 4 * (time_search.STARTS + len(grids.names()))
