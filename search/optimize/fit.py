@@ -95,7 +95,7 @@ def fit(
 
 
 def _regress(inputs: np.ndarray, residual: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray, float]:
-    """Strength, δ and the condition number of FᵀF, for ``inputs`` F (n, p, m) and the ``residual`` to explain (n, p)."""
+    """Strength, δ and the condition number of FᵀF, for ``inputs`` F (n, p, m) and a ``residual`` (n, p) to explain."""
     if not (np.isfinite(inputs).all() and np.isfinite(residual).all()):
         return np.inf, np.zeros(inputs.shape[2]), np.inf
     folds = [slice(k, None, FOLDS) for k in range(min(FOLDS, len(inputs)))]
