@@ -48,7 +48,7 @@ def with_step(index: int, **changes: Any) -> Schedule:
 def fitted() -> Schedule:
     """A point of the space with coefficients that are not those of its choices."""
     tableau = fewstep.compile(POINT)
-    return replace(POINT, rows=replace(tableau, outputs=1.01 * tableau.outputs))
+    return replace(POINT, fitted=replace(tableau, outputs=1.01 * tableau.outputs))
 
 
 OUTSIDE = {
