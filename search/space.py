@@ -23,7 +23,7 @@ from fewstep.timeshift import TimeShift
 
 __all__ = ["Space"]
 
-ROUNDING = 1e-9  # of the time range: ends that differ by less are the same
+ROUNDING = 1e-8  # of log λ-gaps, and of times as a share of their range
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,17 @@ class Space:
         return steps | {gene.name: gene for gene in self.shifts.genes}
 
     def logits(self, schedule: Schedule) -> np.ndarray:
-        """The free numbers (nfe,) of a schedule's falling times: log λ-gaps with mean zero, clipped to the range."""
-        return self.spread(np.diff(log_snrs(self.process, np.array(schedule.times))))
+        """The free numbers (nfe,) of a schedule's falling times: log λ-gaps, of mean zero where that is in their range.
+
+        Gaps whose range is wider than that of `GAP` are clipped to it.
+        """
+        logits = log_gaps(np.diff(log_snrs(self.process, np.array(schedule.times))))
+        if np.ptp(logits) <= GAP.high - GAP.low + ROUNDING:  # they fit: a common factor of all gaps moves no time
+            logits += max(GAP.low - logits.min(), 0.0) + min(GAP.high - logits.max(), 0.0)
+        return GAP.clip(logits)
 
     def spread(self, gaps: np.ndarray) -> np.ndarray:
-        """The free numbers (nfe,) of λ-gaps."""
+        """The free numbers (nfe,) of λ-gaps: their logs, of mean zero, clipped to the range."""
         return GAP.clip(log_gaps(gaps))
 
     def build(self, logits: np.ndarray, steps: list[Step], shift: TimeShift | None = None) -> Schedule:
