@@ -11,6 +11,14 @@ STATES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 
 def upgrade() -> None:
     """Make the tables."""
+    _models()
+    _searches()
+    _trials()
+    _events()
+    _published()
+
+
+def _models() -> None:
     op.create_table(
         "models",
         sa.Column("id", sa.String(16), nullable=False),
@@ -23,6 +31,9 @@ def upgrade() -> None:
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_models"),
     )
+
+
+def _searches() -> None:
     op.create_table(
         "searches",
         sa.Column("number", sa.Integer(), nullable=False),
@@ -54,6 +65,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_searches_state_priority_number", "searches", ["state", "priority", "number"])
     op.create_index("ix_searches_model_id_number", "searches", ["model_id", "number"])
+
+
+def _trials() -> None:
     op.create_table(
         "trials",
         sa.Column("search_id", sa.String(32), nullable=False),
@@ -70,6 +84,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("search_id", "number", name="pk_trials"),
     )
+
+
+def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -84,6 +101,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_events_search_id_id", "events", ["search_id", "id"])
+
+
+def _published() -> None:
     op.create_table(
         "published",
         sa.Column("number", sa.Integer(), nullable=False),
