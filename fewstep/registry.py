@@ -12,7 +12,7 @@ first asked for, so that names can be listed without importing what they stand f
 import importlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from fewstep.errors import Conflict, UnknownName
 
@@ -34,7 +34,7 @@ class Registry(Generic[Entry]):
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, Entry | str]) -> None:
         self.kind, self.group = kind, group
-        self._entries: dict[str, Entry | str] = dict(builtin)
+        self._entries = {name: _place_or_entry(entry) for name, entry in builtin.items()}
         self._searched = False
 
     def __iter__(self) -> Iterator[str]:
@@ -55,15 +55,16 @@ class Registry(Generic[Entry]):
         if name not in self._entries:
             raise UnknownName(self.kind, str(name)[:40], self)
         entry = self._entries[name]
-        if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            self._entries[name] = cast(Any, getattr(importlib.import_module(module), attribute))
-        return cast(Entry, self._entries[name])
+        if isinstance(entry, _Place):
+            entry = self._entries[name] = entry.resolve()
+        return cast(Entry, entry)
 
     def add(self, name: str, entry: Entry | str) -> None:
         """Make an entry known in this process; raises `Conflict` where the name is taken by another one."""
         self._search()
-        if self._entries.get(name, entry) is not entry:
+        entry = _place_or_entry(entry)
+        current = self._entries.get(name, entry)
+        if current is not entry and current != entry:
             raise Conflict(f"there is a {self.kind} {name!r} already: choose another name")
         self._entries[name] = entry
 
@@ -79,4 +80,19 @@ class Registry(Generic[Entry]):
             return
         self._searched = True
         for point in entry_points(group=self.group):
-            self._entries.setdefault(point.name, point.value)
+            self._entries.setdefault(point.name, _Place(point.value))
+
+
+class _Place(NamedTuple):
+    """Where an entry is, as "module:attribute"."""
+
+    text: str
+
+    def resolve(self) -> Any:
+        """The entry, imported."""
+        module, _, attribute = self.text.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def _place_or_entry(entry: Any) -> Any:
+    return _Place(entry) if isinstance(entry, str) else entry
