@@ -19,7 +19,7 @@ import structlog
 import torch
 
 from api.heartbeat import Heartbeat, Stopped
-from api.prober import Prober
+from api.model_checker import ModelChecker
 from api.settings import Settings
 from api.submission import reference
 from fewstep import Schedule, predictor, processes
@@ -64,8 +64,8 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     with Store(settings.database_url) as store, open_pool(url, cache, metrics) as pool:
         store.migrate()
         jobs = Jobs(store)
-        prober = Prober(settings, store, pool, stop)
-        probing = threading.Thread(target=prober.run, args=(name, alive), name="prober", daemon=True)
+        checker = ModelChecker(settings, store, pool, stop)
+        probing = threading.Thread(target=checker.run, args=(name, alive), name="checker", daemon=True)
         probing.start()
         log.info("runner ready", runner=name, pool=url)
         while not stop.is_set():
@@ -111,7 +111,7 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
             on=Callbacks(
                 trial=lambda trial: _record(jobs, claim, trial, stop),
                 progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
-                curve=lambda arc: jobs.measured(claim, arc),
+                curve=lambda arc: jobs.record_curve(claim, arc),
             ),
         )
         trials = store.trials(search.id)

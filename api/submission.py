@@ -112,7 +112,7 @@ def _stays(folder: Path, root: Path) -> bool:
 
 def keep(store: Store, folders: ModelFolders, folder: Path, model: Model) -> Model:
     """Move an incoming ``folder`` to its place and make its model known: both or neither. The store's model."""
-    with folders.kept(folder, model.digest):
+    with folders.keep(folder, model.digest):
         kept = store.add_model(model)
         if kept.source not in KEPT:  # it was known from elsewhere
             folders.remove(model.digest)

@@ -102,7 +102,7 @@ def get_model(id: Identity, store: TheStore) -> Model:
 @router.delete("/{id}", status_code=204, responses=problems(404, 409, 422))
 def delete_model(id: Identity, store: TheStore, folders: TheFolders) -> None:
     """Forget a model with everything found for it; refused (409) while a search of it is live."""
-    with folders.settled():
+    with folders.lock():
         model = store.model(id)
         store.delete_model(id)
         folders.remove(model.digest)

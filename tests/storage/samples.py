@@ -106,7 +106,7 @@ def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
     return {
         "heartbeat": lambda: jobs.heartbeat(claim, 60),
         "record": lambda: jobs.record(claim, trial(0)),
-        "measured": lambda: jobs.measured(claim, arc()),
+        "record_curve": lambda: jobs.record_curve(claim, arc()),
         "phase": lambda: jobs.phase(claim, "baselines", 1, 2),
         "release": lambda: jobs.release(claim),
         "fail": lambda: jobs.fail(claim, "no"),

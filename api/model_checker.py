@@ -19,10 +19,10 @@ from fewstep.search.evaluation.pool import WorkerPool
 from fewstep.search.evaluation.probe import probe
 from storage.folders import ModelFolders
 from storage.lease import LeaseLost, ModelClaim
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from storage.store import Store
 
-__all__ = ["Prober"]
+__all__ = ["ModelChecker"]
 
 IDLE_SECONDS = 0.5  # between two looks for submitted models
 LOOK_SECONDS = 0.2  # between two looks at whether to stop
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 log = structlog.get_logger()
 
 
-class Prober:
+class ModelChecker:
     """Tries one submitted model after the other, in the slots of ``pool``, until ``stop`` is set.
 
     ``fetch`` downloads a hub's model, as `api.hub.fetch` does.
@@ -46,15 +46,15 @@ class Prober:
         fetch: Callable[[str, str, Path, int], None] = hub.fetch,
     ) -> None:
         self._settings, self._pool, self._stop, self._fetch = settings, pool, stop, fetch
-        self._probes, self._folders = Probes(store), ModelFolders(settings.models_dir)
+        self._checks, self._folders = ModelChecks(store), ModelFolders(settings.models_dir)
 
     def run(self, name: str, alive: Path) -> None:
         """Work as the runner ``name``; ``alive`` is touched while a model is tried."""
         while not self._stop.is_set():
             try:
-                for model in self._probes.reap():
+                for model in self._checks.reap():
                     log.warning("lease ran out", model=model.id, state=model.state)
-                claim = self._probes.claim(name, self._settings.lease_seconds)
+                claim = self._checks.claim(name, self._settings.lease_seconds)
             except ServiceError as error:
                 log.warning("the database does not answer", reason=str(error))
                 claim = None
@@ -62,7 +62,7 @@ class Prober:
                 self._stop.wait(IDLE_SECONDS)
                 continue
             lease = self._settings.lease_seconds
-            with Heartbeat(partial(self._probes.heartbeat, claim, lease), lease, alive):
+            with Heartbeat(partial(self._checks.heartbeat, claim, lease), lease, alive):
                 self.work(claim)
 
     def work(self, claim: ModelClaim) -> None:
@@ -81,18 +81,18 @@ class Prober:
                 claim = self._fetched(claim)
             model = claim.model
             found = self._result(self._pool.model(submission.reference(model, self._settings)).submit(probe))
-            self._probes.ready(claim, replace(model.facts, passes=found.passes, seconds_per_call=found.seconds))
+            self._checks.ready(claim, replace(model.facts, passes=found.passes, seconds_per_call=found.seconds))
             told.info("model ready", seconds_per_call=round(found.seconds, 4))
         except (LeaseLost, ServiceError):
             raise
         except Stopped:
-            self._probes.release(claim)
+            self._checks.release(claim)
             told.info("model given back")
         except FewstepError as error:
-            self._probes.refuse(claim, str(error))
+            self._checks.refuse(claim, str(error))
             told.info("model refused", reason=str(error))
         except Exception as error:
-            self._probes.refuse(claim, f"{type(error).__name__}: {error}")
+            self._checks.refuse(claim, f"{type(error).__name__}: {error}")
             told.exception("model refused")
 
     def _fetched(self, claim: ModelClaim) -> ModelClaim:
@@ -103,8 +103,8 @@ class Prober:
             self._fetch(repo, commit, folder, settings.max_model_bytes)
             found = self._result(self._pool.run(inspect, folder))
             described = submission.of_inspected(found, model.source, model.name, model.id)
-            with self._folders.kept(folder, found.digest):
-                return self._probes.fetched(claim, described)
+            with self._folders.keep(folder, found.digest):
+                return self._checks.describe(claim, described)
 
     def _result(self, future: Future[Value]) -> Value:
         """What a worker found; raises `Stopped` where the runner is asked to stop before."""
