@@ -1,4 +1,4 @@
-"""Trying submitted models: fetched where they are a hub's, called in a worker, ready or refused with the reason."""
+"""Checks of submitted models: downloaded where they are a hub's, called in a worker, then ready or refused."""
 
 import threading
 from collections.abc import Callable
@@ -24,15 +24,15 @@ from storage.store import Store
 
 __all__ = ["ModelChecker"]
 
-IDLE_SECONDS = 0.5  # between two looks for submitted models
-LOOK_SECONDS = 0.2  # between two looks at whether to stop
+IDLE_SECONDS = 0.5  # between two polls for submitted models
+LOOK_SECONDS = 0.2  # between two polls of the stop event
 
 Value = TypeVar("Value")
 log = structlog.get_logger()
 
 
 class ModelChecker:
-    """Tries one submitted model after the other, in the slots of ``pool``, until ``stop`` is set.
+    """Checks submitted models in turn, in the slots of ``pool``, until ``stop`` is set.
 
     ``fetch`` downloads a hub's model, as `api.hub.fetch` does.
     """
@@ -45,11 +45,15 @@ class ModelChecker:
         stop: threading.Event,
         fetch: Callable[[str, str, Path, int], None] = hub.fetch,
     ) -> None:
-        self._settings, self._pool, self._stop, self._fetch = settings, pool, stop, fetch
-        self._checks, self._folders = ModelChecks(store), ModelFolders(settings.models_dir)
+        self._settings = settings
+        self._pool = pool
+        self._stop = stop
+        self._fetch = fetch
+        self._checks = ModelChecks(store)
+        self._folders = ModelFolders(settings.models_dir)
 
     def run(self, name: str, alive: Path) -> None:
-        """Work as the runner ``name``; ``alive`` is touched while a model is tried."""
+        """Check models as the runner ``name``; the file ``alive`` is touched during a check."""
         while not self._stop.is_set():
             try:
                 for model in self._checks.reap():
@@ -66,48 +70,50 @@ class ModelChecker:
                 self.work(claim)
 
     def work(self, claim: ModelClaim) -> None:
-        """Try one claimed model to its end, whatever that is."""
-        told = log.bind(model=claim.model.id, source=claim.model.source)
+        """Check one claimed model: ready, refused, or back to the queue."""
+        logger = log.bind(model=claim.model.id, source=claim.model.source)
         try:
-            self._settle(claim, told)
+            self._check(claim, logger)
         except LeaseLost as error:
-            told.info("model left", reason=str(error))
+            logger.info("model left", reason=str(error))
         except ServiceError as error:  # the database is away: the lease runs out, and the model is taken up again
-            told.warning("model left", reason=str(error))
+            logger.warning("model left", reason=str(error))
 
-    def _settle(self, claim: ModelClaim, told: Any) -> None:
+    def _check(self, claim: ModelClaim, logger: Any) -> None:
         try:
             if claim.model.unfetched:
-                claim = self._fetched(claim)
+                claim = self._download(claim)
             model = claim.model
-            found = self._result(self._pool.model(submission.reference(model, self._settings)).submit(probe))
-            self._checks.ready(claim, replace(model.facts, passes=found.passes, seconds_per_call=found.seconds))
-            told.info("model ready", seconds_per_call=round(found.seconds, 4))
+            evaluators = self._pool.model(submission.reference(model, self._settings))
+            trial_call = self._result(evaluators.submit(probe))
+            facts = replace(model.facts, passes=trial_call.passes, seconds_per_call=trial_call.seconds)
+            self._checks.ready(claim, facts)
+            logger.info("model ready", seconds_per_call=round(trial_call.seconds, 4))
         except (LeaseLost, ServiceError):
             raise
         except Stopped:
             self._checks.release(claim)
-            told.info("model given back")
+            logger.info("model given back")
         except FewstepError as error:
             self._checks.refuse(claim, str(error))
-            told.info("model refused", reason=str(error))
+            logger.info("model refused", reason=str(error))
         except Exception as error:
             self._checks.refuse(claim, f"{type(error).__name__}: {error}")
-            told.exception("model refused")
+            logger.exception("model refused")
 
-    def _fetched(self, claim: ModelClaim) -> ModelClaim:
-        """The claim on a model whose files are here now."""
-        model, settings = claim.model, self._settings
+    def _download(self, claim: ModelClaim) -> ModelClaim:
+        """The claim on a hub's model, whose files are now on this machine."""
+        model = claim.model
         repo, _, commit = model.name.rpartition("@")
         with self._folders.incoming() as folder:
-            self._fetch(repo, commit, folder, settings.max_model_bytes)
-            found = self._result(self._pool.run(inspect, folder))
-            described = submission.of_inspected(found, model.source, model.name, model.id)
-            with self._folders.keep(folder, found.digest):
-                return self._checks.describe(claim, described)
+            self._fetch(repo, commit, folder, self._settings.max_model_bytes)
+            inspected = self._result(self._pool.run(inspect, folder))
+            description = submission.of_inspected(inspected, model.source, model.name, model.id)
+            with self._folders.keep(folder, inspected.digest):
+                return self._checks.describe(claim, description)
 
     def _result(self, future: Future[Value]) -> Value:
-        """What a worker found; raises `Stopped` where the runner is asked to stop before."""
+        """A worker's result; raises `Stopped` where the runner has to stop before."""
         while not wait([future], LOOK_SECONDS).done:
             if self._stop.is_set():
                 raise Stopped("the runner stops")

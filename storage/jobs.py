@@ -124,11 +124,11 @@ class Jobs:
     def succeed(self, claim: Claim, result: Result, lesson: str | None = None) -> None:
         """Publish the result and finish; store the transfer record ``lesson`` (JSON), if any, for later searches.
 
-        Raises `InvalidInput` where the result is of another problem.
+        Raises `InvalidInput` where the result answers another problem.
         """
         if result.problem != claim.search.problem:
             raise InvalidInput(
-                f"the result is of {result.problem}, the search is of {claim.search.problem}: publish its own"
+                f"the result answers {result.problem}, the search asks for {claim.search.problem}: publish its own"
             )
         with self.store.write() as session:
             row = _row_of(session, claim)

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from fewstep.values.codec import decode, flat
-from fewstep.values.fields import slots
+from fewstep.values.fields import field_specs
 from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from storage.tables import Base
@@ -28,4 +28,4 @@ def problem_columns(problem: Problem) -> dict[str, Any]:
 
 def model_columns(model: Model) -> dict[str, Any]:
     """The columns of a model that hold its value; its facts are one column."""
-    return {field.name: getattr(model, field.name) for field in slots(Model)}
+    return {spec.name: getattr(model, spec.name) for spec in field_specs(Model)}

@@ -59,7 +59,7 @@ def fitted(nfe: int = 4) -> Schedule:
     plain = schedule(nfe)
     rows = fewstep.compile(plain)
     noisy = rows.outputs * (1 + np.tril(np.random.default_rng(0).normal(size=rows.outputs.shape)) / 3)
-    return replace(plain, rows=replace(rows, outputs=noisy))
+    return replace(plain, fitted=replace(rows, outputs=noisy))
 
 
 def arc(bend: float = 0.3) -> ArcLength:
