@@ -1,4 +1,4 @@
-"""``python -m api``: start the web service, a runner, or both; ask whether they are well."""
+"""``python -m api``: start the web service, a runner, or both; health checks of either."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import httpx
 import typer
 import uvicorn
 
-from api import runner as work
+from api import runner as runner_process
 from api.app import create_app
 from api.log import configure
 from api.settings import load
@@ -31,10 +31,11 @@ def serve(
     runner: Annotated[bool, typer.Option(help="Start a runner beside the web service.")] = True,
 ) -> None:
     """Start the web service and dashboard, and a runner beside it."""
-    settings = load(**{name: value for name, value in {"host": host, "port": port}.items() if value is not None})
+    options = {"host": host, "port": port}
+    settings = load(**{name: value for name, value in options.items() if value is not None})
     configure(settings)
-    over = threading.Event()
-    keeper = threading.Thread(target=_keep_runner, args=(over,), name="runner-keeper")
+    stop = threading.Event()
+    keeper = threading.Thread(target=_keep_runner, args=(stop,), name="runner-keeper")
     if runner:
         keeper.start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the web server hands the signal on when it has finished
@@ -49,7 +50,7 @@ def serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     finally:
-        over.set()
+        stop.set()
         if runner:
             keeper.join()
 
@@ -66,34 +67,34 @@ def runner(
         signal.signal(name, lambda *_: stop.set())
     if parent is not None:
         threading.Thread(target=_follow_parent, args=(parent, stop), name="parent-watch", daemon=True).start()
-    work.serve(settings, stop)
+    runner_process.serve(settings, stop)
 
 
 @cli.command()
-def healthy(what: Annotated[str, typer.Argument(help="api or runner")]) -> None:
-    """Exit with 0 where the web service is ready, or a runner alive, by the settings at hand."""
+def healthy(process: Annotated[str, typer.Argument(help="api or runner")]) -> None:
+    """Exit with 0 where the web service is ready, or a runner alive, by the present settings."""
     settings = load()
-    if what == "api":
+    if process == "api":
         httpx.get(f"http://127.0.0.1:{settings.port}/readyz").raise_for_status()
-    elif what == "runner":
-        silence = time.time() - work.alive_file(settings.data_dir).stat().st_mtime
+    elif process == "runner":
+        silence = time.time() - runner_process.alive_file(settings.data_dir).stat().st_mtime
         if silence > 2 * settings.lease_seconds:
             raise typer.Exit(1)
     else:
         raise typer.BadParameter("say api or runner")
 
 
-def _keep_runner(over: threading.Event) -> None:
-    """Keep one runner process alive until ``over``; one that dies is replaced."""
-    while not over.is_set():
+def _keep_runner(stop: threading.Event) -> None:
+    """Keep one runner process alive until ``stop`` is set; one that dies is replaced."""
+    while not stop.is_set():
         child = subprocess.Popen([sys.executable, "-m", "api", "runner", "--parent", str(os.getpid())])
-        while child.poll() is None and not over.wait(0.2):
+        while child.poll() is None and not stop.wait(0.2):
             pass
-        if over.is_set():
+        if stop.is_set():
             child.terminate()
             child.wait()
         else:
-            over.wait(RESTART_SECONDS)
+            stop.wait(RESTART_SECONDS)
 
 
 def _follow_parent(parent: int, stop: threading.Event) -> None:
@@ -103,7 +104,7 @@ def _follow_parent(parent: int, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """Entry point: errors that fewstep raises on purpose become one line."""
+    """Entry point: an error of fewstep's own becomes one line."""
     try:
         cli()
     except FewstepError as error:

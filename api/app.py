@@ -1,4 +1,4 @@
-"""The web application: routes, errors, guards and the store, put together."""
+"""The web application: routes, error handlers, middleware and the store."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -9,12 +9,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api import errors
-from api.body import BodyCap
 from api.dashboard.routes import router as dashboard
 from api.inspection import Inspector
 from api.log import RequestLog
 from api.routes import grids, health, metrics, models, schedules, searches
-from api.security import Guard, SecureHeaders
+from api.security import BodyLimit, Guard, SecureHeaders
 from api.settings import Settings, load
 from storage.folders import ModelFolders
 from storage.store import Store
@@ -25,7 +24,7 @@ __all__ = ["create_app"]
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; its store is opened and migrated when it starts and closed when it stops.
 
-    ``settings`` come from the environment where none are given.
+    Without ``settings``, they come from the environment.
     """
     settings = load() if settings is None else settings
     app = FastAPI(
@@ -41,11 +40,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     errors.install(app)
-    routers = (health, models, metrics, searches, schedules, grids)
-    for router in (*(each.router for each in routers), dashboard):
-        app.include_router(router)
+    for module in (health, models, metrics, searches, schedules, grids):
+        app.include_router(module.router)
+    app.include_router(dashboard)
     # The last one added is the outermost.
-    app.add_middleware(BodyCap, most=settings.max_body_bytes, larger={models.UPLOAD: settings.max_model_bytes})
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.max_body_bytes, exceptions={models.UPLOAD: settings.max_model_bytes}
+    )
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(RequestLog)
     app.add_middleware(SecureHeaders)
@@ -59,7 +60,8 @@ async def _open_store(app: FastAPI) -> AsyncIterator[None]:
     ModelFolders(settings.models_dir).sweep()
     with Store(settings.database_url) as store, closing(Inspector(settings.inspect_seconds)) as inspector:
         store.migrate()
-        app.state.store, app.state.inspector = store, inspector
+        app.state.store = store
+        app.state.inspector = inspector
         yield
 
 
@@ -68,17 +70,17 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The app's own document, made valid OpenAPI 3.1 and complete: with the error shape, which no route returns."""
-    plain = app.openapi
+    """FastAPI's document, corrected to valid OpenAPI 3.1 and with the shape of errors, which no route returns."""
+    generate = app.openapi
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = plain()
-            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            content = generate()
+            schemas = content.setdefault("components", {}).setdefault("schemas", {})
             error = errors.ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(error.pop("$defs", {}), ProblemDetails=error)
-            stream = made["paths"]["/v1/searches/{id}/events"]["get"]["responses"]["200"]["content"]
+            stream = content["paths"]["/v1/searches/{id}/events"]["get"]["responses"]["200"]["content"]
             stream["text/event-stream"] = {"schema": {"type": "string"}}  # 3.1 has no word for a stream's items
-        return plain()
+        return generate()
 
     return document

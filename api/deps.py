@@ -1,4 +1,4 @@
-"""What routes are handed: the store, the settings, and path values that are safe to look up."""
+"""Dependencies of routes: the store, the settings, and checked path parameters."""
 
 from typing import Annotated
 
@@ -43,13 +43,13 @@ def the_settings(request: Request) -> Settings:
 
 
 def the_inspector(request: Request) -> Inspector:
-    """What looks through models that somebody sent."""
+    """The inspector of submitted model folders."""
     inspector: Inspector = request.app.state.inspector
     return inspector
 
 
 def the_folders(settings: "TheSettings") -> ModelFolders:
-    """Where models that somebody sent are kept."""
+    """The folders of uploaded and fetched models."""
     return ModelFolders(settings.models_dir)
 
 
@@ -66,7 +66,7 @@ TheCatalogue = Annotated[Catalogue, Depends(the_catalogue)]
 
 
 def the_jobs(store: TheStore) -> Jobs:
-    """The state machine of searches, over the same store."""
+    """The job queue of searches, on the same store."""
     return Jobs(store)
 
 

@@ -1,4 +1,4 @@
-"""Every error as problem+json (RFC 9457): what was given, what was wanted, what to do."""
+"""Error responses as problem+json (RFC 9457): the value received, what is expected, the remedy."""
 
 import json
 import reprlib
@@ -29,9 +29,9 @@ WHEN = {
     500: "The service is at fault; the log knows more under the request's id",
     503: "The database does not answer; retry later",
 }
-UNREADABLE = "There was an error parsing the body"  # the framework's word for what no JSON parser takes
+UNREADABLE = "There was an error parsing the body"  # the framework's message where its JSON parser fails
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-MOST_FAULTS = 10  # a body of a megabyte must not be answered with ten
+MAX_FAULTS = 10  # else a large body of faults would get a larger answer
 
 
 class Fault(BaseModel):
@@ -53,20 +53,20 @@ class ProblemDetails(BaseModel):
 
 
 def problem(status: int, detail: str, faults: Sequence[Fault] = (), headers: dict[str, str] | None = None) -> Response:
-    """The answer that says why. ASCII throughout, so that whatever the caller sent can be quoted."""
+    """An error response; ASCII throughout, so that it can quote whatever the caller sent."""
     title = HTTPStatus(status).phrase
     content = ProblemDetails(title=title, status=status, detail=detail, errors=list(faults))
     return Response(json.dumps(content.model_dump(exclude_none=True)), status, headers, MEDIA_TYPE)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route's OpenAPI entry says about the errors it may answer with."""
+    """The OpenAPI entries of the error responses of a route."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {status: {"description": WHEN[status], "content": content} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Make ``app`` answer every error with problem+json."""
+    """Register the handlers that make every error response of ``app`` problem+json."""
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     for kind in STATUS:
@@ -80,7 +80,9 @@ async def _on_fewstep(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers, detail, path = dict(error.headers or {}), error.detail, reprlib.repr(request.url.path)
+    headers = dict(error.headers or {})
+    detail = error.detail
+    path = reprlib.repr(request.url.path)
     if error.status_code == 404:
         detail = f"there is nothing at {path}: /openapi.json lists the paths"
     elif error.status_code == 405:
@@ -102,18 +104,22 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        position, reason = first["loc"][-1], first["ctx"]["error"]
+        position = first["loc"][-1]
+        reason = first["ctx"]["error"]
         return problem(400, f"the body is not JSON: {reason} at character {position}")
     if isinstance(error.body, bytes) and error.body:
-        given = reprlib.repr(request.headers.get("content-type", "no Content-Type"))
-        return problem(415, f"the body is wanted as JSON, got {given}: send the header Content-Type: application/json")
-    faults = [_fault(item) for item in error.errors()[:MOST_FAULTS]]
-    words = [f"{f.where}: {f.detail}" + (f", got {f.given}" if f.given is not None else "") for f in faults]
-    left = len(error.errors()) - len(faults)
-    return problem(422, "; ".join(words) + (f"; and {left} more" if left else ""), faults)
+        media_type = reprlib.repr(request.headers.get("content-type", "no Content-Type"))
+        detail = f"the body is wanted as JSON, got {media_type}: send the header Content-Type: application/json"
+        return problem(415, detail)
+    faults = [_fault(item) for item in error.errors()[:MAX_FAULTS]]
+    messages = [f"{f.where}: {f.detail}" + (f", got {f.given}" if f.given is not None else "") for f in faults]
+    omitted = len(error.errors()) - len(faults)
+    if omitted:
+        messages.append(f"and {omitted} more")
+    return problem(422, "; ".join(messages), faults)
 
 
 def _fault(item: dict[str, Any]) -> Fault:
     where = ".".join(str(part)[:40] for part in item["loc"])
-    given = None if item["type"] == "missing" else reprlib.repr(item["input"])
-    return Fault(where=where, detail=item["msg"].removeprefix("Value error, "), given=given)
+    value = None if item["type"] == "missing" else reprlib.repr(item["input"])
+    return Fault(where=where, detail=item["msg"].removeprefix("Value error, "), given=value)

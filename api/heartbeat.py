@@ -1,4 +1,4 @@
-"""Keeping a lease alive while its work goes on, and the word that ends it."""
+"""Heartbeats: a thread that extends a lease while its work goes on, and the exception that stops the work."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Stopped(FewstepError):
-    """The runner was asked to stop: what it works on goes back to where it was claimed."""
+    """The runner has to stop: its claim goes back to the queue."""
 
 
 class Heartbeat:
@@ -25,17 +25,19 @@ class Heartbeat:
     touches the file ``alive`` each time."""
 
     def __init__(self, beat: Callable[[], None], lease: float, alive: Path) -> None:
-        self._beat, self._lease, self._alive = beat, lease, alive
-        self._over = threading.Event()
+        self._beat = beat
+        self._lease = lease
+        self._alive = alive
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def _run(self) -> None:
-        while not self._over.wait(self._lease / 3):
+        while not self._stop.wait(self._lease / 3):
             self._alive.touch()
             try:
                 self._beat()
             except LeaseLost:
-                return  # whatever the work reports next says so too, and ends it
+                return  # the next record of the work raises it too, and ends the work
             except Exception:
                 log.exception("heartbeat failed")  # the next one may get through
 
@@ -46,5 +48,5 @@ class Heartbeat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()

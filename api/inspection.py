@@ -1,4 +1,4 @@
-"""Looking through a model folder from outside, in a process of its own that may be killed: nothing in it is trusted."""
+"""Inspection of untrusted model folders, in a separate process with limits of time and memory."""
 
 import resource
 from concurrent.futures import TimeoutError
@@ -22,12 +22,15 @@ from fewstep.models.shapes import check_shapes
 
 __all__ = ["Inspected", "Inspector", "describe", "inspect"]
 
-MEMORY = 6 * 2**30  # bytes that describing a model may take; weights are read in pieces, networks are made without
+MEMORY = 6 * 2**30  # bytes, of one inspection; weights are read in pieces, and networks built without
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What a folder says of its model. ``process`` is JSON, ``network`` "" for a program, ``parameters`` None there."""
+    """Description of a model, read from its folder: for a program, ``network`` is "" and ``parameters`` None.
+
+    ``process`` is JSON.
+    """
 
     digest: str
     shape: tuple[int, ...]
@@ -47,7 +50,7 @@ def inspect(folder: Path) -> Inspected:
     try:
         return _inspect(folder)
     except InvalidInput as error:
-        raise InvalidModel(str(error)) from None  # of a kind that travels between processes
+        raise InvalidModel(str(error)) from None  # a class that can be pickled
     except (MemoryError, RecursionError, OverflowError) as error:
         raise InvalidModel(f"the model's description cannot be held: {type(error).__name__}") from None
 
@@ -58,14 +61,14 @@ def _inspect(folder: Path) -> Inspected:
         check_archive(layout.program)
     for path in (*layout.weights, *filter(None, [layout.conditions])):
         check_finite(path)
-    found = Manifest.read(folder)
-    if found.kind == "diffusers":
-        check_shapes(found, folder)
-    return describe(folder, found)
+    manifest = Manifest.read(folder)
+    if manifest.kind == "diffusers":
+        check_shapes(manifest, folder)
+    return describe(folder, manifest)
 
 
 def describe(folder: Path, manifest: Manifest) -> Inspected:
-    """What a folder that can be trusted says of its model, whose manifest was read before; raises `InvalidModel`."""
+    """The description of the model in a trusted folder, by its manifest and headers; raises `InvalidModel`."""
     entries = [entry for path in locate(folder).weights for entry in check(path)]
     return Inspected(
         digest=manifest.digest,
@@ -80,21 +83,22 @@ def describe(folder: Path, manifest: Manifest) -> Inspected:
 
 
 class Inspector:
-    """One process that looks through folders, one after the other; it is replaced where it dies or takes too long.
+    """One process that inspects folders in turn; it is replaced where it dies or takes too long.
 
-    ``seconds`` is the most for one folder.
+    ``seconds`` is the limit for one folder.
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self._lock = seconds, Lock()
+        self.seconds = seconds
+        self._lock = Lock()
         self._pool: ProcessPool | None = None
 
     def __call__(self, folder: Path) -> Inspected:
         """See `inspect`; raises `ServiceError` where the service stops meanwhile."""
         try:
             future = self._running().schedule(inspect, args=(folder,), timeout=self.seconds)
-            found: Inspected = future.result()
-            return found
+            inspected: Inspected = future.result()
+            return inspected
         except TimeoutError:
             raise InvalidModel(f"looking through the model took more than {self.seconds:g} s") from None
         except ProcessExpired as error:
@@ -121,6 +125,7 @@ class Inspector:
 
 
 def _limit() -> None:
-    """First thing in the process: a ceiling for its memory, whatever a description asks for."""
-    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most))
+    """Limit the memory of the process, before it reads anything."""
+    hard_limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    soft_limit = MEMORY if hard_limit == resource.RLIM_INFINITY else min(MEMORY, hard_limit)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft_limit, hard_limit))

@@ -1,4 +1,4 @@
-"""One line of log per request, an id to find it by, and the answer to what nobody expected."""
+"""Logging: its configuration, one line per request with an id, and the 500 of unexpected errors."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(settings: Settings) -> None:
-    """Send the log to standard error, as ``settings`` asks. For the process's entry point: it is global."""
+    """Configure the log of the process, to standard error, with the level and the format of ``settings``."""
     renderer: Any = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -35,7 +35,7 @@ def configure(settings: Settings) -> None:
 
 
 class RequestLog:
-    """Middleware: gives each request an id (``X-Request-ID``), logs it, and turns a surprise into a plain 500."""
+    """Middleware: gives each request an id (``X-Request-ID``), logs it, and turns an unexpected error into a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -43,24 +43,26 @@ class RequestLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        identity, started, status = uuid.uuid4().hex, time.perf_counter(), 0
-        log = structlog.get_logger("api").bind(request=identity, method=scope["method"], path=scope["path"])
+        request_id = uuid.uuid4().hex
+        start = time.perf_counter()
+        status = 0
+        log = structlog.get_logger("api").bind(request=request_id, method=scope["method"], path=scope["path"])
 
-        async def note(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
-            await self.app(scope, receive, note)
+            await self.app(scope, receive, send_with_id)
         except Exception:
             log.exception("request failed")
-            if status:  # the answer is under way: cutting it short is the only honest end
+            if status:  # the answer has begun: it can only be cut short
                 raise
-            answer = problem(500, f"the service is at fault, not the request; the log has it as request {identity}")
-            await answer(scope, receive, note)
+            answer = problem(500, f"the service is at fault, not the request; the log has it as request {request_id}")
+            await answer(scope, receive, send_with_id)
         finally:
-            milliseconds = round(1000 * (time.perf_counter() - started), 1)
+            milliseconds = round(1000 * (time.perf_counter() - start), 1)
             log.info("request", status=status, milliseconds=milliseconds)

@@ -1,4 +1,4 @@
-"""Model uploads: a multipart body (RFC 7578) streamed to disk, under names of ours and nobody else's."""
+"""Model uploads: a multipart body (RFC 7578) streamed to disk, under the file names of this table alone."""
 
 import errno
 import reprlib
@@ -19,10 +19,10 @@ from fewstep.errors import InvalidInput, ServiceError
 __all__ = ["NO_PROGRAMS", "PARTS", "PROGRAM", "Receiver", "receive"]
 
 JSON_BYTES = 2**24
-MODEL_BYTES = 2**62  # the whole body is capped before
+MODEL_BYTES = 2**62  # no limit: that of the whole body holds
 PROGRAM = "program.pt2"
 NO_PROGRAMS = "this service takes no programs: its operator may set FEWSTEP_ALLOW_PROGRAMS=true"
-PARTS: Mapping[str, int] = MappingProxyType(  # name -> most bytes
+PARTS: Mapping[str, int] = MappingProxyType(  # name -> maximum of bytes
     {
         "config.json": JSON_BYTES,
         "scheduler_config.json": JSON_BYTES,
@@ -49,15 +49,18 @@ async def receive(request: Request, folder: Path, programs: bool) -> None:
 
 
 class Receiver:
-    """Takes the bytes of a body, in pieces of any size, and writes each part to the file of its name in ``folder``."""
+    """Parser of a multipart body, in chunks of any size: writes each part to the file of its name in ``folder``."""
 
     def __init__(self, folder: Path, boundary: bytes, programs: bool) -> None:
-        self._folder, self._programs = folder, programs
-        self._seen: set[str] = set()
-        self._field, self._value = bytearray(), bytearray()
+        self._folder = folder
+        self._programs = programs
+        self._names: set[str] = set()
+        self._field = bytearray()
+        self._value = bytearray()
         self._headers: dict[bytes, bytes] = {}
         self._file: BinaryIO | None = None
-        self._left, self._ended = 0, False
+        self._bytes_left = 0
+        self._complete = False
         self._parser = MultipartParser(
             boundary,
             {
@@ -81,7 +84,7 @@ class Receiver:
         self._close()
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises `InvalidInput` or `HTTPException` at the first that cannot be taken."""
+        """Parse the next bytes. Raises `InvalidInput` or `HTTPException` at the first that is refused."""
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
@@ -92,8 +95,8 @@ class Receiver:
             raise ServiceError("there is no room for the model on the service's disk: free some, then retry") from error
 
     def finish(self) -> None:
-        """Raise unless the body came to its end."""
-        if not self._ended:
+        """Raise `HTTPException` unless the body is complete."""
+        if not self._complete:
             raise HTTPException(400, "the body ends before its last boundary: send it whole")
 
     def _on_header(self) -> None:
@@ -108,18 +111,18 @@ class Receiver:
             raise InvalidInput(f"a part is named one of {', '.join(PARTS)}; got {reprlib.repr(name)}")
         if set("/\\\0") & set(file_name) or file_name in (".", ".."):
             raise InvalidInput(f"a part's file name is no path, got {reprlib.repr(file_name)}: leave it out")
-        if name in self._seen:
+        if name in self._names:
             raise InvalidInput(f"the part {name} was sent twice: send each once")
         if name == PROGRAM and not self._programs:
             raise HTTPException(403, NO_PROGRAMS)
-        self._seen.add(name)
-        self._left = PARTS[name]
+        self._names.add(name)
+        self._bytes_left = PARTS[name]
         self._file = (self._folder / name).open("xb")
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         assert self._file is not None
-        self._left -= end - start
-        if self._left < 0:
+        self._bytes_left -= end - start
+        if self._bytes_left < 0:
             name = Path(self._file.name).name
             raise HTTPException(413, f"the part {name} has at most {PARTS[name]} bytes")
         self._file.write(data[start:end])
@@ -130,4 +133,4 @@ class Receiver:
             self._file = None
 
     def _on_end(self) -> None:
-        self._ended = True
+        self._complete = True

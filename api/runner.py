@@ -1,7 +1,7 @@
-"""The runner: claims searches, works on them with a pool of evaluator slots, records every trial; tries new models.
+"""The runner: claims searches, runs them on a pool of evaluator slots, records every trial; checks submitted models.
 
-The only place where search, predictor and storage meet. Several runners may share a database; whatever dies, the lease
-runs out, the search goes back to the queue, and the next runner goes on from the recorded trials.
+The only place where search, predictor and storage meet. Several runners may share a database. Where one dies, its lease
+expires, the search returns to the queue, and the next runner resumes it from the recorded trials.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import structlog
 import torch
 
 from api.heartbeat import Heartbeat, Stopped
-from api.prober import Prober
+from api.model_checker import ModelChecker
 from api.settings import Settings
 from api.submission import reference
 from fewstep import Schedule, predictor, processes
@@ -37,15 +37,15 @@ from storage.store import Store
 
 __all__ = ["alive_file", "lessons", "pool_url", "seeds", "serve", "work"]
 
-IDLE_SECONDS = 0.5  # between two looks at an empty queue
+IDLE_SECONDS = 0.5  # between two polls of an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
-STOP_SECONDS = 10.0  # for giving back a model that is being tried; a download takes longer and is left to its lease
+STOP_SECONDS = 10.0  # to return the model under check to the queue; a download takes longer, and its lease expires
 
 log = structlog.get_logger()
 
 
 def pool_url(settings: Settings) -> str:
-    """The pool of the settings; by default every GPU once, or the slots on the CPU where there is none."""
+    """The URL of the settings' pool; by default one slot on every GPU, or ``slots`` on the CPU where there is none."""
     return settings.pool or ("local:cuda" if torch.cuda.device_count() else f"local:{settings.slots}")
 
 
@@ -55,18 +55,18 @@ def alive_file(data_dir: Path) -> Path:
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Work on queued searches and, beside them, on submitted models until ``stop`` is set."""
+    """Run queued searches and, in a second thread, check submitted models, until ``stop`` is set."""
     name = f"{socket.gethostname()}:{os.getpid()}"
     alive = alive_file(settings.data_dir)
     alive.parent.mkdir(parents=True, exist_ok=True)
     url = pool_url(settings)
-    cache, metrics = settings.data_dir / "teachers", settings.metrics_dir
-    with Store(settings.database_url) as store, open_pool(url, cache, metrics) as pool:
+    cache = settings.data_dir / "teachers"
+    with Store(settings.database_url) as store, open_pool(url, cache, settings.metrics_dir) as pool:
         store.migrate()
         jobs = Jobs(store)
-        prober = Prober(settings, store, pool, stop)
-        probing = threading.Thread(target=prober.run, args=(name, alive), name="prober", daemon=True)
-        probing.start()
+        checker = ModelChecker(settings, store, pool, stop)
+        checks = threading.Thread(target=checker.run, args=(name, alive), name="model-checker", daemon=True)
+        checks.start()
         log.info("runner ready", runner=name, pool=url)
         while not stop.is_set():
             alive.touch()
@@ -83,14 +83,15 @@ def serve(settings: Settings, stop: threading.Event) -> None:
                 lease = settings.lease_seconds
                 with Heartbeat(partial(jobs.heartbeat, claim, lease), lease, alive):
                     work(settings, store, pool, claim, stop)
-        probing.join(STOP_SECONDS)
+        checks.join(STOP_SECONDS)
 
 
 def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop: threading.Event) -> None:
-    """Work on one claimed search to its end, whatever that is."""
-    jobs, search = Jobs(store), claim.search
-    told = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)
-    told.info("search starts", recorded=search.evaluations)
+    """Run one claimed search until it succeeds, fails, or is released."""
+    jobs = Jobs(store)
+    search = claim.search
+    logger = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)
+    logger.info("search starts", recorded=search.evaluations)
     past = [] if search.started is None else lessons(store, search.problem, search.started)
     rankers: list[predictor.Ranker] = []
 
@@ -110,26 +111,26 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
             warm=WarmStart(seeds(store, search), neighbours),
             on=Callbacks(
                 trial=lambda trial: _record(jobs, claim, trial, stop),
-                progress=_throttled(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
-                curve=lambda arc: jobs.measured(claim, arc),
+                progress=_throttle(lambda phase, done, total: jobs.phase(claim, phase, done, total), stop),
+                curve=lambda arc: jobs.record_curve(claim, arc),
             ),
         )
         trials = store.trials(search.id)
         jobs.succeed(
             claim, replace(result, tau=predictor.kendall_tau(trials)), _lesson(rankers, trials, search.problem.metric)
         )
-        told.info(
+        logger.info(
             "search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.cost.seconds)
         )
     except LeaseLost as error:
-        told.info("search left", reason=str(error))
+        logger.info("search left", reason=str(error))
     except ServiceError as error:  # the database is away: the lease runs out, and the search is taken up again
-        told.warning("search left", reason=str(error))
+        logger.warning("search left", reason=str(error))
     except Stopped:
         jobs.release(claim)
-        told.info("search given back")
+        logger.info("search given back")
     except Exception as error:
-        told.exception("search failed")
+        logger.exception("search failed")
         jobs.fail(claim, str(error) if isinstance(error, FewstepError) else f"{type(error).__name__}: {error}")
 
 
@@ -150,10 +151,10 @@ def _lesson(rankers: Sequence[predictor.Ranker], trials: Sequence[Trial], metric
 
 
 def seeds(store: Store, search: Search) -> list[Schedule]:
-    """The best schedule of one call less that was there when the search started, also where it is taken up again."""
+    """The best schedule at one call less, as it was when the search first started: for its warm start."""
     problem = search.problem
     front = store.front(problem.model, problem.metric, until=search.started)
-    return [each.result.schedule for each in front if each.result.problem.nfe == problem.nfe - 1]
+    return [published.result.schedule for published in front if published.result.problem.nfe == problem.nfe - 1]
 
 
 def _record(jobs: Jobs, claim: Claim, trial: Trial, stop: threading.Event) -> None:
@@ -162,9 +163,10 @@ def _record(jobs: Jobs, claim: Claim, trial: Trial, stop: threading.Event) -> No
         raise Stopped("the runner stops")
 
 
-def _throttled(tell: Callable[[str, int, int], None], stop: threading.Event) -> Callable[[str, int, int], None]:
-    """Progress that is told when a phase begins, ends, or at most every `PHASE_SECONDS`."""
-    last_phase, last_time = "", 0.0
+def _throttle(report: Callable[[str, int, int], None], stop: threading.Event) -> Callable[[str, int, int], None]:
+    """``report``, called when a phase begins or ends, and in between at most every `PHASE_SECONDS`."""
+    last_phase = ""
+    last_time = 0.0
 
     def progress(phase: str, done: int, total: int) -> None:
         nonlocal last_phase, last_time
@@ -172,7 +174,8 @@ def _throttled(tell: Callable[[str, int, int], None], stop: threading.Event) -> 
             raise Stopped("the runner stops")
         now = time.monotonic()
         if phase != last_phase or done == total or now - last_time >= PHASE_SECONDS:
-            last_phase, last_time = phase, now
-            tell(phase, done, total)
+            last_phase = phase
+            last_time = now
+            report(phase, done, total)
 
     return progress

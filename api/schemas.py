@@ -1,11 +1,11 @@
-"""Bodies of searches and of models, and the shape of a measured grid."""
+"""Request bodies of searches and of models, and the response of a measured grid."""
 
 import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from api.shapes import In, asking, checked
+from api.shapes import Body, field_type, with_fields_of
 from fewstep.values.codec import decode
 from fewstep.values.problem import Problem
 from storage.store import MAX_PRIORITY
@@ -13,35 +13,35 @@ from storage.store import MAX_PRIORITY
 __all__ = ["FolderIn", "GridOut", "HubIn", "Metric", "ModelIn", "SearchIn", "ZooIn"]
 
 
-Metric = checked(Problem, "metric")
+Metric = field_type(Problem, "metric")
 
 
-@asking(Problem)
-class SearchIn(In):
+@with_fields_of(Problem)
+class SearchIn(Body):
     """What to search for and how much to spend."""
 
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher goes first")
 
     def problem(self) -> Problem:
-        """The value; raises `InvalidInput` where fields contradict each other."""
+        """The problem of the body; raises `InvalidInput` where fields contradict each other."""
         return decode(Problem, self.model_dump(exclude={"priority"}), strict=True)
 
 
-class ZooIn(In):
+class ZooIn(Body):
     """A model of the zoo."""
 
     source: Literal["zoo"] = "zoo"
     name: str = Field(min_length=1, max_length=100, examples=["digits-mixture"])
 
 
-class FolderIn(In):
+class FolderIn(Body):
     """A model folder on the service's machine, below one of the folders that its operator lists."""
 
     source: Literal["folder"]
     name: str = Field(min_length=1, max_length=500, examples=["team/ddpm-cifar10"], description="Path below the root")
 
 
-class HubIn(In):
+class HubIn(Body):
     """A repository of the hub at one commit; only where the operator allows it."""
 
     source: Literal["hub"]
@@ -53,7 +53,7 @@ class HubIn(In):
 
 
 def _source(value: Any) -> str:
-    """The tag; text whatever was given, so that the answer can name the known ones."""
+    """The tag of a body; always text, so that the error can list the known ones."""
     source = value.get("source", "zoo") if isinstance(value, dict) else getattr(value, "source", None)
     return source if isinstance(source, str) else reprlib.repr(source)
 

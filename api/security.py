@@ -1,19 +1,22 @@
-"""What keeps other sites out while the service asks nobody who they are: names, origins and response headers.
+"""Middleware that protects the service, which has no authentication: host names, origins, headers, size of bodies.
 
 A page in the user's own browser can reach a loopback address. It is kept from reading (a rebound DNS name arrives in
 ``Host``) and from changing anything (a foreign ``Origin``).
 """
 
 import ipaddress
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
 from api.settings import Settings
 
-__all__ = ["HEADERS", "Guard", "SecureHeaders"]
+__all__ = ["HEADERS", "BodyLimit", "Guard", "SecureHeaders"]
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -34,27 +37,29 @@ class SecureHeaders:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def secured(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, secured)
+        await self.app(scope, receive, send_with_headers)
 
 
 class Guard:
     """Middleware: refuses requests under a name that public DNS could have led here, and changes from other sites."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
+        self.app = app
+        self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        asked = Headers(scope=scope)
-        host, origin = asked.get("host", ""), asked.get("origin")
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        origin = headers.get("origin")
         if not (self.settings.allow_public or host_name(host) == self.settings.host or is_private_name(host)):
             detail = f"this service does not answer to the name {host[:80]!r}: use its address, 127.0.0.1 or localhost"
             await problem(400, detail)(scope, receive, send)
@@ -63,6 +68,39 @@ class Guard:
             await problem(403, detail)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Middleware: refuses a body over ``max_bytes`` with 413, by its declared length or by the bytes that arrive.
+
+    ``exceptions`` maps paths with another limit to it.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, exceptions: Mapping[str, int] = MappingProxyType({})) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.exceptions = exceptions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        max_bytes = self.exceptions.get(scope["path"], self.max_bytes)
+        reason = f"a body has at most {max_bytes} bytes"
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > max_bytes:
+            await problem(413, f"{reason}, got {int(declared[:20])}")(scope, receive, send)
+            return
+        size = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > max_bytes:
+                raise HTTPException(413, f"{reason}, got more: the connection sent {size} so far")
+            return message
+
+        await self.app(scope, receive_within_limit, send)
 
 
 def host_name(host: str) -> str:

@@ -1,4 +1,4 @@
-"""What an operator may set: environment variables that begin with FEWSTEP_, checked together, then frozen."""
+"""Settings of the service, from environment variables that begin with FEWSTEP_; checked, then frozen."""
 
 import ipaddress
 import os
@@ -19,11 +19,11 @@ class Settings(BaseSettings):
     ``host`` must be a loopback address unless ``allow_public`` says that something else guards the port (a container's
     network, a proxy that asks for keys). ``pool`` is the URL of the runner's pool ("local:4", "local:cuda:0,cuda:1");
     by default every GPU of this machine once, or ``slots`` evaluations at a time on its CPU. ``lease_seconds`` is how
-    long a silent runner keeps its search, ``poll_seconds`` how often an event stream looks for news.
+    long a silent runner keeps its search, ``poll_seconds`` how often an event stream polls for events.
 
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
-    the workers. Looking through a model may take ``inspect_seconds``. ``metrics_dir`` is a folder with features and
+    the workers. The inspection of a model may take ``inspect_seconds``. ``metrics_dir`` is a folder with features and
     references that metrics may name (`fewstep.values.catalogue`).
     """
 
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("var")
     database_url: str = Field(
-        default_factory=lambda given: f"sqlite:///{given['data_dir']}/fewstep.db" if "data_dir" in given else "",
+        default_factory=lambda fields: f"sqlite:///{fields['data_dir']}/fewstep.db" if "data_dir" in fields else "",
         repr=False,  # it may hold a password
     )
     host: str = Field("127.0.0.1", min_length=1)
@@ -53,14 +53,14 @@ class Settings(BaseSettings):
 
     @property
     def models_dir(self) -> Path:
-        """Where uploaded and fetched models lie."""
+        """The folder of uploaded and fetched models."""
         return self.data_dir / "models"
 
     @field_validator("model_roots", mode="before")
     @classmethod
-    def _split(cls, given: Any) -> Any:
+    def _split(cls, paths: Any) -> Any:
         """Folders as a search path has them: separated by a colon."""
-        return tuple(filter(None, given.split(os.pathsep))) if isinstance(given, str) else given
+        return tuple(filter(None, paths.split(os.pathsep))) if isinstance(paths, str) else paths
 
     @field_validator("model_roots")
     @classmethod
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         return None if folder is None else _folder(folder)
 
     @model_validator(mode="after")
-    def _guarded(self) -> Self:
+    def _check_host(self) -> Self:
         if not (self.allow_public or is_loopback(self.host)):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, and the service asks nobody who they are: "
@@ -100,10 +100,10 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def load(**given: Any) -> Settings:
-    """The settings from ``given`` and the environment; raises `InvalidInput`, which names the setting at fault."""
+def load(**options: Any) -> Settings:
+    """The settings from ``options`` and the environment; raises `InvalidInput`, which names the faulty setting."""
     try:
-        return Settings(**given)
+        return Settings(**options)
     except ValidationError as error:
         faults = []
         for fault in error.errors(include_url=False):

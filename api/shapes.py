@@ -1,4 +1,4 @@
-"""JSON shapes of the API, derived from the fields of the values: bodies, checked strictly, and answers."""
+"""Pydantic models of request bodies and answers, derived from the fields of the values."""
 
 from collections.abc import Callable
 from dataclasses import is_dataclass
@@ -8,89 +8,93 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from fewstep.errors import UnknownName
-from fewstep.values.codec import OWN, entries
-from fewstep.values.fields import Slot, slots
+from fewstep.values.codec import SPECIAL, entries
+from fewstep.values.fields import FieldSpec, field_specs
 from fewstep.values.origin import Origin
 from fewstep.values.page import Page
 
-__all__ = ["In", "answer", "asking", "checked", "shape"]
+__all__ = ["Body", "answer", "field_type", "shape", "with_fields_of"]
 
 
-class In(BaseModel):
-    """A body: unknown fields are refused, and no value is bent into another type."""
+class Body(BaseModel):
+    """A request body: unknown fields are refused, and no value is converted to another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Body = TypeVar("Body", bound=In)
+AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-def asking(kind: type) -> Callable[[type[Body]], type[Body]]:
-    """Gives the class of a body the fields of a value too, with their ranges and what is said about them."""
+def with_fields_of(kind: type) -> Callable[[type[AnyBody]], type[AnyBody]]:
+    """A decorator that adds the fields of a value to the class of a body, with their ranges and help."""
 
-    def derived(body: type[Body]) -> type[Body]:
-        fields: dict[str, Any] = {each.name: _asked(each) for each in slots(kind)}
+    def add_fields(body: type[AnyBody]) -> type[AnyBody]:
+        fields: dict[str, Any] = {spec.name: _body_field(spec) for spec in field_specs(kind)}
         return create_model(body.__name__, __base__=body, __doc__=body.__doc__, __module__=body.__module__, **fields)
 
-    return derived
+    return add_fields
 
 
 @cache
-def _inner(kind: Any) -> type[In]:
-    fields: dict[str, Any] = {each.name: _asked(each) for each in slots(kind)}
-    return create_model(f"{kind.__name__}In", __base__=In, __doc__=_first_line(kind), **fields)
+def _inner_body(kind: Any) -> type[Body]:
+    fields: dict[str, Any] = {spec.name: _body_field(spec) for spec in field_specs(kind)}
+    return create_model(f"{kind.__name__}In", __base__=Body, __doc__=_first_line(kind), **fields)
 
 
-def checked(kind: type, name: str) -> Any:
-    """The type of one field of a value, with its checks: for a parameter that means the same."""
-    return _checked(next(each for each in slots(kind) if each.name == name))
+def field_type(kind: type, name: str) -> Any:
+    """The type of one field of a value, with its checks: for a query parameter of the same meaning."""
+    return _type_with_checks(next(spec for spec in field_specs(kind) if spec.name == name))
 
 
-def _asked(slot: Slot) -> tuple[Any, Any]:
+def _body_field(spec: FieldSpec) -> tuple[Any, Any]:
     """The type and the `Field` of one field of a body."""
-    said, default = slot.about, ... if slot.required else slot.default
-    if is_dataclass(slot.type):
-        inner: Any = _inner(slot.type)  # type: ignore[arg-type]
-        return inner, Field(inner(), description=said.help)
-    kind, examples = _checked(slot), None if said.example is None else [said.example]
-    return kind | None if slot.optional else kind, Field(default, description=_words(slot), examples=examples)
+    if is_dataclass(spec.type):
+        inner: Any = _inner_body(spec.type)  # type: ignore[arg-type]
+        return inner, Field(inner(), description=spec.about.help)
+    kind = _type_with_checks(spec)
+    default = ... if spec.required else spec.default
+    examples = None if spec.about.example is None else [spec.about.example]
+    field = Field(default, description=_description(spec), examples=examples)
+    return kind | None if spec.optional else kind, field
 
 
-def _checked(slot: Slot) -> Any:
-    said, kind = slot.about, slot.type
-    checks: dict[str, Any] = {"ge": said.low, "gt": said.above, "le": said.high, "max_length": said.length}
-    if said.parse is not None:
-        kind = Annotated[kind, AfterValidator(_completed(said.parse))]
-        checks["json_schema_extra"] = _described(slot)
-    elif tuple(said.choices):
-        kind = Annotated[kind, AfterValidator(_one_of(slot))]
-        checks["json_schema_extra"] = _described(slot)
+def _type_with_checks(spec: FieldSpec) -> Any:
+    kind = spec.type
+    about = spec.about
+    checks: dict[str, Any] = {"ge": about.low, "gt": about.above, "le": about.high, "max_length": about.length}
+    if about.parse is not None:
+        kind = Annotated[kind, AfterValidator(_parser(about.parse))]
+        checks["json_schema_extra"] = _schema_writer(spec)
+    elif tuple(about.choices):
+        kind = Annotated[kind, AfterValidator(_choice_check(spec))]
+        checks["json_schema_extra"] = _schema_writer(spec)
     else:
-        checks["pattern"] = said.pattern
+        checks["pattern"] = about.pattern
     return Annotated[kind, Field(**{name: check for name, check in checks.items() if check is not None})]
 
 
-def _described(slot: Slot) -> Callable[[dict[str, Any]], None]:
-    """Puts pattern and choices into a schema as it is written, with all that packages have added by then."""
+def _schema_writer(spec: FieldSpec) -> Callable[[dict[str, Any]], None]:
+    """Adds pattern and choices when the schema is written, with the entries that packages have registered by then."""
 
-    def describe(schema: dict[str, Any]) -> None:
-        pattern, choices = slot.about.pattern, list(slot.about.choices)
+    def add_pattern_and_choices(schema: dict[str, Any]) -> None:
+        pattern = spec.about.pattern
+        choices = list(spec.about.choices)
         if pattern is not None:
             schema["pattern"] = pattern() if callable(pattern) else pattern
         if choices:
             schema["enum"] = choices
 
-    return describe
+    return add_pattern_and_choices
 
 
-def _completed(parse: Callable[[str], object]) -> Callable[[str], str]:
+def _parser(parse: Callable[[str], object]) -> Callable[[str], str]:
     return lambda text: str(parse(text))
 
 
-def _one_of(slot: Slot) -> Callable[[str], str]:
+def _choice_check(spec: FieldSpec) -> Callable[[str], str]:
     def check(text: str) -> str:
-        if text not in slot.about.choices:
-            raise UnknownName(slot.name, text[:40], slot.about.choices)
+        if text not in spec.about.choices:
+            raise UnknownName(spec.name, text[:40], spec.about.choices)
         return text
 
     return check
@@ -98,32 +102,33 @@ def _one_of(slot: Slot) -> Callable[[str], str]:
 
 @cache
 def answer(kind: Any) -> type[BaseModel]:
-    """The shape of a value as `fewstep.values.codec` writes it."""
-    of = get_origin(kind) or kind
+    """The model of an answer: a value as `fewstep.values.codec` writes it."""
+    origin = get_origin(kind) or kind
     fields: dict[str, Any] = {}
-    for key, each in entries(kind).items():
-        shown = shape(each.type)
-        fields[key] = (shown | None if each.optional else shown, Field(description=_words(each)))
-    inner = "".join(getattr(each, "__name__", "") for each in get_args(kind)[:1])
-    name = f"{inner}{of.__name__}Out" if of is Page else f"{of.__name__}Out"
-    return create_model(name, __doc__=_first_line(of), **fields)
+    for key, spec in entries(kind).items():
+        entry = shape(spec.type)
+        fields[key] = (entry | None if spec.optional else entry, Field(description=_description(spec)))
+    item = "".join(getattr(argument, "__name__", "") for argument in get_args(kind)[:1])
+    name = f"{item}{origin.__name__}Out" if origin is Page else f"{origin.__name__}Out"
+    return create_model(name, __doc__=_first_line(origin), **fields)
 
 
 def shape(kind: Any) -> Any:
-    """The shape of what the codec makes of a type, which may be a value, a list of values, or plain."""
-    of, inner = get_origin(kind) or kind, get_args(kind)
-    if of in (list, tuple):
-        return list[shape(inner[0])] if of is tuple or is_dataclass(inner[0]) else kind  # type: ignore[misc]
-    if of is Origin:
+    """The type of the codec's JSON for a type, which may be a value, a list of values, or plain."""
+    origin = get_origin(kind) or kind
+    arguments = get_args(kind)
+    if origin in (list, tuple):
+        return list[shape(arguments[0])] if origin is tuple or is_dataclass(arguments[0]) else kind  # type: ignore[misc]
+    if origin is Origin:
         return str
-    if of in OWN and is_dataclass(of):
+    if origin in SPECIAL and is_dataclass(origin):
         return dict[str, Any]
-    return answer(kind) if is_dataclass(of) else kind
+    return answer(kind) if is_dataclass(origin) else kind
 
 
-def _words(slot: Slot) -> str | None:
-    said = slot.about
-    return f"{said.help} ({said.unit})" if said.help and said.unit else said.help or None
+def _description(spec: FieldSpec) -> str | None:
+    about = spec.about
+    return f"{about.help} ({about.unit})" if about.help and about.unit else about.help or None
 
 
 def _first_line(kind: type) -> str:

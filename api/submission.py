@@ -1,4 +1,4 @@
-"""From what somebody sent to a model of the store, and from there to what a worker opens."""
+"""Submitted models: from a source (zoo, folder, upload, hub) to a `Model`, and to the reference that workers open."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -14,11 +14,11 @@ from fewstep.values.model import Facts, Model, ModelState
 from storage.folders import ModelFolders
 from storage.store import Store
 
-__all__ = ["folder_under", "keep", "of_hub", "of_inspected", "of_zoo", "reference", "want_free"]
+__all__ = ["folder_under", "keep", "of_hub", "of_inspected", "of_zoo", "reference", "check_name"]
 
 PROGRAM = "exported program"
-KEPT = ("upload", "program", "hub")  # sources whose folders are ours
-INNER = ("", "unet", "transformer", "scheduler")  # folders in a model folder that are read
+STORED = ("upload", "program", "hub")  # sources whose folders the service stores
+SUBFOLDERS = ("", "unet", "transformer", "scheduler")  # of a model folder, that are read
 
 
 def of_zoo(name: str) -> Model:
@@ -37,37 +37,37 @@ def of_zoo(name: str) -> Model:
     )
 
 
-def of_inspected(found: Inspected, source: str, name: str | None, id: str | None = None) -> Model:
-    """A model whose folder was looked through, still to be tried; by default named after its id."""
-    id = id or found.digest[:16]
-    kind = found.network or PROGRAM
-    size = "" if found.parameters is None else f" of {found.parameters:,} parameters"
+def of_inspected(inspected: Inspected, source: str, name: str | None, id: str | None = None) -> Model:
+    """A model by its inspected folder, submitted for a check; by default named after its id."""
+    id = id or inspected.digest[:16]
+    kind = inspected.network or PROGRAM
+    size = "" if inspected.parameters is None else f" of {inspected.parameters:,} parameters"
     return Model(
         id=id,
         name=name or f"model-{id[:8]}",
         source=source,
-        summary=f"{kind}{size}, predicts {found.prediction}",
-        shape=found.shape,
-        process=found.process,
-        digest=found.digest,
+        summary=f"{kind}{size}, predicts {inspected.prediction}",
+        shape=inspected.shape,
+        process=inspected.process,
+        digest=inspected.digest,
         created=datetime.now(UTC),
         state=ModelState.SUBMITTED,
-        facts=_facts(found),
+        facts=_facts(inspected),
     )
 
 
-def _facts(found: Inspected) -> Facts:
+def _facts(inspected: Inspected) -> Facts:
     return Facts(
-        network=found.network or PROGRAM,
-        prediction=found.prediction,
-        parameters=found.parameters,
-        conditions=found.conditions,
-        guidance=None if found.guidance == 1.0 else found.guidance,
+        network=inspected.network or PROGRAM,
+        prediction=inspected.prediction,
+        parameters=inspected.parameters,
+        conditions=inspected.conditions,
+        guidance=None if inspected.guidance == 1.0 else inspected.guidance,
     )
 
 
 def of_hub(repo: str, commit: str) -> Model:
-    """A model that a runner will fetch from the hub; its id is that of its address."""
+    """A model that a runner will download from the hub; its id is that of its address."""
     digest = hashlib.sha256(f"hub/{repo}@{commit}".encode()).hexdigest()
     return Model(
         id=digest[:16],
@@ -82,48 +82,49 @@ def of_hub(repo: str, commit: str) -> Model:
     )
 
 
-def want_free(name: str | None) -> None:
-    """Raise `InvalidInput` where a name for an upload is one of the zoo's, which would then mean two models."""
+def check_name(name: str | None) -> None:
+    """Raise `InvalidInput` where the name of an upload is one of the zoo's, which would then mean two models."""
     if name in zoo.names():
         raise InvalidInput(f"{name} is the name of a model of the zoo: choose another")
 
 
 def folder_under(roots: tuple[Path, ...], name: str) -> Path:
-    """The folder ``name`` below one of the operator's roots, which no link in it or on the way to it leaves.
+    """The folder ``name`` below one of the operator's roots, with no link in it or above it that leaves the root.
 
-    Raises `InvalidInput`, in the same words whether there is something outside or nothing at all.
+    Raises `InvalidInput`, with the same message whether something exists outside or nothing at all.
     """
     if not roots:
         raise InvalidInput("this service reads no folders: its operator may name some in FEWSTEP_MODEL_ROOTS")
     if not ("\0" in name or ".." in Path(name).parts or Path(name).is_absolute()):
         for root in roots:
             folder = (root / name).resolve()
-            if folder.is_relative_to(root) and folder.is_dir() and _stays(folder, root):
+            if folder.is_relative_to(root) and folder.is_dir() and _is_within(folder, root):
                 return folder
     raise InvalidInput(
         f"there is no folder {name[:80]!r} under the operator's roots that is whole and leaves none of them"
     )
 
 
-def _stays(folder: Path, root: Path) -> bool:
-    paths = [path for inner in INNER if (folder / inner).is_dir() for path in (folder / inner).iterdir()]
-    return all(path.resolve().is_relative_to(root) for path in paths)
+def _is_within(folder: Path, root: Path) -> bool:
+    """Whether no file of a model folder is a link out of ``root``."""
+    folders = [folder / name for name in SUBFOLDERS if (folder / name).is_dir()]
+    return all(path.resolve().is_relative_to(root) for each in folders for path in each.iterdir())
 
 
 def keep(store: Store, folders: ModelFolders, folder: Path, model: Model) -> Model:
-    """Move an incoming ``folder`` to its place and make its model known: both or neither. The store's model."""
-    with folders.kept(folder, model.digest):
-        kept = store.add_model(model)
-        if kept.source not in KEPT:  # it was known from elsewhere
+    """Store an incoming ``folder`` and its model, both or neither; returns the store's model."""
+    with folders.keep(folder, model.digest):
+        stored = store.add_model(model)
+        if stored.source not in STORED:  # the store has the same model from elsewhere
             folders.remove(model.digest)
-        return kept
+        return stored
 
 
 def reference(model: Model, settings: Settings) -> ModelReference:
-    """What a worker needs to open a model; raises `InvalidInput` where its folder is not under a root any more."""
+    """The reference by which a worker opens a model; raises `InvalidInput` where its folder is under no root."""
     if model.source == "zoo":
         return ModelReference("zoo", model.name, model.digest)
     if model.source == "folder":
         return ModelReference("folder", model.name, model.digest, folder_under(settings.model_roots, model.name))
-    place = ModelFolders(settings.models_dir).path(model.digest)
-    return ModelReference(model.source, model.name, model.digest, place)
+    path = ModelFolders(settings.models_dir).path(model.digest)
+    return ModelReference(model.source, model.name, model.digest, path)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fewstep.cli.options import asks_problem
+from fewstep.cli.options import with_problem_options
 from fewstep.cli.wording import summary
 from fewstep.errors import FewstepError
 from fewstep.models.reference import ModelReference
@@ -25,7 +25,7 @@ from fewstep.values.trial import Trial
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
-@asks_problem
+@with_problem_options
 def main(
     model: Annotated[str, typer.Argument(help="A model of the zoo, or a model folder.")] = "digits-mixture",
     nfe: Annotated[

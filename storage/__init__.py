@@ -1,8 +1,8 @@
-"""What fewstep remembers: models, searches, trials, events and published schedules, in SQLite or PostgreSQL."""
+"""Storage of models, searches, trials, events and published schedules in SQLite or PostgreSQL."""
 
 from storage.jobs import Jobs
 from storage.lease import Claim, LeaseLost, ModelClaim
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from storage.store import Store
 
-__all__ = ["Claim", "Jobs", "LeaseLost", "ModelClaim", "Probes", "Store"]
+__all__ = ["Claim", "Jobs", "LeaseLost", "ModelClaim", "ModelChecks", "Store"]

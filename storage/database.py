@@ -1,4 +1,4 @@
-"""One database: its connections, its transactions, its schema."""
+"""One database: connections, transactions and schema version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy.orm import Session
 
 from storage import migrate
-from storage.engine import READ_ONLY, answering, connect
+from storage.engine import READ_ONLY, connect, translate_errors
 
 __all__ = ["Database"]
 
@@ -22,7 +22,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = connect(url)
-        self._reading = self.engine.execution_options(**{READ_ONLY: True})
+        self._read_only = self.engine.execution_options(**{READ_ONLY: True})
 
     def __enter__(self) -> Self:
         return self
@@ -38,22 +38,22 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables up to date; several processes may call this at once."""
-        with answering():
+        with translate_errors():
             migrate.upgrade(self.url)
 
     def ping(self) -> None:
         """Raise `ServiceError` unless the database answers and its tables are up to date."""
-        with answering(), self._reading.connect() as connection:
+        with translate_errors(), self._read_only.connect() as connection:
             migrate.check(connection)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads."""
-        with answering(), Session(self._reading) as session, session.begin():
+        with translate_errors(), Session(self._read_only) as session, session.begin():
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that may write: all of it happens or none."""
-        with answering(), Session(self.engine) as session, session.begin():
+        """A transaction that may write; it is committed as a whole or rolled back."""
+        with translate_errors(), Session(self.engine) as session, session.begin():
             yield session

@@ -1,10 +1,10 @@
-"""Connections to SQLite and PostgreSQL, set up so that both keep the same promises.
+"""Connections to SQLite and PostgreSQL, configured so that both give the same guarantees.
 
-| promise | SQLite | PostgreSQL |
+| guarantee | SQLite | PostgreSQL |
 |---|---|---|
 | a writer sees nothing stale | BEGIN IMMEDIATE: one writer at a time | row locks (FOR UPDATE) |
 | readers never wait | WAL | MVCC |
-| deleting a model deletes what hangs on it | PRAGMA foreign_keys | always |
+| deleting a model deletes its searches and schedules | PRAGMA foreign_keys | always |
 | time is the database's | strftime('now') | clock_timestamp() |
 """
 
@@ -25,10 +25,10 @@ from sqlalchemy.orm import Session
 
 from fewstep.errors import FewstepError, InvalidInput, ServiceError
 
-__all__ = ["READ_ONLY", "answering", "connect", "insert_once", "lock", "moment"]
+__all__ = ["READ_ONLY", "translate_errors", "connect", "insert_once", "database_time", "lock_schema"]
 
 BUSY_MILLISECONDS = 30_000
-PAUSE = 0.02  # seconds, before the journal is asked for again
+PAUSE = 0.02  # seconds between two attempts to switch to WAL
 READ_ONLY = "fewstep_read_only"
 LOCK_KEY = 0x6665_7773_7465_70  # "fewstep": the advisory lock of the schema
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -40,21 +40,21 @@ def connect(url: str, *, foreign_keys: bool = True) -> Engine:
 
     ``foreign_keys`` False is for migrations: SQLite changes a table by copying it, and must not cascade meanwhile.
     """
-    parsed = _parse(url)
-    if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True)
-    folder = Path(str(parsed.database)).parent
+    database = _parse(url)
+    if database.get_backend_name() == "postgresql":
+        return create_engine(database, pool_pre_ping=True)
+    folder = Path(str(database.database)).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInput(f"the folder {folder} of the database cannot be made: {error}") from error
-    engine = create_engine(parsed)
+    engine = create_engine(database)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # so that the driver leaves BEGIN to us
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        _keep_wal(connection)
+        _enable_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
 
@@ -66,8 +66,8 @@ def connect(url: str, *, foreign_keys: bool = True) -> Engine:
     return engine
 
 
-def _keep_wal(connection: sqlite3.Connection) -> None:
-    """Journal ahead of writing. On a new file processes that come at once refuse each other without any waiting, which
+def _enable_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, with retries: on a new file several processes refuse each other at once, which
     SQLite's own timeout does not cover."""
     deadline = monotonic() + BUSY_MILLISECONDS / 1000
     while True:
@@ -81,27 +81,27 @@ def _keep_wal(connection: sqlite3.Connection) -> None:
 
 
 def _parse(url: str) -> URL:
-    wanted = "use sqlite:///path/to/file.db or postgresql+psycopg://user@host/database"
+    remedy = "use sqlite:///path/to/file.db or postgresql+psycopg://user@host/database"
     try:
-        parsed = make_url(url)
+        database = make_url(url)
     except (ArgumentError, ValueError):
-        raise InvalidInput(f"the database URL cannot be read: {wanted}") from None
-    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise InvalidInput(f"databases of kind {parsed.drivername!r} are not supported: {wanted}")
-    if parsed.database in (None, "", ":memory:"):
+        raise InvalidInput(f"the database URL cannot be read: {remedy}") from None
+    if database.drivername in ("postgresql", "postgresql+psycopg"):
+        return database.set(drivername="postgresql+psycopg")
+    if database.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidInput(f"databases of kind {database.drivername!r} are not supported: {remedy}")
+    if database.database in (None, "", ":memory:"):
         raise InvalidInput("a database in memory cannot be shared between processes: use sqlite:///path/to/file.db")
-    return parsed
+    return database
 
 
-def lock(connection: Connection) -> None:
-    """Make every other caller wait until this transaction ends."""
+def lock_schema(connection: Connection) -> None:
+    """Hold the lock of the schema until this transaction ends; other callers wait."""
     if connection.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE has done so already
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
 
 
-def moment(session: Session) -> datetime:
+def database_time(session: Session) -> datetime:
     """The database's own time, so that runners with wrong clocks agree on leases."""
     now = session.scalar(text(CLOCKS[session.get_bind().dialect.name]))
     if isinstance(now, datetime):
@@ -110,16 +110,16 @@ def moment(session: Session) -> datetime:
 
 
 def insert_once(session: Session, table: Any, **values: Any) -> bool:
-    """Insert a row unless a unique key of it is there already; whether a row was made."""
+    """Insert a row unless one with the same unique key exists; returns whether a row was inserted."""
     insert = INSERTS[session.get_bind().dialect.name](table)
     key = table.__table__.primary_key.columns
     return session.execute(insert.values(**values).on_conflict_do_nothing().returning(*key)).first() is not None
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn the driver's errors into ours: `ServiceError`, which callers may retry, where the database does not answer
-    as it should; whatever a column type refused stays as it was raised."""
+def translate_errors() -> Iterator[None]:
+    """Translate the driver's errors into `ServiceError`, which callers may retry; an error that a column type of ours
+    raised stays as it is."""
     try:
         yield
     except PoolTimeout as error:

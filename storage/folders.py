@@ -1,4 +1,4 @@
-"""Model folders that the service keeps: each under the digest of what is in it, whole or not there at all."""
+"""Model folders of the service, each named by the digest of its content and complete or absent."""
 
 import shutil
 import time
@@ -18,7 +18,7 @@ STALE_SECONDS = 24 * 3600  # after which nobody is still writing to an incoming 
 
 
 class ModelFolders:
-    """Folders below ``root``: ``root/<digest>`` are kept, ``root/incoming/…`` are on their way.
+    """Folders below ``root``: ``root/<digest>`` are complete, ``root/incoming/…`` are still being written.
 
     Several processes may share a root.
     """
@@ -43,38 +43,38 @@ class ModelFolders:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def kept(self, folder: Path, digest: str) -> Iterator[None]:
-        """Move an incoming folder to its place in one step, unless one is there already; the block makes it known.
+    def keep(self, folder: Path, digest: str) -> Iterator[None]:
+        """Move an incoming folder to its place atomically, unless one is there; the block records it in the database.
 
-        Where the block fails, the folder is gone again. Nobody else keeps or removes one meanwhile.
+        Where the block fails, the folder is removed again. The lock is held meanwhile.
         """
         place = self.path(digest)
-        with self.settled():
-            there = place.is_dir()
-            if not there:
+        with self.lock():
+            existed = place.is_dir()
+            if not existed:
                 folder.rename(place)
             try:
                 yield
             except BaseException:
-                if not there:
+                if not existed:
                     self.remove(digest)
                 raise
 
     @contextmanager
-    def settled(self) -> Iterator[None]:
-        """While the block lasts nobody else keeps or removes a folder: what a database says of one stays true."""
+    def lock(self) -> Iterator[None]:
+        """Lock the folders for the block, so that they agree with the database: nobody else adds or removes one."""
         with FileLock(self.root / ".lock"):
             yield
 
     def remove(self, digest: str) -> None:
-        """Delete the folder of that digest, if there is one. Call it inside `settled` or `kept`."""
+        """Delete the folder of that digest, if there is one. Call it inside `lock` or `keep`."""
         place = self.path(digest)
         if place.is_dir():
-            with self.incoming() as away:  # it leaves its place at once, however long deleting takes
-                place.rename(away / digest)
+            with self.incoming() as trash:  # the rename is atomic, however long deleting takes
+                place.rename(trash / digest)
 
     def sweep(self) -> None:
-        """Delete what uploads that were killed have left behind; makes the root where it is not there yet."""
+        """Delete the incoming folders of killed uploads; makes the root where there is none."""
         (self.root / INCOMING).mkdir(parents=True, exist_ok=True)
         for folder in (self.root / INCOMING).glob("*"):
             if time.time() - folder.stat().st_mtime > STALE_SECONDS:

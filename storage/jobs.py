@@ -1,9 +1,9 @@
-"""The state machine of searches: who may work on what, and what becomes of it.
+"""The job queue of searches: their states, and the leases of the runners that work on them.
 
     queued → running → succeeded | failed | cancelled;   queued | running ⇄ paused;   running → queued (lease lost)
 
-Every change holds the search's row and compares (state, lease token) first, so that a runner which lost its lease can
-change nothing any more. Leases use the database's time.
+Every change locks the search's row and compares (state, lease token) first, so that a runner which lost its lease
+cannot change anything. Leases use the database's time.
 """
 
 import secrets
@@ -20,9 +20,9 @@ from fewstep.values.score import Score
 from fewstep.values.search import LIVE, TERMINAL, Search, SearchState
 from fewstep.values.trial import Trial
 from storage.database import Database
-from storage.engine import insert_once, moment
-from storage.lease import MAX_ATTEMPTS, Claim, LeaseLost, lasting
-from storage.log import ran, readable, write_event
+from storage.engine import database_time, insert_once
+from storage.events import seconds_running, storable, write_event
+from storage.lease import MAX_ATTEMPTS, Claim, LeaseLost, lease_length
 from storage.mapping import value_of
 from storage.queries import search_row
 from storage.tables import CurveRow, LessonRow, PublishedRow, SearchRow, TrialRow
@@ -31,18 +31,18 @@ __all__ = ["Jobs"]
 
 
 class Jobs:
-    """Verbs of runners (claim, heartbeat, record, …) and of users (pause, resume, cancel) on one store.
+    """The queue in one store: verbs of runners (claim, heartbeat, record, …) and of users (pause, resume, cancel).
 
-    A claim's verbs raise `LeaseLost` when the search was paused, cancelled, requeued or finished meanwhile.
+    Verbs that take a claim raise `LeaseLost` when the search was paused, cancelled, requeued or finished meanwhile.
     """
 
     def __init__(self, store: Database) -> None:
         self.store = store
 
     def claim(self, runner: str, lease: float) -> Claim | None:
-        """Take the queued search of highest priority, oldest first, for ``lease`` seconds; None where none waits.
+        """Claim the queued search of highest priority, oldest first, for ``lease`` seconds; None where none waits.
 
-        ``runner`` names who works on it, for people to read.
+        ``runner`` is the runner's name, for people to read.
         """
         query = select(SearchRow).where(SearchRow.state == SearchState.QUEUED)
         query = query.order_by(SearchRow.priority.desc(), SearchRow.number).limit(1)
@@ -50,10 +50,11 @@ class Jobs:
             row = session.scalars(query.with_for_update(skip_locked=True)).first()
             if row is None:
                 return None
-            now = moment(session)
-            elapsed = ran(session, row.id)
-            row.token, row.runner = secrets.token_hex(16), runner
-            row.lease_until = now + lasting(lease)
+            now = database_time(session)
+            elapsed = seconds_running(session, row.id)
+            row.token = secrets.token_hex(16)
+            row.runner = runner
+            row.lease_until = now + lease_length(lease)
             row.started = row.started or now
             _move(session, row, SearchState.RUNNING, now)
             return Claim(value_of(Search, row), row.token, elapsed)
@@ -61,25 +62,28 @@ class Jobs:
     def heartbeat(self, claim: Claim, lease: float) -> None:
         """Extend the lease to ``lease`` seconds from now."""
         with self.store.write() as session:
-            row = _held(session, claim)
-            row.lease_until = moment(session) + lasting(lease)
+            row = _row_of(session, claim)
+            row.lease_until = database_time(session) + lease_length(lease)
 
     def phase(self, claim: Claim, phase: str, done: int, total: int) -> None:
-        """Tell how far a phase of the search is."""
+        """Record the progress of a phase of the search as an event."""
         with self.store.write() as session:
-            row = _held(session, claim)
-            write_event(session, row.id, "phase", {"phase": phase, "done": done, "total": total}, moment(session))
+            row = _row_of(session, claim)
+            data = {"phase": phase, "done": done, "total": total}
+            write_event(session, row.id, "phase", data, database_time(session))
 
-    def measured(self, claim: Claim, arc: ArcLength) -> None:
-        """Keep the arc length of the search's model; where another search measured it before, that one stays."""
+    def record_curve(self, claim: Claim, arc: ArcLength) -> None:
+        """Record the arc length of the search's model, unless an earlier search of it recorded one."""
         with self.store.write() as session:
-            row, now = _held(session, claim), moment(session)
+            row = _row_of(session, claim)
+            now = database_time(session)
             insert_once(session, CurveRow, model_id=row.model_id, curve=arc.to_dict(), created=now)
 
     def record(self, claim: Claim, trial: Trial) -> None:
-        """Keep a trial; one whose number is there already changes nothing."""
+        """Record a trial; does nothing where its number is recorded already."""
         with self.store.write() as session:
-            row, now = _held(session, claim), moment(session)
+            row = _row_of(session, claim)
+            now = database_time(session)
             new = insert_once(
                 session,
                 TrialRow,
@@ -90,16 +94,17 @@ class Jobs:
                 origin=str(trial.origin),
                 predicted=None if trial.predicted is None else float(trial.predicted),
                 predicted_std=None if trial.predicted_std is None else float(trial.predicted_std),
-                reason=None if trial.reason is None else readable(trial.reason),
+                reason=None if trial.reason is None else storable(trial.reason),
                 created=now,
             )
             if not new:
                 return
             row.evaluations += 1
             best = None if row.best is None else decode(Score, row.best)
-            whole = trial.score is not None and trial.score.noises >= row.noises  # else it was stopped early
-            if trial.score is not None and whole and (best is None or trial.score.value < best.value):
-                best = row.best = trial.score
+            complete = trial.score is not None and trial.score.noises >= row.noises  # else it was stopped early
+            if trial.score is not None and complete and (best is None or trial.score.value < best.value):
+                best = trial.score
+                row.best = best
             data = {
                 "number": trial.number,
                 "origin": str(trial.origin),
@@ -112,19 +117,23 @@ class Jobs:
             write_event(session, row.id, "trial", data, now)
 
     def release(self, claim: Claim) -> None:
-        """Give the search back to the queue, as when a runner shuts down."""
+        """Return the search to the queue, as when a runner shuts down."""
         with self.store.write() as session:
-            _move(session, _held(session, claim), SearchState.QUEUED, moment(session))
+            _move(session, _row_of(session, claim), SearchState.QUEUED, database_time(session))
 
     def succeed(self, claim: Claim, result: Result, lesson: str | None = None) -> None:
-        """Publish the result and finish; keep the ``lesson`` (JSON), if there is one, for later searches.
+        """Publish the result and finish; store the transfer record ``lesson`` (JSON), if any, for later searches.
 
         Raises `InvalidInput` where the result answers another problem.
         """
         if result.problem != claim.search.problem:
-            raise InvalidInput(f"the result answers {result.problem}, the search asked {claim.search.problem}")
+            raise InvalidInput(
+                f"the result answers {result.problem}, the search asks for {claim.search.problem}: publish its own"
+            )
         with self.store.write() as session:
-            row, now, schedule = _held(session, claim), moment(session), result.schedule
+            row = _row_of(session, claim)
+            now = database_time(session)
+            schedule = result.schedule
             digest = schedule.digest
             session.add(
                 PublishedRow(
@@ -139,8 +148,9 @@ class Jobs:
                 )
             )
             if lesson is not None:
-                taught = {"model_id": row.model_id, "metric": row.metric, "lesson": lesson, "created": now}
-                session.add(LessonRow(search_id=row.id, **taught))
+                session.add(
+                    LessonRow(search_id=row.id, model_id=row.model_id, metric=row.metric, lesson=lesson, created=now)
+                )
             data = {"digest": digest, "nfe": schedule.nfe, "ratio": result.ratio}
             write_event(session, row.id, "published", data, now)
             _move(session, row, SearchState.SUCCEEDED, now)
@@ -148,16 +158,16 @@ class Jobs:
     def fail(self, claim: Claim, reason: str) -> None:
         """Finish without a result."""
         with self.store.write() as session:
-            _move(session, _held(session, claim), SearchState.FAILED, moment(session), readable(reason))
+            _move(session, _row_of(session, claim), SearchState.FAILED, database_time(session), storable(reason))
 
     def reap(self, max_attempts: int = MAX_ATTEMPTS) -> list[Search]:
-        """Requeue running searches whose lease ran out, or fail them after ``max_attempts``; which ones."""
+        """Requeue running searches whose lease expired, or fail them after ``max_attempts``; returns them."""
         with self.store.write() as session:
-            now = moment(session)
+            now = database_time(session)
             query = select(SearchRow).where(SearchRow.state == SearchState.RUNNING, SearchRow.lease_until <= now)
             rows = session.scalars(query.order_by(SearchRow.number).with_for_update(skip_locked=True)).all()
             for row in rows:
-                reason = f"runner {row.runner} stopped answering in attempt {row.attempt} of {max_attempts}"
+                reason = f"runner {row.runner} stopped translate_errors in attempt {row.attempt} of {max_attempts}"
                 if row.attempt >= max_attempts:
                     _move(session, row, SearchState.FAILED, now, reason)
                 else:
@@ -166,32 +176,34 @@ class Jobs:
             return [value_of(Search, row) for row in rows]
 
     def pause(self, id: str) -> Search:
-        """Stop a search until `resume`; what it recorded stays. Raises `NotFound`, or `Conflict` once finished."""
-        return self._order(id, SearchState.PAUSED, (SearchState.QUEUED, SearchState.RUNNING), SearchState.PAUSED)
+        """Stop a search until `resume`; its trials stay. Raises `NotFound`, or `Conflict` once finished."""
+        return self._transition(id, SearchState.PAUSED, (SearchState.QUEUED, SearchState.RUNNING), SearchState.PAUSED)
 
     def resume(self, id: str) -> Search:
         """Queue a paused search again. Raises `NotFound`, or `Conflict` once finished."""
-        return self._order(id, SearchState.QUEUED, (SearchState.PAUSED,), SearchState.QUEUED, SearchState.RUNNING)
+        return self._transition(id, SearchState.QUEUED, (SearchState.PAUSED,), SearchState.QUEUED, SearchState.RUNNING)
 
     def cancel(self, id: str) -> Search:
         """Finish a search without a result. Raises `NotFound`, or `Conflict` once succeeded or failed."""
-        return self._order(id, SearchState.CANCELLED, LIVE, SearchState.CANCELLED)
+        return self._transition(id, SearchState.CANCELLED, LIVE, SearchState.CANCELLED)
 
-    def _order(self, id: str, to: SearchState, sources: tuple[SearchState, ...], *settled: SearchState) -> Search:
-        """Move a search from one of ``sources`` to ``to``; nothing to do where it is in ``settled``."""
+    def _transition(
+        self, id: str, to: SearchState, sources: tuple[SearchState, ...], *unchanged: SearchState
+    ) -> Search:
+        """Move a search from one of ``sources`` to ``to``; does nothing where its state is in ``unchanged``."""
         with self.store.write() as session:
-            row = search_row(session, id, hold=True)
+            row = search_row(session, id, for_update=True)
             if row.state in sources:
-                _move(session, row, to, moment(session))
-            elif row.state not in settled:
+                _move(session, row, to, database_time(session))
+            elif row.state not in unchanged:
                 raise Conflict(f"search {id} has {row.state}: it cannot become {to} any more")
             return value_of(Search, row)
 
 
-def _held(session: Session, claim: Claim) -> SearchRow:
+def _row_of(session: Session, claim: Claim) -> SearchRow:
     """The claim's row, locked until the transaction ends; raises `LeaseLost`."""
     try:
-        row = search_row(session, claim.search.id, hold=True)
+        row = search_row(session, claim.search.id, for_update=True)
     except NotFound:
         raise LeaseLost(f"search {claim.search.id} was deleted: stop working on it") from None
     if row.state != SearchState.RUNNING or row.token != claim.token:

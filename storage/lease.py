@@ -1,4 +1,4 @@
-"""Leases: how long a runner may be silent before its work goes to another."""
+"""Leases: the right of one runner to work on a search or a model, lost when its heartbeats stop."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from fewstep.errors import Conflict, InvalidInput
 from fewstep.values.model import Model
 from fewstep.values.search import Search
 
-__all__ = ["MAX_ATTEMPTS", "MAX_LEASE", "Claim", "LeaseLost", "ModelClaim", "lasting"]
+__all__ = ["MAX_ATTEMPTS", "MAX_LEASE", "Claim", "LeaseLost", "ModelClaim", "lease_length"]
 
 MAX_ATTEMPTS = 3  # leases lost before the work itself is held to be the cause
 MAX_LEASE = 24 * 3600
@@ -20,8 +20,8 @@ class LeaseLost(Conflict):
 
 @dataclass(frozen=True)
 class Claim:
-    """A lease on a search: whoever holds the ``token`` may report on it; ``elapsed`` is how many seconds the search ran
-    in earlier attempts."""
+    """A lease on a search, identified by its ``token``; ``elapsed`` are the seconds that the search ran in earlier
+    attempts."""
 
     search: Search
     token: str
@@ -30,14 +30,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class ModelClaim:
-    """A lease on a submitted model: whoever holds the ``token`` may say what it is worth."""
+    """A lease on the check of a submitted model, identified by its ``token``."""
 
     model: Model
     token: str
 
 
-def lasting(seconds: float) -> timedelta:
-    """The length of a lease; raises `InvalidInput`."""
+def lease_length(seconds: float) -> timedelta:
+    """The duration of a lease; raises `InvalidInput`."""
     if not (math.isfinite(seconds) and 0 < seconds <= MAX_LEASE):
         raise InvalidInput(f"a lease lasts more than 0 and at most {MAX_LEASE} seconds, got {seconds}")
     return timedelta(seconds=seconds)

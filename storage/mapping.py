@@ -1,9 +1,9 @@
-"""Rows to values and back, field by field under the same names: no field is listed here."""
+"""Values from database rows and back, by the names of their fields: no field is listed here."""
 
 from typing import Any, TypeVar
 
 from fewstep.values.codec import decode, flat
-from fewstep.values.fields import slots
+from fewstep.values.fields import field_specs
 from fewstep.values.model import Model
 from fewstep.values.problem import Problem
 from storage.tables import Base
@@ -21,11 +21,11 @@ def value_of(kind: type[Value], row: Base) -> Value:
 
 
 def problem_columns(problem: Problem) -> dict[str, Any]:
-    """The columns that say what a search is to do."""
+    """The columns of a search that hold its problem."""
     fields = flat(problem)
     return {"model_id": fields.pop("model"), **fields}
 
 
 def model_columns(model: Model) -> dict[str, Any]:
-    """The columns that say what a model is; its facts stay together."""
-    return {each.name: getattr(model, each.name) for each in slots(Model)}
+    """The columns of a model that hold its value; its facts are one column."""
+    return {spec.name: getattr(model, spec.name) for spec in field_specs(Model)}

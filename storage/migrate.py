@@ -1,4 +1,4 @@
-"""Bring the tables up to date: Alembic, run from Python, one process at a time."""
+"""Schema migrations: Alembic, run from Python, one process at a time."""
 
 import os
 from functools import cache
@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from fewstep.errors import Conflict, ServiceError
-from storage.engine import connect, lock
+from storage.engine import connect, lock_schema
 from storage.tables import Base
 
 __all__ = ["VERSION_TABLE", "check", "differences", "downgrade", "draft", "upgrade"]
@@ -25,7 +25,7 @@ VERSION_TABLE = "fewstep_version"  # Optuna's tables bring an alembic_version of
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database up to a revision, in one transaction; callers that come meanwhile wait and find it done.
+    """Bring the database up to a revision, in one transaction; concurrent callers wait and have nothing left to do.
 
     Raises `Conflict` where the database is at a revision that this version does not know.
     """
@@ -38,7 +38,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def draft(url: str, message: str, folder: Path = VERSIONS) -> Path:
-    """Write the migration that a database at head still lacks; read and mend it before it is used.
+    """Write a draft of the migration from a database at head to the present tables; edit it before use.
 
     ``python -c "from storage import migrate; migrate.draft('sqlite:///var/fewstep.db', 'add colours')"``
     """
@@ -58,7 +58,7 @@ def _run(url: str, verb: Any, revision: str) -> None:
     engine = connect(url, foreign_keys=False)
     try:
         with engine.begin() as connection:
-            lock(connection)
+            lock_schema(connection)
             config = _config()
             config.attributes["connection"] = connection
             verb(config, revision)

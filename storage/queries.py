@@ -1,4 +1,4 @@
-"""What is asked of the tables."""
+"""SQL queries of the store, and the checks of their arguments."""
 
 from datetime import datetime
 from typing import Literal
@@ -21,29 +21,29 @@ __all__ = [
     "neighbours_of",
     "search_row",
     "searches_before",
-    "want_number",
+    "check_number",
 ]
 
 MAX_EVENT = 2**63 - 1  # the largest event id of either database
 MAX_NUMBER = 2**31 - 1  # the largest whole number of the other columns
 
 
-def model_row(session: Session, id: str, *, hold: Literal["", "change", "delete"] = "") -> ModelRow:
-    """The model of that id, held until the transaction ends against "change" or only against "delete";
-    raises `NotFound`."""
+def model_row(session: Session, id: str, *, lock: Literal["", "update", "share"] = "") -> ModelRow:
+    """The model of that id, locked until the transaction ends: for an "update", or "share", which only keeps it from
+    being deleted. Raises `NotFound`."""
     query = select(ModelRow).where(ModelRow.id == id)
-    if hold:
-        query = query.with_for_update(read=hold == "delete", key_share=hold == "delete")
+    if lock:
+        query = query.with_for_update(read=lock == "share", key_share=lock == "share")
     row = session.scalars(query).first()
     if row is None:
         raise NotFound(f"there is no model {id[:80]!r}: add it first")
     return row
 
 
-def search_row(session: Session, id: str, *, hold: bool = False) -> SearchRow:
-    """The search of that id, held until the transaction ends if asked; raises `NotFound`."""
+def search_row(session: Session, id: str, *, for_update: bool = False) -> SearchRow:
+    """The search of that id; ``for_update`` locks its row until the transaction ends. Raises `NotFound`."""
     query = select(SearchRow).where(SearchRow.id == id)
-    row = session.scalars(query.with_for_update() if hold else query).first()
+    row = session.scalars(query.with_for_update() if for_update else query).first()
     if row is None:
         raise NotFound(f"there is no search {id[:80]!r}")
     return row
@@ -74,8 +74,8 @@ def best_of(model_id: str, nfe: int, metric: str) -> Select[PublishedRow]:
 
 
 def front_of(model_id: str, metric: str | None, until: datetime | None = None) -> Select[PublishedRow]:
-    """The lowest score of every metric (or the one asked) and number of calls, of equals the oldest; of those there at
-    ``until``, if given."""
+    """The lowest score of every metric (or one) and number of calls, of equals the oldest; of those published by
+    ``until``, if not None."""
     order = (PublishedRow.value, PublishedRow.number)
     rank = func.row_number().over(partition_by=(PublishedRow.metric, PublishedRow.nfe), order_by=order)
     ranked = select(PublishedRow.number, rank.label("rank")).where(PublishedRow.model_id == model_id)
@@ -83,14 +83,14 @@ def front_of(model_id: str, metric: str | None, until: datetime | None = None) -
         ranked = ranked.where(PublishedRow.metric == metric)
     if until is not None:
         ranked = ranked.where(PublishedRow.created <= until)
-    firsts = ranked.subquery()
-    query = select(PublishedRow).join(firsts, firsts.c.number == PublishedRow.number).where(firsts.c.rank == 1)
+    first = ranked.subquery()
+    query = select(PublishedRow).join(first, first.c.number == PublishedRow.number).where(first.c.rank == 1)
     return query.order_by(PublishedRow.metric, PublishedRow.nfe)
 
 
-def neighbours_of(problem: Problem, until: datetime, most: int) -> Select[str]:
-    """Ids of the last searches that succeeded by ``until`` with the problem's model and metric and other numbers of
-    calls, one for each number, the nearest ones first, of equals the fewest calls."""
+def neighbours_of(problem: Problem, until: datetime, limit: int) -> Select[str]:
+    """Ids of searches for a warm start: of the problem's model and metric at other numbers of calls, succeeded by
+    ``until``; the last one of each number, the nearest numbers first, of equals the fewest calls."""
     rank = func.row_number().over(partition_by=SearchRow.nfe, order_by=PublishedRow.number.desc())
     query = select(SearchRow.id, SearchRow.nfe, rank.label("rank")).join(
         PublishedRow, PublishedRow.search_id == SearchRow.id
@@ -101,19 +101,19 @@ def neighbours_of(problem: Problem, until: datetime, most: int) -> Select[str]:
         PublishedRow.created <= until,
         SearchRow.nfe != problem.nfe,
     ).subquery()
-    lasts = select(ranked.c.id).where(ranked.c.rank == 1)
-    return lasts.order_by(func.abs(ranked.c.nfe - problem.nfe), ranked.c.nfe).limit(most)
+    last_searches = select(ranked.c.id).where(ranked.c.rank == 1)
+    return last_searches.order_by(func.abs(ranked.c.nfe - problem.nfe), ranked.c.nfe).limit(limit)
 
 
-def lessons_of(problem: Problem, until: datetime, most: int) -> Select[str]:
-    """The last lessons by ``until`` of searches of other models by the problem's metric, the newest first."""
+def lessons_of(problem: Problem, until: datetime, limit: int) -> Select[str]:
+    """Transfer records of searches of other models by the problem's metric, left by ``until``, the newest first."""
     query = select(LessonRow.lesson).where(
         LessonRow.metric == problem.metric, LessonRow.model_id != problem.model, LessonRow.created <= until
     )
-    return query.order_by(LessonRow.created.desc(), LessonRow.search_id).limit(most)
+    return query.order_by(LessonRow.created.desc(), LessonRow.search_id).limit(limit)
 
 
-def want_number(name: str, value: int, low: int, high: int = MAX_NUMBER) -> None:
+def check_number(name: str, value: int, low: int, high: int = MAX_NUMBER) -> None:
     """Raise `InvalidInput` unless ``value`` is a whole number from ``low`` to ``high``."""
     if type(value) is not int or not low <= value <= high:
         raise InvalidInput(f"{name} is a whole number from {low} to {high}, got {value!r}")

@@ -1,4 +1,4 @@
-"""The store: values in, values out; the only owner of sessions."""
+"""The store: queries and inserts by values, with no session or row outside this package."""
 
 import uuid
 from datetime import datetime
@@ -15,19 +15,19 @@ from fewstep.values.published import Published
 from fewstep.values.search import LIVE, Search, SearchState
 from fewstep.values.trial import Trial
 from storage.database import Database
-from storage.engine import insert_once, moment
-from storage.log import write_event
+from storage.engine import database_time, insert_once
+from storage.events import write_event
 from storage.mapping import model_columns, problem_columns, value_of
 from storage.queries import (
     MAX_EVENT,
     best_of,
+    check_number,
     front_of,
     lessons_of,
     model_row,
     neighbours_of,
     search_row,
     searches_before,
-    want_number,
 )
 from storage.tables import CurveRow, EventRow, ModelRow, PublishedRow, SearchRow, TrialRow
 
@@ -45,28 +45,27 @@ class Store(Database):
     """
 
     def add_model(self, model: Model) -> Model:
-        """Keep a model; where it is there already, the one that was there first. A refused one is tried again, and one
-        of the zoo takes the place of the same model from elsewhere. Raises `Conflict` where another has its id."""
+        """Insert a model, or return the stored one with its digest. A refused one is queued for a check again, and one
+        of the zoo replaces the same model from elsewhere. Raises `Conflict` where another has its id."""
         with self.write() as session:
             columns = model_columns(model)
             insert_once(session, ModelRow, **columns)
-            same = or_(ModelRow.id == model.id, ModelRow.digest == model.digest)
-            row = session.scalars(select(ModelRow).where(same).with_for_update()).one()
+            matches = or_(ModelRow.id == model.id, ModelRow.digest == model.digest)
+            row = session.scalars(select(ModelRow).where(matches).with_for_update()).one()
             if row.digest != model.digest and model.source != "hub":
                 raise Conflict(f"model {model.id} has digest {row.digest}, got {model.digest}: the ids collide")
             if row.state is ModelState.REFUSED or (model.source == "zoo" and row.source != "zoo"):
                 for name in columns.keys() - {"id", "created"}:
                     setattr(row, name, columns[name])
-                row.attempt, row.token, row.runner, row.lease_until = 1, None, None, None
+                row.attempt = 1
+                row.token = row.runner = row.lease_until = None
             return value_of(Model, row)
 
     def models(self) -> list[Model]:
         """Every model, in order of arrival."""
+        query = select(ModelRow).order_by(ModelRow.created, ModelRow.id)
         with self.read() as session:
-            return [
-                value_of(Model, row)
-                for row in session.scalars(select(ModelRow).order_by(ModelRow.created, ModelRow.id))
-            ]
+            return [value_of(Model, row) for row in session.scalars(query)]
 
     def model(self, id: str) -> Model:
         """The model of that id; raises `NotFound`."""
@@ -85,10 +84,10 @@ class Store(Database):
             return ArcLength.from_dict(row.curve)
 
     def delete_model(self, id: str) -> None:
-        """Forget a model with its searches and schedules. Raises `NotFound`, or `Conflict` while a search of it is
+        """Delete a model with its searches and schedules. Raises `NotFound`, or `Conflict` while a search of it is
         queued, running or paused."""
         with self.write() as session:
-            model_row(session, id, hold="change")
+            model_row(session, id, lock="update")
             live = select(SearchRow.id).where(SearchRow.model_id == id, SearchRow.state.in_(LIVE)).limit(1)
             search_id = session.scalar(live)
             if search_id is not None:
@@ -101,16 +100,17 @@ class Store(Database):
         ready."""
         if key is not None and not 1 <= len(key) <= MAX_KEY:
             raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY} characters, got {len(key)}")
-        want_number("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
+        check_number("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
         with self.write() as session:
-            model = model_row(session, problem.model, hold="delete")
+            model = model_row(session, problem.model, lock="share")
             if model.state is not ModelState.READY:
                 raise Conflict(
                     f"model {model.id} is {model.state}: "
                     + (f"{model.reason}; submit it again" if model.reason else "wait until it is ready")
                 )
-            search_id, now = uuid.uuid4().hex, moment(session)
-            made = insert_once(
+            search_id = uuid.uuid4().hex
+            now = database_time(session)
+            is_new = insert_once(
                 session,
                 SearchRow,
                 id=search_id,
@@ -122,12 +122,12 @@ class Store(Database):
                 evaluations=0,
                 created=now,
             )
-            which = SearchRow.id == search_id if made else SearchRow.key == key
-            row = session.scalars(select(SearchRow).where(which)).first()
+            condition = SearchRow.id == search_id if is_new else SearchRow.key == key
+            row = session.scalars(select(SearchRow).where(condition)).first()
             if row is None:
                 raise Conflict(f"the search of idempotency key {key!r} was deleted just now: submit again")
             search = value_of(Search, row)
-            if made:
+            if is_new:
                 write_event(session, search_id, "state", {"state": SearchState.QUEUED}, now)
         if search.problem != problem:
             raise Conflict(f"the idempotency key {key!r} belongs to search {search.id}, which has another problem")
@@ -147,18 +147,18 @@ class Store(Database):
     ) -> Page[Search, str]:
         """Searches, newest first; ``cursor`` is the last page's ``next``. A walk over the pages sees every search that
         was there at its start exactly once. Raises `InvalidInput`."""
-        want_number("limit", limit, 1, MAX_PAGE)
+        check_number("limit", limit, 1, MAX_PAGE)
         query = searches_before(cursor, state, model).limit(limit + 1)
         with self.read() as session:
             rows = session.scalars(query).all()
-            more = str(rows[limit - 1].number) if len(rows) > limit else None
-            return Page([value_of(Search, row) for row in rows[:limit]], more)
+            next_cursor = str(rows[limit - 1].number) if len(rows) > limit else None
+            return Page([value_of(Search, row) for row in rows[:limit]], next_cursor)
 
     def trials(self, search_id: str, after: int = -1, limit: int | None = None) -> list[Trial]:
         """Trials of a search with numbers above ``after``, by number, at most ``limit``; raises `NotFound`."""
-        want_number("after", after, -1)
+        check_number("after", after, -1)
         if limit is not None:
-            want_number("limit", limit, 1)
+            check_number("limit", limit, 1)
         query = select(TrialRow).where(TrialRow.search_id == search_id, TrialRow.number > after)
         with self.read() as session:
             search_row(session, search_id)
@@ -166,32 +166,32 @@ class Store(Database):
 
     def trial(self, search_id: str, number: int) -> Trial:
         """One trial of a search; raises `NotFound`."""
-        want_number("number", number, 0)
+        check_number("number", number, 0)
         with self.read() as session:
             row = session.get(TrialRow, (search_id, number))
             if row is None:
                 raise NotFound(f"search {search_id[:80]!r} has no trial {number}")
             return value_of(Trial, row)
 
-    def lessons(self, problem: Problem, until: datetime, most: int = 6) -> list[str]:
-        """The last ``most`` lessons (JSON) that searches of other models by the same metric had left by ``until``."""
+    def lessons(self, problem: Problem, until: datetime, limit: int = 6) -> list[str]:
+        """The last ``limit`` transfer records (JSON) of searches of other models by the same metric, by ``until``."""
         with self.read() as session:
-            return list(session.scalars(lessons_of(problem, until, most)))
+            return list(session.scalars(lessons_of(problem, until, limit)))
 
     def neighbours(self, problem: Problem, until: datetime, searches: int = 3, trials: int = 200) -> list[Trial]:
-        """What a search of ``problem`` may learn from: the first ``trials`` of each of the last ``searches`` that
-        succeeded by ``until`` with the same model and metric at the nearest other numbers of calls."""
+        """Trials for a warm start: the first ``trials`` of each of the last ``searches`` that succeeded by ``until``
+        with the same model and metric at the nearest other numbers of calls."""
         with self.read() as session:
-            found: list[Trial] = []
+            neighbours: list[Trial] = []
             for id in session.scalars(neighbours_of(problem, until, searches)).all():
                 query = select(TrialRow).where(TrialRow.search_id == id).order_by(TrialRow.number).limit(trials)
-                found += [value_of(Trial, row) for row in session.scalars(query)]
-            return found
+                neighbours += [value_of(Trial, row) for row in session.scalars(query)]
+            return neighbours
 
     def events(self, search_id: str, after: int = 0, limit: int = 500) -> list[Event]:
         """Events of a search with ids above ``after``, oldest first; raises `NotFound`."""
-        want_number("limit", limit, 1, MAX_PAGE)
-        want_number("after", after, 0, MAX_EVENT)
+        check_number("limit", limit, 1, MAX_PAGE)
+        check_number("after", after, 0, MAX_EVENT)
         with self.read() as session:
             search_row(session, search_id)
             query = select(EventRow).where(EventRow.search_id == search_id, EventRow.id > after)
@@ -199,7 +199,7 @@ class Store(Database):
 
     def best(self, model_id: str, nfe: int, metric: str = "endpoint") -> Published:
         """The schedule with the lowest score among those of at most ``nfe`` calls; raises `NotFound`."""
-        want_number("nfe", nfe, 1)
+        check_number("nfe", nfe, 1)
         with self.read() as session:
             row = session.scalars(best_of(model_id, nfe, metric)).first()
             if row is None:
@@ -211,7 +211,7 @@ class Store(Database):
 
     def front(self, model_id: str, metric: str | None = None, until: datetime | None = None) -> list[Published]:
         """The best schedule of every number of calls, fewest first, per metric where none is named; of those published
-        by ``until``, if given. Raises `NotFound` where the model is unknown."""
+        by ``until``, if not None. Raises `NotFound` where the model is unknown."""
         with self.read() as session:
             model_row(session, model_id)
             return [value_of(Published, row) for row in session.scalars(front_of(model_id, metric, until))]
@@ -226,7 +226,7 @@ class Store(Database):
             return value_of(Published, row)
 
     def result(self, search_id: str) -> Published:
-        """What a search published; raises `NotFound` until it has succeeded."""
+        """The published result of a search; raises `NotFound` until it has succeeded."""
         query = select(PublishedRow).where(PublishedRow.search_id == search_id)
         with self.read() as session:
             row = session.scalars(query).first()

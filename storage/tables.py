@@ -1,4 +1,4 @@
-"""The tables. Numbers that are filtered or sorted by are columns; schedules and results are JSON text.
+"""Tables of the database. Numbers to filter or sort by are columns; schedules and results are JSON text.
 
 Columns are called after the fields of the values that they hold, so that `storage.mapping` need not list them.
 """
@@ -36,9 +36,9 @@ __all__ = [
     "EventRow",
     "Json",
     "LessonRow",
-    "Line",
+    "SafeText",
     "ModelRow",
-    "Plan",
+    "ScheduleJson",
     "PublishedRow",
     "SearchRow",
     "TrialRow",
@@ -83,8 +83,8 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Line(TypeDecorator[str]):
-    """Text from outside. Every database refuses what PostgreSQL cannot store."""
+class SafeText(TypeDecorator[str]):
+    """Text without NUL and lone surrogates, which PostgreSQL cannot store: SQLite refuses them too."""
 
     impl = String
     cache_ok = True
@@ -111,7 +111,7 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-class Plan(TypeDecorator[Schedule]):
+class ScheduleJson(TypeDecorator[Schedule]):
     """A schedule with its tableau as JSON text."""
 
     impl = Text
@@ -139,18 +139,18 @@ class Base(DeclarativeBase):
         datetime: Utc,
         ModelState: _states(ModelState),
         SearchState: _states(SearchState),
-        str: Line,
+        str: SafeText,
     }
 
 
 class ModelRow(Base):
-    """A model, whether searches may name it yet, and the lease of the runner that tries it."""
+    """A model, whether searches may use it yet, and the lease of the runner that checks it."""
 
     __tablename__ = "models"
     __table_args__ = (Index(None, "state", "created"),)
 
-    id: Mapped[str] = mapped_column(Line(16), primary_key=True)
-    digest: Mapped[str] = mapped_column(Line(64), unique=True)
+    id: Mapped[str] = mapped_column(SafeText(16), primary_key=True)
+    digest: Mapped[str] = mapped_column(SafeText(64), unique=True)
     name: Mapped[str]
     source: Mapped[str]
     summary: Mapped[str]
@@ -162,7 +162,7 @@ class ModelRow(Base):
     facts: Mapped[Any] = mapped_column(Json, server_default="{}")
     attempt: Mapped[int] = mapped_column(server_default="1")
     runner: Mapped[str | None]
-    token: Mapped[str | None] = mapped_column(Line(32))
+    token: Mapped[str | None] = mapped_column(SafeText(32))
     lease_until: Mapped[datetime | None]
 
 
@@ -177,7 +177,7 @@ class CurveRow(Base):
 
 
 class SearchRow(Base):
-    """A search, its budget, its lease."""
+    """A search: its problem, its state and its lease."""
 
     __tablename__ = "searches"
     __table_args__ = (
@@ -187,8 +187,8 @@ class SearchRow(Base):
     )
 
     number: Mapped[int] = mapped_column(primary_key=True)  # order of submission
-    id: Mapped[str] = mapped_column(Line(32), unique=True)
-    key: Mapped[str | None] = mapped_column(Line(255), unique=True)  # idempotency key
+    id: Mapped[str] = mapped_column(SafeText(32), unique=True)
+    key: Mapped[str | None] = mapped_column(SafeText(255), unique=True)  # idempotency key
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     nfe: Mapped[int]
     metric: Mapped[str]
@@ -205,7 +205,7 @@ class SearchRow(Base):
     best: Mapped[Any | None] = mapped_column(Json)
     error: Mapped[str | None]
     runner: Mapped[str | None]
-    token: Mapped[str | None] = mapped_column(Line(32))
+    token: Mapped[str | None] = mapped_column(SafeText(32))
     lease_until: Mapped[datetime | None]
     created: Mapped[datetime]
     started: Mapped[datetime | None]
@@ -219,7 +219,7 @@ class TrialRow(Base):
 
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    schedule: Mapped[Schedule] = mapped_column(Plan)
+    schedule: Mapped[Schedule] = mapped_column(ScheduleJson)
     score: Mapped[Any | None] = mapped_column(Json)
     origin: Mapped[str]
     predicted: Mapped[float | None]
@@ -229,7 +229,7 @@ class TrialRow(Base):
 
 
 class LessonRow(Base):
-    """What a search taught; for others, of any model."""
+    """The transfer record of a search, which warm-starts searches of other models."""
 
     __tablename__ = "lessons"
     __table_args__ = (Index(None, "metric", "created"),)
@@ -237,19 +237,19 @@ class LessonRow(Base):
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     metric: Mapped[str]
-    lesson: Mapped[str] = mapped_column(Text)  # JSON, which the predictor reads
+    lesson: Mapped[str] = mapped_column(Text)  # JSON of a `fewstep.predictor.Lesson`
     created: Mapped[datetime]
 
 
 class EventRow(Base):
-    """Something that happened to a search; written in the transaction that made it happen."""
+    """An event of a search, written in the transaction of the change that it reports."""
 
     __tablename__ = "events"
     __table_args__ = (Index(None, "search_id", "id"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(Line(16))
+    kind: Mapped[str] = mapped_column(SafeText(16))
     data: Mapped[Any] = mapped_column(Json)
     created: Mapped[datetime]
 
@@ -263,7 +263,7 @@ class PublishedRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True)  # order of publication
     search_id: Mapped[str] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), unique=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
-    digest: Mapped[str] = mapped_column(Line(64), index=True)
+    digest: Mapped[str] = mapped_column(SafeText(64), index=True)
     metric: Mapped[str]
     nfe: Mapped[int]
     value: Mapped[float]

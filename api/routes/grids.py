@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import Identity, TheStore
 from api.errors import problems
+from api.replies import NOT_MODIFIED, IfNoneMatch, with_etag
 from api.schemas import GridOut
-from api.tagged import UNCHANGED, IfNoneMatch, tagged
 from fewstep.grids.arc_length import BLEND
 from fewstep.grids.measured import MeasuredGrid
 from fewstep.values.problem import MAX_NFE
@@ -18,7 +18,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-@router.get("/{id}/grid", response_model=GridOut, responses={**UNCHANGED, **problems(404, 422)})
+@router.get("/{id}/grid", response_model=GridOut, responses={**NOT_MODIFIED, **problems(404, 422)})
 def grid(
     id: Identity,
     store: TheStore,
@@ -31,4 +31,4 @@ def grid(
     The same document as `fewstep grid` writes. Until a search has measured the model, the answer is 404.
     """
     content = MeasuredGrid.of(store.curve(id), id, nfe, blend).to_json()
-    return tagged(content, hashlib.sha256(content.encode()).hexdigest(), match, "no-cache")
+    return with_etag(content, hashlib.sha256(content.encode()).hexdigest(), match, "no-cache")

@@ -1,4 +1,4 @@
-"""Whether the process runs, and whether it can serve."""
+"""Health checks: whether the process runs, and whether it can serve."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """All is well: anything else is answered with another status."""
+    """The healthy reply; anything else has another HTTP status."""
 
     status: str = "ok"
 

@@ -1,9 +1,9 @@
-"""Metrics: what a search may lower or report here."""
+"""The metrics that searches may use as objective or report."""
 
 from fastapi import APIRouter
 
 from api.deps import TheCatalogue
-from api.value_route import ValueRoute
+from api.replies import ValueRoute
 from fewstep.values.metrics import Metrics
 from fewstep.values.objective import METRICS
 

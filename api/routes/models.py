@@ -1,4 +1,4 @@
-"""Models: made known, uploaded, shown, forgotten."""
+"""Models: add, upload, list, delete."""
 
 import os
 from typing import Annotated, Any
@@ -12,10 +12,10 @@ from api.deps import Identity, TheFolders, TheInspector, TheSettings, TheStore
 from api.errors import problems
 from api.inspection import Inspector
 from api.receiver import NO_PROGRAMS, PARTS, PROGRAM, receive
+from api.replies import ValueRoute
 from api.schemas import FolderIn, HubIn, ModelIn, ZooIn
 from api.settings import Settings
 from api.shapes import answer
-from api.value_route import ValueRoute
 from fewstep.values.model import Model
 
 __all__ = ["UPLOAD", "router"]
@@ -23,7 +23,9 @@ __all__ = ["UPLOAD", "router"]
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=ValueRoute)
 
 UPLOAD = "/v1/models/upload"
-THERE: dict[int | str, dict[str, Any]] = {200: {"description": "The model was there already", "model": answer(Model)}}
+EXISTING: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The model was there already", "model": answer(Model)}
+}
 BODY = {
     "required": True,
     "content": {
@@ -37,7 +39,7 @@ Name = Annotated[
 ]
 
 
-@router.post("", status_code=201, responses={**THERE, **problems(413, 415, 422)})
+@router.post("", status_code=201, responses={**EXISTING, **problems(413, 415, 422)})
 def add_model(
     body: Annotated[ModelIn, Body()],
     store: TheStore,
@@ -50,14 +52,14 @@ def add_model(
     Those that are not of the zoo are submitted: a runner tries them, and they become ready or refused. One that is
     there already is given back as it is, tried again where it was refused.
     """
-    model = _described(body, settings, inspector)
+    model = _submitted_model(body, settings, inspector)
     return _answer(model, store.add_model(model), response)
 
 
 @router.post(
     "/upload",
     status_code=201,
-    responses={**THERE, **problems(413, 415, 422)},
+    responses={**EXISTING, **problems(413, 415, 422)},
     openapi_extra={"requestBody": BODY},
 )
 async def upload(
@@ -75,16 +77,16 @@ async def upload(
     `program.pt2` where the operator allows programs; `fewstep.json` and `conditions.safetensors` if there are any. The
     files are looked through before the answer; what is refused leaves nothing behind.
     """
-    submission.want_free(name)
+    submission.check_name(name)
     async with contextmanager_in_threadpool(folders.incoming()) as folder:
         await receive(request, folder, settings.allow_programs)
 
-        def taken() -> Model:
+        def store_upload() -> Model:
             source = "program" if (folder / PROGRAM).exists() else "upload"
             model = submission.of_inspected(inspector(folder), source, name)
             return _answer(model, submission.keep(store, folders, folder, model), response)
 
-        return await run_in_threadpool(taken)
+        return await run_in_threadpool(store_upload)
 
 
 @router.get("")
@@ -102,27 +104,28 @@ def get_model(id: Identity, store: TheStore) -> Model:
 @router.delete("/{id}", status_code=204, responses=problems(404, 409, 422))
 def delete_model(id: Identity, store: TheStore, folders: TheFolders) -> None:
     """Forget a model with everything found for it; refused (409) while a search of it is live."""
-    with folders.settled():
+    with folders.lock():
         model = store.model(id)
         store.delete_model(id)
         folders.remove(model.digest)
 
 
-def _described(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: Inspector) -> Model:
+def _submitted_model(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: Inspector) -> Model:
     if isinstance(body, ZooIn):
         return submission.of_zoo(body.name)
     if isinstance(body, FolderIn):
-        found = inspector(submission.folder_under(settings.model_roots, body.name))
-        if not found.network and not settings.allow_programs:
+        inspected = inspector(submission.folder_under(settings.model_roots, body.name))
+        if not inspected.network and not settings.allow_programs:
             raise HTTPException(403, NO_PROGRAMS)
-        return submission.of_inspected(found, "folder", os.path.normpath(body.name))
+        return submission.of_inspected(inspected, "folder", os.path.normpath(body.name))
     if not settings.allow_hub:
         raise HTTPException(403, "this service fetches nothing: its operator may set FEWSTEP_ALLOW_HUB=true")
     return submission.of_hub(body.repo, body.commit)
 
 
-def _answer(sent: Model, kept: Model, response: Response) -> Model:
-    """The model as the store has it; it is new where it was made just now."""
-    response.status_code = 201 if kept.created == sent.created else 200
-    response.headers["Location"] = f"/v1/models/{kept.id}"
-    return kept
+def _answer(submitted: Model, stored: Model, response: Response) -> Model:
+    """The stored model, with status 201 where this request inserted it and 200 where it existed."""
+    is_new = stored.created == submitted.created
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/models/{stored.id}"
+    return stored

@@ -1,4 +1,4 @@
-"""Published schedules: the front of a model, the best for a number of calls, one by its digest."""
+"""Published schedules: the front of a model, the best of at most some number of calls, one by its digest."""
 
 import hashlib
 from typing import Annotated, Any
@@ -7,10 +7,9 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import Digest, Identity, TheStore
 from api.errors import problems
+from api.replies import NOT_MODIFIED, IfNoneMatch, ValueRoute, with_etag
 from api.schemas import Metric
 from api.shapes import answer
-from api.tagged import UNCHANGED, IfNoneMatch, tagged
-from api.value_route import ValueRoute
 from fewstep.values.codec import dump
 from fewstep.values.problem import MAX_NFE
 from fewstep.values.published import Published
@@ -29,7 +28,7 @@ def front(id: Identity, store: TheStore, metric: Annotated[Metric | None, Query(
 
 
 @router.get(
-    "/models/{id}/schedules/best", response_model=answer(Published), responses={**UNCHANGED, **problems(404, 422)}
+    "/models/{id}/schedules/best", response_model=answer(Published), responses={**NOT_MODIFIED, **problems(404, 422)}
 )
 def best(
     id: Identity,
@@ -40,11 +39,11 @@ def best(
 ) -> Response:
     """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes."""
     published = store.best(id, nfe, metric)
-    tag = hashlib.sha256(f"{published.digest} {published.search}".encode()).hexdigest()
-    return tagged(dump(published), tag, match, "no-cache")
+    etag = hashlib.sha256(f"{published.digest} {published.search}".encode()).hexdigest()
+    return with_etag(dump(published), etag, match, "no-cache")
 
 
-@router.get("/schedules/{digest}", response_model=dict[str, Any], responses={**UNCHANGED, **problems(404, 422)})
+@router.get("/schedules/{digest}", response_model=dict[str, Any], responses={**NOT_MODIFIED, **problems(404, 422)})
 def schedule(digest: Digest, store: TheStore, match: IfNoneMatch = None) -> Response:
     """The schedule of that digest, in fewstep's own JSON format: `Schedule.from_json` reads it."""
-    return tagged(store.schedule(digest).result.schedule.to_json(), digest, match, FOREVER)
+    return with_etag(store.schedule(digest).result.schedule.to_json(), digest, match, FOREVER)

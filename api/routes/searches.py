@@ -1,4 +1,4 @@
-"""Searches: submit, look, steer, follow."""
+"""Searches: submit, list, control, follow."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -8,9 +8,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import NAME, Identity, TheCatalogue, TheJobs, TheSearch, TheSettings, TheStore
 from api.errors import problems
-from api.events import follow
+from api.replies import ValueRoute, event_stream
 from api.schemas import SearchIn
-from api.value_route import ValueRoute
 from fewstep.values.page import Page
 from fewstep.values.published import Published
 from fewstep.values.search import Search, SearchState
@@ -99,9 +98,9 @@ def list_trials(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
 ) -> Page[Trial, int]:
     """Schedules evaluated so far, by number."""
-    found = store.trials(id, after, limit + 1)
-    more = found[limit - 1].number if len(found) > limit else None
-    return Page(found[:limit], more)
+    trials = store.trials(id, after, limit + 1)
+    next_number = trials[limit - 1].number if len(trials) > limit else None
+    return Page(trials[:limit], next_number)
 
 
 @router.get("/{id}/events", response_class=EventSourceResponse, responses=problems(404, 422))
@@ -113,5 +112,5 @@ async def events(
     Each has the event's `id`, its kind as `event` (state, phase, trial, published) and its fields as JSON `data`.
     The stream ends after the state that ends the search.
     """
-    async for event in follow(store, search, last_event, settings.poll_seconds):
+    async for event in event_stream(store, search, last_event, settings.poll_seconds):
         yield event

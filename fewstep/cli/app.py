@@ -1,4 +1,4 @@
-"""The command line: ask the service for a search, follow it, fetch what it found, and run it here."""
+"""The command line: ask the service for a search, follow it, fetch its schedule, and sample with it here."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,14 +26,14 @@ MAX_SAMPLES = 4096
 
 
 class _Group(TyperGroup):
-    """Says an expected error in one line and exits with 1; whatever is not expected keeps its traceback.
+    """Prints fewstep's own errors in one line and exits with 1; any other error keeps its traceback.
 
-    Commands of installed packages come after its own.
+    Commands of installed packages come after the built-in ones.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        own = super().list_commands(ctx)
-        return [*own, *(name for name in COMMANDS if name not in own)]
+        builtin = super().list_commands(ctx)
+        return [*builtin, *(name for name in COMMANDS if name not in builtin)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return super().get_command(ctx, cmd_name) or (AddedCommand(cmd_name) if cmd_name in COMMANDS else None)
@@ -76,10 +76,11 @@ def sample(
     from fewstep import sample as run
     from fewstep.cli.picture import grid, png
 
-    plan, (denoiser, shape) = read_schedule(schedule), _open(model)
-    draw = torch.Generator().manual_seed(seed)
-    # one draw per sample: the first ones stay the same however many are asked for
-    noise = torch.stack([torch.randn(shape, generator=draw) for _ in range(count)])
+    plan = read_schedule(schedule)
+    denoiser, shape = _open(model)
+    generator = torch.Generator().manual_seed(seed)
+    # one draw per sample: the first samples do not depend on their number
+    noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
     write(output, png(grid(run(denoiser.bound(range(count)), plan, noise))))
     typer.echo(f"{count} samples in {plan.nfe} calls each: {output}", err=True)
 
@@ -87,15 +88,16 @@ def sample(
 @app.command()
 def show(schedule: ScheduleFile) -> None:
     """Print a schedule: times, log-SNR, order, prediction and scale of every step."""
-    plan, console = read_schedule(schedule), Console()
+    plan = read_schedule(schedule)
+    console = Console()
     end = f"{float(plan.process.log_snr(np.float64(plan.times[-1]))):+.3f}"
     console.print(steps_table(plan))
     console.print(f"ends at time {plan.times[-1]:.5g}, log-SNR {end}\n", highlight=False)
     console.print(axis(plan, min(console.width, 72)), highlight=False)
     fitted = "fitted numbers that overrule these steps" if plan.fitted is not None else "the numbers of these steps"
-    moved = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
+    shift = f"; time shift {plan.shift.target}, window {plan.shift.window:g}" if plan.shift is not None else ""
     console.print(
-        f"\n{plan.nfe} calls on {plan.process.kind}; {fitted}{moved}; digest {plan.digest[:16]}",
+        f"\n{plan.nfe} calls on {plan.process.kind}; {fitted}{shift}; digest {plan.digest[:16]}",
         highlight=False,
         soft_wrap=True,
     )
@@ -107,7 +109,7 @@ app.command("grid")(measure_grid)
 
 
 def _open(model: str) -> "tuple[Denoiser, tuple[int, ...]]":
-    """A model here, and the shape of one sample."""
+    """A model in this process, and the shape of one sample."""
     from fewstep.models.reference import ModelReference
 
     return ModelReference.at(model).open()

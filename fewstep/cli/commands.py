@@ -1,4 +1,4 @@
-"""Commands that installed packages add to the command line: imported when they are run, so that help stays quick.
+"""Commands of installed packages, imported only when they run, so that help stays fast.
 
     [project.entry-points."fewstep.commands"]
     sharpen = "my_package.commands:sharpen"
@@ -20,7 +20,7 @@ COMMANDS: Registry[Any] = Registry("command", "fewstep.commands", {})
 
 
 class AddedCommand(TyperCommand):
-    """Stands for an entry of `COMMANDS` in the list of commands, and becomes it when it is run."""
+    """Placeholder of an entry of `COMMANDS` in the list of commands; loads the entry when it runs."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, help="A command of an installed package.")

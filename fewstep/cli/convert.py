@@ -1,4 +1,4 @@
-"""Commands that turn schedules into other programs' forms, and other programs' samplers into schedules."""
+"""Export of schedules to other programs' formats, and import of diffusers schedulers as schedules."""
 
 import json
 from enum import StrEnum
@@ -16,7 +16,7 @@ __all__ = ["Format", "export_schedule", "import_scheduler"]
 
 
 class Format(StrEnum):
-    """What a schedule can be written as."""
+    """Formats of export."""
 
     SIGMAS = "sigmas"
     COMFYUI = "comfyui"
@@ -64,10 +64,10 @@ def export_schedule(
         text = json.dumps(export.diffusers_sigmas(plan, load(scheduler)).tolist())
         typer.echo("for sigmas= of a pipeline with that scheduler", err=True)
     else:
-        name = sampler or _fitting(plan)
+        name = sampler or _first_sampler(plan)
         text = json.dumps(export.sigmas(plan, name)) if format is Format.SIGMAS else export.line(plan, name)
         typer.echo(f"for the sampler {name}", err=True)
-    _say(text, output)
+    _write_or_print(text, output)
 
 
 def import_scheduler(
@@ -86,7 +86,7 @@ def import_scheduler(
 
     original = load(scheduler)
     plan = from_diffusers(original, steps, mu=mu)
-    _say(plan.to_json(indent=2), output)
+    _write_or_print(plan.to_json(indent=2), output)
     complete = "its steps say all of it" if plan.fitted is None else "its numbers overrule its steps"
     typer.echo(
         f"{type(original).__name__}, {steps} steps: {plan.nfe} calls on {plan.process.kind}, from time "
@@ -95,7 +95,7 @@ def import_scheduler(
     )
 
 
-def _fitting(plan: Schedule) -> str:
+def _first_sampler(plan: Schedule) -> str:
     names = export.samplers(plan)
     if not names:
         raise InvalidSchedule(
@@ -114,7 +114,7 @@ def _config(plan: Schedule, prediction_type: str | None, time_scale: float | Non
     return text.rstrip()
 
 
-def _say(text: str, output: Path | None) -> None:
+def _write_or_print(text: str, output: Path | None) -> None:
     if output is None:
         typer.echo(text)
     else:

@@ -1,4 +1,4 @@
-"""Files that the command line reads and writes; what goes wrong with them is the user's to mend."""
+"""Reading and writing of the user's files, with errors that name the file."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def read_schedule(path: Path) -> Schedule:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Make the file, or make it anew; raises `InvalidInput`, naming it, where it cannot be written."""
+    """Write the file, new or over an old one; raises `InvalidInput`, naming it, where it cannot be written."""
     try:
         path.write_bytes(content)
     except OSError as error:

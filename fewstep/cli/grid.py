@@ -16,7 +16,7 @@ from fewstep.values.problem import MAX_NFE
 
 __all__ = ["measure_grid"]
 
-MEASURING = ("kind", "samples", "seed", "data")  # options that say how to measure
+MEASURE_OPTIONS = ("kind", "samples", "seed", "data")  # options that say how to measure
 
 
 def measure_grid(
@@ -38,29 +38,31 @@ def measure_grid(
 ) -> None:
     """A model's score-optimal grid: times between which its scores change evenly. Measured here, or by the service."""
     if server:
-        _want_no_measuring(context)
+        _refuse_measure_options(context)
         with Client(url) as client:
-            grid, states = client.grid(model, nfe, blend), f"a search at {url}"
+            grid = client.grid(model, nfe, blend)
+        states = f"a search at {url}"
     else:
-        arc = _measured(model, kind, samples, seed, data)
-        grid, states = MeasuredGrid.of(arc, model, nfe, blend), "the model's own flow" if data is None else str(data)
+        arc = _measure(model, kind, samples, seed, data)
+        grid = MeasuredGrid.of(arc, model, nfe, blend)
+        states = "the model's own flow" if data is None else str(data)
     text = grid.to_json(indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:
         write(output, text.encode())
-    spent = f"{grid.curve.samples} states a level from {states}, {grid.curve.calls} network calls"
-    typer.echo(f"{nfe + 1} times; {spent}", err=True)
+    origin = f"{grid.curve.samples} states a level from {states}, {grid.curve.calls} network calls"
+    typer.echo(f"{nfe + 1} times; {origin}", err=True)
 
 
-def _want_no_measuring(context: typer.Context) -> None:
-    sources = {name: context.get_parameter_source(name) for name in MEASURING}
-    excess = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if excess:
-        raise InvalidInput(f"the service has measured already: leave out {', '.join(excess)}, or drop --server")
+def _refuse_measure_options(context: typer.Context) -> None:
+    sources = {name: context.get_parameter_source(name) for name in MEASURE_OPTIONS}
+    conflicts = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if conflicts:
+        raise InvalidInput(f"the service has measured already: leave out {', '.join(conflicts)}, or drop --server")
 
 
-def _measured(model: str, kind: str, samples: int, seed: int, data: Path | None) -> ArcLength:
+def _measure(model: str, kind: str, samples: int, seed: int, data: Path | None) -> ArcLength:
     import torch
 
     from fewstep.grids import score_optimal

@@ -1,4 +1,4 @@
-"""The command line's models: the zoo's and the service's; added, shown, removed."""
+"""``fewstep models``: list the zoo's and the service's models; add, show and remove the service's."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from fewstep.values.model import Model
 __all__ = ["app"]
 
 app = typer.Typer(help="Models of the zoo and of the service.", invoke_without_command=True)
-Known = Annotated[str, typer.Argument(metavar="MODEL", help="A model's id, or its name.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model's id, or its name.")]
 
 
 @app.callback()
@@ -32,14 +32,14 @@ def list_(url: Url = URL) -> None:
     """List the zoo's models and the service's."""
     console = Console()
     columns: tuple[str, ...] = ("name", "shape", "process", "summary")
-    here = [zoo.describe(name) for name in zoo.names()]
+    zoo_models = [zoo.describe(name) for name in zoo.names()]
     console.print("the zoo", style="bold")
-    console.print(table(columns, [(m.name, _size(m.shape), m.process.kind, m.summary) for m in here], columns))
+    console.print(table(columns, [(m.name, _size(m.shape), m.process.kind, m.summary) for m in zoo_models], columns))
     with Client(url) as client:
-        there = client.models()
+        models = client.models()
     console.print(f"known at {url}", style="bold", highlight=False)
     columns = ("id", "name", "state", *columns[1:])
-    lines = [(m.id, m.name, m.state, _size(m.shape), m.process.get("kind", "–"), m.summary) for m in there]
+    lines = [(m.id, m.name, m.state, _size(m.shape), m.process.get("kind", "–"), m.summary) for m in models]
     console.print(table(columns, lines, columns) if lines else "none yet: fewstep models add NAME adds one\n")
 
 
@@ -78,15 +78,15 @@ def add(
 
 
 @app.command()
-def show(model: Known, url: Url = URL) -> None:
+def show(model: ModelName, url: Url = URL) -> None:
     """Print what the service knows of a model."""
     with Client(url) as client:
-        found = client.model(model)
-    Console().print(table(("", "value"), _facts(found), ("", "value")))
+        facts = _facts(client.model(model))
+    Console().print(table(("", "value"), facts, ("", "value")))
 
 
 @app.command()
-def remove(model: Known, url: Url = URL) -> None:
+def remove(model: ModelName, url: Url = URL) -> None:
     """Make the service forget a model with everything found for it."""
     with Client(url) as client:
         client.remove_model(model)
@@ -115,7 +115,7 @@ def _facts(model: Model) -> list[tuple[str, Any]]:
 
 
 def _upload(client: Client, folder: Path, title: str | None, guidance: float | None) -> Model:
-    """Send a folder, with a bar from its first byte on."""
+    """Upload a folder, with a progress bar from the first byte on."""
     columns = (TextColumn("upload"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     task = bar.add_task("upload")

@@ -1,4 +1,4 @@
-"""Options that several commands share; those of a problem are derived from its fields."""
+"""Options of several commands; those of a problem are derived from its fields."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -8,68 +8,70 @@ from typing import Annotated, Any
 
 import typer
 
-from fewstep.values.fields import Slot, slots
+from fewstep.values.fields import FieldSpec, field_specs
 from fewstep.values.problem import Problem
 
-__all__ = ["URL", "Metric", "Url", "asks_problem", "option"]
+__all__ = ["URL", "Metric", "Url", "with_problem_options", "option"]
 
 Url = Annotated[str, typer.Option(envvar="FEWSTEP_URL", help="Address of the service.")]
 URL = "http://127.0.0.1:8471"
 
 
-def option(slot: Slot) -> Any:
-    """The annotation of a command's parameter that asks for a field."""
-    said = slot.about
-    choices, names = ", ".join(said.choices), ", ".join(said.names)
-    known = f": {choices}" if choices else f" ({names})" if names else ""
-    least, most = (said.low, said.high) if slot.type is int else (None, None)
-    asked = slot.type | None if slot.optional else slot.type
-    return Annotated[asked, typer.Option(help=f"{said.help}{known}.", min=least, max=most)]
+def option(spec: FieldSpec) -> Any:
+    """The annotation of a command's parameter for a field of a value."""
+    about = spec.about
+    choices = ", ".join(about.choices)
+    names = ", ".join(about.names)
+    suffix = f": {choices}" if choices else f" ({names})" if names else ""
+    low = about.low if spec.type is int else None
+    high = about.high if spec.type is int else None
+    kind = spec.type | None if spec.optional else spec.type
+    return Annotated[kind, typer.Option(help=f"{about.help}{suffix}.", min=low, max=high)]
 
 
-Metric = option(next(each for each in slots(Problem) if each.name == "metric"))
+Metric = option(next(spec for spec in field_specs(Problem) if spec.name == "metric"))
 
 
-def asks_problem(command: Callable[..., None]) -> Callable[..., None]:
-    """Puts an option for every field of a `Problem` that has a default in the place of the parameter ``options`` of a
-    command, which gets them together, as `fewstep.values.problem.Options`."""
+def with_problem_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A decorator that replaces a command's parameter ``options`` by one option for every field of a `Problem` with a
+    default; the command gets them together, as `fewstep.values.problem.Options`."""
     signature = inspect.signature(command, eval_str=True)
     fields = list(_fields(Problem))
 
     @wraps(command)
-    def asking(**given: Any) -> None:
+    def with_options(**arguments: Any) -> None:
         options: dict[str, Any] = {}
-        for slot, within in fields:
-            target = options if within is None else options.setdefault(within.name, {})
-            target[slot.name] = given.pop(_name(slot))
-        for within in {within.name: within for _, within in fields if within is not None}.values():
-            options[within.name] = within.type(**options[within.name])
-        command(**given, options=options)
+        for spec, holder in fields:
+            target = options if holder is None else options.setdefault(holder.name, {})
+            target[spec.name] = arguments.pop(_name(spec))
+        for holder in {holder.name: holder for _, holder in fields if holder is not None}.values():
+            options[holder.name] = holder.type(**options[holder.name])
+        command(**arguments, options=options)
 
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.name == "options":
-            parameters += [_parameter(slot) for slot, _ in fields]
+            parameters += [_parameter(spec) for spec, _ in fields]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    asking.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    asking.__annotations__ = {each.name: each.annotation for each in parameters}
-    return asking
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
-def _fields(kind: type) -> Iterator[tuple[Slot, Slot | None]]:
+def _fields(kind: type) -> Iterator[tuple[FieldSpec, FieldSpec | None]]:
     """Each field with a default, those of an inner value one by one, with the field that holds them."""
-    for each in slots(kind):
-        if is_dataclass(each.type):
-            yield from ((inner, each) for inner in slots(each.type))
-        elif not each.required:
-            yield each, None
+    for spec in field_specs(kind):
+        if is_dataclass(spec.type):
+            yield from ((inner, spec) for inner in field_specs(spec.type))
+        elif not spec.required:
+            yield spec, None
 
 
-def _name(slot: Slot) -> str:
-    return slot.about.option or slot.name
+def _name(spec: FieldSpec) -> str:
+    return spec.about.option or spec.name
 
 
-def _parameter(slot: Slot) -> inspect.Parameter:
+def _parameter(spec: FieldSpec) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(_name(slot), kind, default=slot.default, annotation=option(slot))
+    return inspect.Parameter(_name(spec), kind, default=spec.default, annotation=option(spec))

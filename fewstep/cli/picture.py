@@ -27,12 +27,14 @@ def grid(samples: torch.Tensor) -> torch.Tensor:
     factor = max(1, CELL // max(height, width))
     across = math.ceil(math.sqrt(count))
     down = math.ceil(count / across)
-    height, width = height * factor, width * factor
+    height *= factor
+    width *= factor
     pixels = ((samples.nan_to_num().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     pixels = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3).movedim(1, -1)  # (B, H, W, C)
     page = torch.full((down * (height + GAP) - GAP, across * (width + GAP) - GAP, channels), 255, dtype=torch.uint8)
     for i, image in enumerate(pixels):
-        top, left = i // across * (height + GAP), i % across * (width + GAP)
+        top = i // across * (height + GAP)
+        left = i % across * (width + GAP)
         page[top : top + height, left : left + width] = image
     return page
 

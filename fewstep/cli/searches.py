@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fewstep.cli.display import follow, measured
 from fewstep.cli.files import write
-from fewstep.cli.options import URL, Metric, Url, asks_problem
+from fewstep.cli.options import URL, Metric, Url, with_problem_options
 from fewstep.cli.wording import summary
 from fewstep.client import Client, Search
 from fewstep.errors import SearchFailed
@@ -22,7 +22,7 @@ __all__ = ["fetch", "submit", "watch"]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or one that the service knows.")]
 
 
-@asks_problem
+@with_problem_options
 def submit(
     model: ModelName,
     nfe: Annotated[

@@ -1,4 +1,4 @@
-"""HTTP client of the fewstep service: submit a search, follow it, fetch the schedule it found."""
+"""HTTP client of the fewstep service: submit a search, follow it, fetch its schedule."""
 
 import re
 import time
@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Self, Unpack
 from urllib.parse import quote
 
-from fewstep.client.connection import Connection
-from fewstep.client.events import read_events
+from fewstep.client.connection import Connection, read_events
 from fewstep.client.uploading import Progress, Upload, ignore
 from fewstep.errors import InvalidInput, NotFound, ServiceError, UnknownName
 from fewstep.grids.arc_length import BLEND
@@ -29,9 +28,9 @@ __all__ = ["Client", "Event", "Metrics", "Model", "Published", "Search"]
 
 RECONNECTS = 8
 PAGE = 200
-PAUSE = 0.2  # seconds before a stream that ended early is opened again
+RECONNECT_SECONDS = 0.2  # before the first reconnect
+POLL_SECONDS = 0.3  # between two polls of a model under check
 _part = partial(quote, safe="")  # of a path
-LOOK = 0.3  # seconds between two looks at a model that is being tried
 
 
 class Client:
@@ -63,7 +62,7 @@ class Client:
         self._service.close()
 
     def models(self) -> list[Model]:
-        """Every model the service knows."""
+        """Every model of the service."""
         return self._service.value(partial(decode, list[Model]), "GET", "/v1/models")
 
     def model(self, model: str) -> Model:
@@ -80,7 +79,7 @@ class Client:
         guidance: float | None = None,
         progress: Progress = ignore,
     ) -> Model:
-        """Make a model known to the service; nothing changes where it is known.
+        """Add a model to the service; nothing changes where it has the model already.
 
         ``source`` says what ``name`` is:
 
@@ -91,7 +90,7 @@ class Client:
         | hub | "owner/name" of a repository, with its ``commit``, where the operator allows it |
         | upload | a model folder on this machine: its files are sent, and called ``title`` |
 
-        An upload may be given a ``guidance`` scale, and calls ``progress(sent, total)`` in bytes. All but the zoo's are
+        An upload may have a ``guidance`` scale, and calls ``progress(sent, total)`` in bytes. All but the zoo's are
         first "submitted": `wait_for_model` waits until they are ready. Raises `InvalidInput` where it is refused.
         """
         if source == "upload":
@@ -113,15 +112,15 @@ class Client:
         return self._service.value(partial(decode, Model), "POST", "/v1/models", slow=True, json=body[source])
 
     def wait_for_model(self, model: str) -> Model:
-        """The model once it was tried: its ``state`` is then ready or refused."""
+        """The model once the service has checked it: its ``state`` is then ready or refused."""
         while True:
-            tried = self.model(model)
-            if tried.state is not ModelState.SUBMITTED:
-                return tried
-            time.sleep(LOOK)
+            current = self.model(model)
+            if current.state is not ModelState.SUBMITTED:
+                return current
+            time.sleep(POLL_SECONDS)
 
     def remove_model(self, model: str) -> None:
-        """Make the service forget a model with everything found for it; raises `Conflict` while a search is live."""
+        """Delete a model from the service with its searches and schedules; raises `Conflict` while a search is live."""
         self._service.value(lambda _: None, "DELETE", f"/v1/models/{self._model_id(model)}")
 
     def metrics(self) -> Metrics:
@@ -131,9 +130,9 @@ class Client:
     def submit(self, model: str, nfe: int, *, key: str | None = None, **options: Unpack[Options]) -> Search:
         """Queue a search of ``nfe`` network calls per sample.
 
-        The ``options`` are those of `fewstep.values.problem.Problem`: ``metric`` is what the search lowers, ``budget``
-        the number of schedules it evaluates, ``limits`` what may end it earlier, and so on; `metrics` lists the names
-        that a metric may be made of. A ``key`` of your own makes the call safe to repeat: the same key gives the same
+        The ``options`` are those of `fewstep.values.problem.Problem`: ``metric`` is the objective, ``budget`` the
+        number of schedules to evaluate, ``limits`` end it earlier, and so on; `metrics` lists the names that a metric
+        may consist of. A ``key`` of your choice makes the call safe to repeat: the same key gives the same
         search.
         """
         if key is not None and not (key.isascii() and key.isprintable()):
@@ -147,41 +146,46 @@ class Client:
         return self._service.value(partial(decode, Search), "GET", f"/v1/searches/{_part(id)}")
 
     def searches(self, state: str | None = None, model: str | None = None, limit: int = 50) -> list[Search]:
-        """The newest searches, at most ``limit``, newest first; of one state or one model, if named."""
-        asked = {"state": state, "model": None if model is None else self._model_id(model)}
-        params: dict[str, str] = {name: value for name, value in asked.items() if value is not None}
-        found: list[Search] = []
-        while len(found) < limit:
-            params["limit"] = str(min(limit - len(found), PAGE))
+        """The newest searches, at most ``limit``, newest first; of one state or one model, if set."""
+        params: dict[str, str] = {}
+        if state is not None:
+            params["state"] = state
+        if model is not None:
+            params["model"] = self._model_id(model)
+        searches: list[Search] = []
+        while len(searches) < limit:
+            params["limit"] = str(min(limit - len(searches), PAGE))
             page = self._service.value(partial(decode, Page[Search, str]), "GET", "/v1/searches", params=params)
-            found += page.items
+            searches += page.items
             if page.next is None:
                 break
             params["cursor"] = page.next
-        return found
+        return searches
 
     def watch(self, id: str, after: int = 0) -> Iterator[Event]:
         """Events of a search, from the first or from the one after id ``after``, until the one that ends it.
 
         Reconnects where the connection breaks; no event is lost or repeated.
         """
-        over, failures = False, 0
+        has_ended = False
+        failures = 0
         while True:
             try:
                 for event in self._stream(id, after):
                     yield event
                     if event.final:
                         return
-                    after, failures = event.id, 0
-                if over:  # it had ended before this stream began: nothing was left
+                    after = event.id
+                    failures = 0
+                if has_ended:  # before this stream began: there are no more events
                     return
-                over = self.search(id).done
+                has_ended = self.search(id).done
                 failures = 0
             except ServiceError as error:
                 failures += 1
                 if failures > RECONNECTS or (error.status or 500) < 500:
                     raise
-            time.sleep(PAUSE * 2 ** max(failures - 1, 0))
+            time.sleep(RECONNECT_SECONDS * 2 ** max(failures - 1, 0))
 
     def wait(self, id: str) -> Search:
         """The search once it has ended, well or not: its ``state`` says which."""
@@ -190,7 +194,7 @@ class Client:
         return self.search(id)
 
     def result(self, id: str) -> Published:
-        """What a search found; raises `NotFound` until it has succeeded."""
+        """The published result of a search; raises `NotFound` until it has succeeded."""
         return self._service.value(partial(decode, Published), "GET", f"/v1/searches/{_part(id)}/result")
 
     def pause(self, id: str) -> Search:
@@ -206,13 +210,15 @@ class Client:
         return self._service.value(partial(decode, Search), "POST", f"/v1/searches/{_part(id)}/cancel")
 
     def best(self, model: str, nfe: int, metric: str = "endpoint") -> Published:
-        """The best schedule found for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
-        path, params = f"/v1/models/{self._model_id(model)}/schedules/best", {"nfe": nfe, "metric": metric}
+        """The best schedule for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
+        path = f"/v1/models/{self._model_id(model)}/schedules/best"
+        params = {"nfe": nfe, "metric": metric}
         return self._service.value(partial(decode, Published), "GET", path, params=params)
 
     def schedules(self, model: str, metric: str | None = None) -> list[Published]:
-        """The best schedule found for every number of calls, fewest first, by each metric or by the one named."""
-        path, params = f"/v1/models/{self._model_id(model)}/schedules", {} if metric is None else {"metric": metric}
+        """The best schedule of a model for every number of calls, fewest first, by each metric or by one."""
+        path = f"/v1/models/{self._model_id(model)}/schedules"
+        params = {} if metric is None else {"metric": metric}
         return self._service.value(partial(decode, list[Published]), "GET", path, params=params)
 
     def schedule(self, digest: str) -> Schedule:
@@ -222,18 +228,19 @@ class Client:
     def grid(self, model: str, nfe: int, blend: float = BLEND) -> MeasuredGrid:
         """The score-optimal grid that the first search of a model measured, for ``nfe`` calls; ``blend`` is 1 for it
         alone and 0 for even log-SNR. Raises `NotFound` until there is one."""
-        path, params = f"/v1/models/{self._model_id(model)}/grid", {"nfe": nfe, "blend": blend}
+        path = f"/v1/models/{self._model_id(model)}/grid"
+        params = {"nfe": nfe, "blend": blend}
         return self._service.value(MeasuredGrid.from_dict, "GET", path, params=params)
 
     def _model_id(self, model: str) -> str:
         if re.fullmatch("[0-9a-f]{16}", model):
             return model
-        known = self.models()
-        ids = [item.id for item in known if item.name == model]
+        models = self.models()
+        ids = [item.id for item in models if item.name == model]
         if not ids:
-            names = ", ".join(sorted({item.name for item in known})) or "none"
+            names = ", ".join(sorted({item.name for item in models})) or "none"
             raise NotFound(f"the service knows no model {model!r}; known: {names}: call add_model first")
-        return ids[-1]  # the one added last, where several share the name
+        return ids[-1]  # the last added of several with this name
 
     def _stream(self, id: str, after: int) -> Iterator[Event]:
         with self._service.lines(f"/v1/searches/{_part(id)}/events", {"Last-Event-ID": str(after)}) as lines:

@@ -1,18 +1,20 @@
-"""HTTP to the service: requests whose answers are read, streams of lines, and what its errors become."""
+"""HTTP to the service: requests, event streams, and the exceptions of its error responses."""
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
 
 from fewstep.errors import Conflict, FewstepError, InvalidInput, NotFound, ServiceError
+from fewstep.values.event import Event
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "read_events"]
 
-SILENCE = 60.0  # seconds without even a keep-alive (the service sends one every 15) before a stream counts as dead
-PATIENCE = 900.0  # seconds for an answer that takes the service long: it looks through a whole model first
+STREAM_TIMEOUT = 60.0  # seconds without even a keep-alive (the service sends one every 15)
+SLOW_TIMEOUT = 900.0  # seconds, of a request for which the service inspects a whole model
 ERRORS: dict[int, type[FewstepError]] = {
     400: InvalidInput,
     404: NotFound,
@@ -25,9 +27,9 @@ Value = TypeVar("Value")
 
 
 class Connection:
-    """The service at ``url``; ``timeout`` in seconds holds for every answer that is not said to be slow.
+    """A connection to the service at ``url``; ``timeout`` in seconds holds for every request that is not ``slow``.
 
-    Raises `InvalidInput` where the address is none, and the service's own errors as ours: `NotFound`, `Conflict`,
+    Raises `InvalidInput` where the address is invalid, and the service's own errors as ours: `NotFound`, `Conflict`,
     `InvalidInput`, or `ServiceError` where it cannot be reached or fails.
     """
 
@@ -38,18 +40,19 @@ class Connection:
             self._http = httpx.Client(base_url=url, timeout=timeout)
         except httpx.InvalidURL as error:
             raise InvalidInput(f"the service's address {url!r} cannot be used: {error}") from error
-        self.url, self.timeout = url, timeout
+        self.url = url
+        self.timeout = timeout
 
     def close(self) -> None:
-        """Close it."""
+        """Close the HTTP client."""
         self._http.close()
 
     def value(
         self, read: Callable[[Any], Value], method: str, path: str, *, slow: bool = False, **request: Any
     ) -> Value:
-        """What ``read`` makes of the JSON that is answered; of None where nothing is."""
+        """The value that ``read`` returns for the JSON of the answer, or for None where the answer is empty."""
         if slow:
-            request["timeout"] = httpx.Timeout(self.timeout, read=PATIENCE)
+            request["timeout"] = httpx.Timeout(self.timeout, read=SLOW_TIMEOUT)
         try:
             response = self._http.request(method, path, **request)
         except httpx.HTTPError as error:
@@ -66,8 +69,8 @@ class Connection:
 
     @contextmanager
     def lines(self, path: str, headers: dict[str, str]) -> Iterator[Iterator[str]]:
-        """The lines of an answer that goes on, as they come."""
-        timeout = httpx.Timeout(self.timeout, read=SILENCE)
+        """The lines of a streamed answer, as they arrive."""
+        timeout = httpx.Timeout(self.timeout, read=STREAM_TIMEOUT)
         try:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
                 if response.is_error:
@@ -82,7 +85,7 @@ class Connection:
 
 
 def _check(response: httpx.Response) -> None:
-    """Raise what the service says is wrong, if anything."""
+    """Raise the exception of an error response."""
     if response.is_success:
         return
     try:
@@ -91,3 +94,19 @@ def _check(response: httpx.Response) -> None:
         detail = f"answered {response.status_code} {response.reason_phrase}: {response.text[:200]!r}"
     kind = ERRORS.get(response.status_code)
     raise kind(detail) if kind else ServiceError(detail, response.status_code)
+
+
+def read_events(search: str, lines: Iterable[str]) -> Iterator[Event]:
+    """The events of a search from the lines of a stream of server-sent events.
+
+    Comments and events without an id are ignored.
+    """
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+            continue
+        if "id" in fields:
+            yield Event(int(fields["id"]), search, fields["event"], json.loads(fields["data"]))
+        fields = {}

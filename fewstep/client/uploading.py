@@ -1,4 +1,4 @@
-"""A model folder on this machine as an upload: which files go, under which names, and how far they are."""
+"""Upload of a model folder: its files, their part names, and progress."""
 
 import io
 import json
@@ -17,7 +17,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def ignore(sent: int, total: int) -> None:
-    """Progress that nobody wants to see.
+    """A progress callback that does nothing.
 
     >>> ignore(1, 2)
     """
@@ -33,7 +33,7 @@ class Upload:
         layout = locate(folder)
         if len(layout.weights) > 1:
             raise InvalidModel(f"the weights in {folder} are in {len(layout.weights)} shards: save them as one file")
-        named = {
+        candidates = {
             "config.json": layout.network and layout.network / "config.json",
             "scheduler_config.json": layout.scheduler,
             "fewstep.json": layout.manifest,
@@ -41,42 +41,42 @@ class Upload:
             "program.pt2": layout.program,
             WEIGHTS: layout.weights[0] if layout.weights else None,
         }
-        self.paths = {name: path for name, path in named.items() if path is not None}
+        self.paths = {name: path for name, path in candidates.items() if path is not None}
         self.texts: dict[str, bytes] = {}
         if guidance is not None:
-            own = read_json(layout.manifest) if layout.manifest else {"format": 1}
-            self.texts["fewstep.json"] = json.dumps(own | {"guidance": guidance}).encode()
+            manifest = read_json(layout.manifest) if layout.manifest else {"format": 1}
+            self.texts["fewstep.json"] = json.dumps(manifest | {"guidance": guidance}).encode()
 
     @contextmanager
     def files(self, progress: Progress = ignore) -> Iterator[dict[str, tuple[str, BinaryIO]]]:
-        """Open files by part name, each with its file name, small ones first; ``progress`` is told as they are read."""
+        """Open files by part name, each with its file name, small ones first; calls ``progress`` as they are read."""
         paths = {name: path for name, path in self.paths.items() if name not in self.texts}
         total = sum(path.stat().st_size for path in paths.values())
         sent = 0
 
-        def told(count: int) -> None:
+        def count_bytes(count: int) -> None:
             nonlocal sent
             sent += count
             progress(sent, total)
 
         with ExitStack() as stack:
-            made: dict[str, tuple[str, BinaryIO]] = {
+            files: dict[str, tuple[str, BinaryIO]] = {
                 name: (name, io.BytesIO(text)) for name, text in self.texts.items()
             }
             for name, path in paths.items():
-                made[name] = (name, stack.enter_context(_Told(path, told)))
-            yield made
+                files[name] = (name, stack.enter_context(_CountingFile(path, count_bytes)))
+            yield files
 
 
-class _Told(io.FileIO):
-    """A file that tells how many bytes of it were read."""
+class _CountingFile(io.FileIO):
+    """A file that reports the size of every read."""
 
-    def __init__(self, path: Path, told: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, on_read: Callable[[int], None]) -> None:
         super().__init__(path, "rb")
-        self._told = told
+        self._on_read = on_read
 
     def read(self, size: int | None = -1, /) -> bytes:
         """The next bytes."""
         data = super().read(size)
-        self._told(len(data))
+        self._on_read(len(data))
         return data

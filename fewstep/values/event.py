@@ -1,4 +1,4 @@
-"""Something that happened to a search."""
+"""Events of a search."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ __all__ = ["Event"]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to the search of id ``search``. Ids rise with time; a search's events become visible in
+    """A change or progress of the search of id ``search``. Ids rise with time; a search's events become visible in
     the order of their ids. ``kind`` is one of:
 
     | kind | data |
@@ -21,7 +21,7 @@ class Event:
     | ``trial`` | ``number``, ``origin``, ``value``, ``standard_error``, ``noises``, ``predicted``, ``best`` (so far) |
     | ``published`` | ``digest``, ``nfe``, ``ratio`` |
 
-    ``created`` is None in what a stream of the service tells.
+    ``created`` is None in the events of the service's stream.
     """
 
     id: int
@@ -32,5 +32,5 @@ class Event:
 
     @property
     def final(self) -> bool:
-        """Whether it ends the search: no event comes after it."""
+        """Whether it is the search's last event."""
         return self.kind == "state" and self.data["state"] in TERMINAL

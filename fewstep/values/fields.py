@@ -1,6 +1,6 @@
-"""What fields of values mean, stated once: help, unit and range for people, and the place in JSON for machines.
+"""Metadata of the fields of values, stated once: help, unit, range, and place in JSON.
 
-A field says it in its annotation, `Annotated[int, About("Network calls per sample", low=1, high=50)]`. Checks, request
+It stands in a field's annotation, `Annotated[int, About("Network calls per sample", low=1, high=50)]`. Checks, request
 bodies, options of the command line and the codec are derived from that, so that a new field is one line in its class.
 """
 
@@ -13,18 +13,18 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from fewstep.errors import InvalidInput, UnknownName
 
-__all__ = ["About", "Beside", "Named", "Slot", "check", "slot", "slots"]
+__all__ = ["About", "Inline", "Key", "FieldSpec", "check", "field_spec", "field_specs"]
 
 
 @dataclass(frozen=True)
 class About:
-    """What a field says, in which ``unit``, and its range: from ``low``, or above ``above``, to ``high``.
+    """Help text of a field, its ``unit``, and its range: from ``low``, or above ``above``, to ``high``.
 
-    Text is one of ``choices``, or has at most ``length`` characters and matches ``pattern``, where these are given;
-    what ``parse`` makes of it, as text again, is its complete form. ``option`` is its name on the command line, by
-    default the field's own; ``example`` is one for documentation. ``names`` are those that the text may begin with, for
-    people to see. A pattern that depends on what packages add is a function, and ``choices`` and ``names`` may be a
-    registry: they are asked when they are needed.
+    Text is one of ``choices``, or has at most ``length`` characters and matches ``pattern``, where these are set; its
+    complete form is the text of what ``parse`` returns. ``option`` is its name on the command line, by default that of
+    the field; ``example`` is one for documentation. ``names`` are those that the text may begin with, for help texts.
+    A pattern that depends on installed packages is a function, and ``choices`` and ``names`` may be a registry: they
+    are read when they are needed.
     """
 
     help: str
@@ -42,18 +42,18 @@ class About:
 
 
 @dataclass(frozen=True)
-class Named:
-    """The name of a field in JSON, where it is another."""
+class Key:
+    """The key of a field in JSON, where it is not the field's name."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Beside:
-    """In JSON the fields of this value stand beside those of the value that holds it, their names after ``prefix``.
+class Inline:
+    """In JSON the fields of this value stand among those of the value that has it, their keys after ``prefix``.
 
-    With ``both`` they stand under the field's own name as well, and are read from there: version 1 of the API promised
-    the one, and the other loses nothing.
+    With ``both`` they stand under the field's name as well, and are read from there: version 1 of the API promised the
+    first form, and the second is complete.
     """
 
     prefix: str = ""
@@ -61,9 +61,9 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Slot:
+class FieldSpec:
     """One field of a value: its ``type`` without None, whether it is ``optional`` (may be None), its ``default``
-    (`MISSING` where it has none), what is said `About` it, and where JSON has it."""
+    (`MISSING` where it has none), its help and range, its JSON key, and whether JSON has it inline."""
 
     name: str
     type: Any
@@ -71,7 +71,7 @@ class Slot:
     default: Any
     about: About
     key: str
-    beside: Beside | None
+    inline: Inline | None
 
     @property
     def required(self) -> bool:
@@ -80,70 +80,75 @@ class Slot:
 
 
 @cache
-def _slots(kind: Any) -> tuple[Slot, ...]:
-    of = get_origin(kind) or kind
-    names = dict(zip(getattr(of, "__parameters__", ()), get_args(kind), strict=False))  # of a generic value
-    hints = get_type_hints(of, include_extras=True)
-    return tuple(slot(field.name, hints[field.name], _default(field), names) for field in fields(of))
+def _specs_of(kind: Any) -> tuple[FieldSpec, ...]:
+    origin = get_origin(kind) or kind
+    types = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))  # of a generic value
+    hints = get_type_hints(origin, include_extras=True)
+    return tuple(field_spec(field.name, hints[field.name], _default(field), types) for field in fields(origin))
 
 
-def slots(kind: Any) -> tuple[Slot, ...]:
+def field_specs(kind: Any) -> tuple[FieldSpec, ...]:
     """The fields of a dataclass, in order; it may be generic, as `Page[Search, str]`."""
-    return _slots(kind)
+    return _specs_of(kind)
 
 
-def slot(name: str, hint: Any, default: Any = MISSING, names: Mapping[Any, Any] = MappingProxyType({})) -> Slot:
-    """What an annotation says; ``names`` has what type variables stand for."""
-    words: list[Any] = []
+def field_spec(
+    name: str, hint: Any, default: Any = MISSING, types: Mapping[Any, Any] = MappingProxyType({})
+) -> FieldSpec:
+    """The specification in an annotation; ``types`` replaces type variables."""
+    metadata: list[Any] = []
     if get_origin(hint) is Annotated:
-        hint, *words = get_args(hint)
+        hint, *metadata = get_args(hint)
     allowed = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = [_filled(each, names) for each in allowed if each is not type(None)]
-    return Slot(
+    kinds = [_substitute(each, types) for each in allowed if each is not type(None)]
+    return FieldSpec(
         name=name,
         type=kinds[0],
         optional=len(kinds) < len(allowed),
         default=default,
-        about=next((word for word in words if isinstance(word, About)), About("")),
-        key=next((word.name for word in words if isinstance(word, Named)), name),
-        beside=next((word for word in words if isinstance(word, Beside)), None),
+        about=next((item for item in metadata if isinstance(item, About)), About("")),
+        key=next((item.name for item in metadata if isinstance(item, Key)), name),
+        inline=next((item for item in metadata if isinstance(item, Inline)), None),
     )
 
 
-def _filled(kind: Any, names: Mapping[Any, Any]) -> Any:
+def _substitute(kind: Any, types: Mapping[Any, Any]) -> Any:
     """A type with its type variables replaced: ``list[Item]`` becomes ``list[Search]``."""
     parameters = getattr(kind, "__parameters__", ())
-    if names and parameters:
-        return kind[tuple(names[each] for each in parameters)]
-    return names.get(kind, kind)
+    if types and parameters:
+        return kind[tuple(types[each] for each in parameters)]
+    return types.get(kind, kind)
 
 
 def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def check(value: Any, of: str = "") -> None:
-    """Hold the numbers and texts of a frozen value against what is said about its fields; whole numbers become floats
-    where a float is meant, and texts are completed. ``of`` stands before a field's name in messages.
+def check(value: Any, prefix: str = "") -> None:
+    """Check the numbers and texts of a frozen value against its fields' ranges and choices, and complete them: whole
+    numbers become floats in fields of floats, texts take their parsed form. ``prefix`` precedes names in messages.
 
-    Raises `InvalidInput` where a number is out of range, and `UnknownName` where a choice is none.
+    Raises `InvalidInput` where a number is out of range, and `UnknownName` where a text is not one of the choices.
     """
-    for each in slots(type(value)):
-        given, said, name = getattr(value, each.name), each.about, f"{of}{each.name}"
-        if given is None and each.optional:
+    for spec in field_specs(type(value)):
+        content = getattr(value, spec.name)
+        name = f"{prefix}{spec.name}"
+        about = spec.about
+        choices = tuple(about.choices)
+        if content is None and spec.optional:
             continue
-        if each.type is int and said.high is not None:
-            low = said.low or 0
-            if type(given) is not int or not low <= given <= said.high:
-                raise InvalidInput(f"{name} is a whole number from {low} to {said.high}, got {given!r}")
-        elif each.type is float and said.high is not None:
-            above = said.above or 0.0
-            if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given):
-                raise InvalidInput(f"{name} is a finite number, got {given!r}")
-            if not above < given <= said.high:
-                raise InvalidInput(f"{name} is above {above:g} and at most {said.high:g}, got {given!r}")
-            object.__setattr__(value, each.name, float(given))
-        elif said.parse is not None:
-            object.__setattr__(value, each.name, str(said.parse(given)))
-        elif (known := tuple(said.choices)) and given not in known:
-            raise UnknownName(each.name, str(given)[:40], known)
+        if spec.type is int and about.high is not None:
+            low = about.low or 0
+            if type(content) is not int or not low <= content <= about.high:
+                raise InvalidInput(f"{name} is a whole number from {low} to {about.high}, got {content!r}")
+        elif spec.type is float and about.high is not None:
+            above = about.above or 0.0
+            if isinstance(content, bool) or not isinstance(content, (int, float)) or not math.isfinite(content):
+                raise InvalidInput(f"{name} is a finite number, got {content!r}")
+            if not above < content <= about.high:
+                raise InvalidInput(f"{name} is above {above:g} and at most {about.high:g}, got {content!r}")
+            object.__setattr__(value, spec.name, float(content))
+        elif about.parse is not None:
+            object.__setattr__(value, spec.name, str(about.parse(content)))
+        elif choices and content not in choices:
+            raise UnknownName(spec.name, str(content)[:40], choices)

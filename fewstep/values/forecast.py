@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from fewstep.values.fields import About, Named
+from fewstep.values.fields import About, Key
 
 __all__ = ["Forecast", "Forecasts"]
 
@@ -14,8 +14,8 @@ __all__ = ["Forecast", "Forecasts"]
 class Forecast:
     """The forecast of one candidate's log(score)."""
 
-    mean: Annotated[float, About("Forecast of log(score), made before the evaluation"), Named("predicted")]
-    std: Annotated[float, About("Standard deviation of the forecast"), Named("predicted_std")] = 0.0
+    mean: Annotated[float, About("Forecast of log(score), made before the evaluation"), Key("predicted")]
+    std: Annotated[float, About("Standard deviation of the forecast"), Key("predicted_std")] = 0.0
 
 
 class Forecasts(NamedTuple):

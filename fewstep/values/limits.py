@@ -1,4 +1,4 @@
-"""What may end a search before its evaluations are spent."""
+"""Limits that end a search before its budget of evaluations is spent."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,12 +15,12 @@ MAX_SECONDS = 1e9
 class Limits:
     """Limits of a search beside its number of evaluations; None: no limit.
 
-    - ``calls``: network sample-calls of all stages together, the teacher's included. Trials stop where what is left is
-      wanted for fits and selection; these two are cut down too where they would not fit.
-    - ``seconds``: after which no trial and no polish is begun any more. What runs ends; fits and selection follow.
+    - ``calls``: network sample-calls of all stages together, the teacher's included. Trials stop where only the reserve
+      of fits and selection is left; these two are cut down too where they would not fit.
+    - ``seconds``: after which no trial and no polish begins. Running ones end; fits and selection follow.
     - ``failures``: trials that may fail; with one more the search fails.
-    - ``improvement``: a share of the best error. Trials stop when for two generations no proposal's forecast interval
-      (95 %, one-sided) reaches down to an error lower than the best by that share.
+    - ``improvement``: a share of the incumbent's error. Trials stop when for two generations no proposal's forecast
+      interval (95 %, one-sided) reaches an error lower than it by that share.
 
     Raises `InvalidInput` where a number is out of range.
 

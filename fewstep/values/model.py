@@ -1,4 +1,4 @@
-"""A model that searches may name, and what is known of it."""
+"""A model that searches may use, its state and its facts."""
 
 import re
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.values.fields import About, Beside
+from fewstep.values.fields import About, Inline
 
 __all__ = ["Facts", "Model", "ModelState"]
 
 
 class ModelState(StrEnum):
-    """Whether searches may name a model: submitted → ready | refused."""
+    """Whether searches may use a model: submitted → ready | refused."""
 
     SUBMITTED = "submitted"
     READY = "ready"
@@ -22,7 +22,7 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a model beyond its identity, as far as it is known."""
+    """Properties of a model that do not identify it; None where they are not known yet."""
 
     network: Annotated[str | None, About("Class of the network")] = None
     prediction: Annotated[str | None, About("What the network predicts")] = None
@@ -30,14 +30,16 @@ class Facts:
     conditions: Annotated[int, About("Stored conditions; 0: it has none")] = 0
     guidance: Annotated[float | None, About("Guidance scale")] = None
     passes: Annotated[int | None, About("Passes of the network in one call (2 with guidance)")] = None
-    seconds_per_call: Annotated[float | None, About("Of one sample on the slot that tried the model", unit="s")] = None
+    seconds_per_call: Annotated[float | None, About("Of one sample on the slot that checked the model", unit="s")] = (
+        None
+    )
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model, which searches may name once it is ready; the JSON has the `Facts` beside the rest.
+    """A model, which searches may use once it is ready; in JSON its `Facts` are inline.
 
-    One that is still to be fetched from a hub has the digest of its address and no shape; its id stays. Raises
+    A hub's model has the digest of its address and no shape until a runner has downloaded it; its id stays. Raises
     `InvalidModel`.
     """
 
@@ -53,7 +55,7 @@ class Model:
     created: datetime
     state: Annotated[ModelState, About("Searches may name it once it is ready")] = ModelState.READY
     reason: Annotated[str | None, About("Why it was refused")] = None
-    facts: Annotated[Facts, Beside()] = Facts()
+    facts: Annotated[Facts, Inline()] = Facts()
 
     def __post_init__(self) -> None:
         if len(self.digest) != 64 or not set(self.digest) <= set("0123456789abcdef"):
@@ -67,5 +69,5 @@ class Model:
 
     @property
     def unfetched(self) -> bool:
-        """Whether its files still lie on a hub, so that nothing is known of them."""
+        """Whether its files are still to be downloaded from a hub."""
         return self.source == "hub" and not self.shape and self.state is not ModelState.READY

@@ -1,6 +1,6 @@
-"""Where a candidate comes from: the stage of the search, and what the stage calls it.
+"""The origin of a candidate: the stage of the search that proposed it, and the stage's name for it.
 
-Storage and HTTP know it as one text, which old rows have had since the first version:
+Storage and HTTP have it as one text, in the form of the first version:
 
 | text | stage | name |
 |---|---|---|
@@ -23,7 +23,7 @@ from fewstep.errors import InvalidInput
 __all__ = ["Origin"]
 
 GUIDED = "guided"  # its texts are the names alone
-WORDS = {  # what the texts of the other built-in stages begin with; the longer ones first
+PREFIXES = {  # of the texts of the other built-in stages; the longer ones first
     "fit closed-loop": "time-search",
     "baseline": "baselines",
     "seed": "arc-length",
@@ -31,7 +31,7 @@ WORDS = {  # what the texts of the other built-in stages begin with; the longer 
     "fit": "fit",
     "polish": "polish",
 }
-OTHER = re.compile(r"([a-z][0-9a-z-]*):(?: (.*))?", re.DOTALL)  # a stage that a package added
+PACKAGE_STAGE = re.compile(r"([a-z][0-9a-z-]*):(?: (.*))?", re.DOTALL)  # a stage that a package added
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ class Origin:
     def __str__(self) -> str:
         if self.stage == GUIDED:
             return self.name
-        for words, stage in WORDS.items():
+        for prefix, stage in PREFIXES.items():
             if stage == self.stage:
-                return f"{words} {self.name}" if self.name else words
+                return f"{prefix} {self.name}" if self.name else prefix
         return f"{self.stage}: {self.name}" if self.name else f"{self.stage}:"
 
 
 def _split(text: str) -> tuple[str, str]:
-    for words, stage in WORDS.items():
-        if text == words or text.startswith(f"{words} "):
-            return stage, text[len(words) + 1 :]
-    other = OTHER.fullmatch(text)
-    if other and other[1] != GUIDED and other[1] not in WORDS.values():
+    for prefix, stage in PREFIXES.items():
+        if text == prefix or text.startswith(f"{prefix} "):
+            return stage, text[len(prefix) + 1 :]
+    other = PACKAGE_STAGE.fullmatch(text)
+    if other and other[1] != GUIDED and other[1] not in PREFIXES.values():
         return other[1], other[2] or ""
     return GUIDED, text

@@ -11,7 +11,7 @@ Cursor = TypeVar("Cursor")
 
 @dataclass(frozen=True)
 class Page(Generic[Item, Cursor]):
-    """Some items, and the cursor that asks for the ones after them (None: there are none)."""
+    """Some items of a list, and the cursor of the ``next`` page (None: this is the last)."""
 
     items: list[Item]
     next: Cursor | None

@@ -1,4 +1,4 @@
-"""What to search for, and how much to spend on it."""
+"""The problem of a search: model, NFE, objective and budget."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, TypedDict
@@ -14,17 +14,19 @@ __all__ = ["MAX_BUDGET", "MAX_NFE", "MAX_NOISES", "MIN_NOISES", "NOISES", "Optio
 MAX_NFE = 50  # above this a baseline is as good as exact
 MAX_BUDGET = 100_000
 MAX_SEED = 2**31 - 1
-MIN_NOISES, NOISES, MAX_NOISES = 8, 64, 8192  # of a trial; the middle one by default
+MIN_NOISES = 8
+NOISES = 64  # of a trial, by default
+MAX_NOISES = 8192
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What to search for: the model's identity, network calls per sample, metric, evaluations to spend, seed.
+    """The problem of a search: the model's id, network calls per sample, objective, budget of evaluations, seed.
 
-    ``metric`` is the text of an `Objective`, completed; ``report`` another, measured on what is published and no more.
-    With a distribution metric and no ``report``, the endpoint error is reported. ``noises`` is on how many start noises
-    a trial is measured at most; finalists meet on twice as many others, and what is published is measured on eight
-    times as many. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range, and
+    ``metric`` is the text of an `Objective`, completed; ``report`` a secondary metric, of the published schedules
+    alone. With a distribution metric and no ``report``, the endpoint error is reported. ``noises`` is the number of
+    start noises of a complete trial; there are twice as many validation noises, and eight times as many test noises.
+    ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range, and
     `UnknownName`.
 
     A new field is written here, in `Options` below, and in a migration of `storage`.
@@ -62,19 +64,19 @@ class Problem:
         if self.report == self.metric:
             raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")
         if self.limits.improvement is not None and not SAMPLERS[self.sampler].forecasts:
-            able = ", ".join(repr(name) for name in SAMPLERS if SAMPLERS[name].forecasts)
+            names = ", ".join(repr(name) for name in SAMPLERS if SAMPLERS[name].forecasts)
             raise InvalidInput(
-                f"a limit of improvement rests on forecasts, which only {able} makes: {self.sampler!r} has none"
+                f"a limit of improvement rests on forecasts, which only {names} makes: {self.sampler!r} has none"
             )
 
     @property
     def objective(self) -> Objective:
-        """The metric, taken apart."""
+        """The metric with the names of its features and its reference."""
         return Objective.parse(self.metric)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What the search lowers, then what it reports, if anything."""
+        """The objective, then the secondary metric, if any."""
         return (self.objective, *(() if self.report is None else (Objective.parse(self.report),)))
 
 

@@ -1,10 +1,10 @@
-"""What a search ends with: winner and best baseline on test noises, and what it cost."""
+"""The result of a search: winner and best baseline on the test noises, and its cost."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from fewstep.schedule import Schedule
-from fewstep.values.fields import About, Beside, Named
+from fewstep.values.fields import About, Inline, Key
 from fewstep.values.problem import Problem
 from fewstep.values.score import Interval, Score
 
@@ -19,8 +19,8 @@ class Measured:
     name: Annotated[str, About("What it is called: a baseline's solver and grid, a winner's origin")]
     schedule: Annotated[Schedule, About("In fewstep's own JSON format")]
     score: Annotated[Score, About("By the metric that the search lowers")]
-    interval: Annotated[Interval | None, Beside()] = None
-    secondary: Annotated[Score | None, About("By the metric that is reported beside it"), Named("second")] = None
+    interval: Annotated[Interval | None, Inline()] = None
+    secondary: Annotated[Score | None, About("By the metric that is reported beside it"), Key("second")] = None
 
     @property
     def value(self) -> float:
@@ -58,7 +58,7 @@ class Cost:
     calls: Annotated[int, About("Network sample-calls, the teacher's included")]
     evaluations: Annotated[int, About("Trials")]
     seconds: Annotated[float, About("Of running, in all attempts", unit="s")]
-    passes_per_call: Annotated[int, About("Passes of the network in one call"), Named("passes")] = 1
+    passes_per_call: Annotated[int, About("Passes of the network in one call"), Key("passes")] = 1
     stages: Annotated[tuple[StageReport, ...], About("What each stage spent and gained")] = ()
 
     @property
@@ -69,7 +69,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Result:
-    """What a search publishes; every score is measured on test noises, which the search never used before.
+    """The published result; every score is measured on test noises, which no earlier stage used.
 
     ``ratio`` is the winner's score over the baseline's, with its paired 95 % bootstrap interval; a distance that cannot
     be told from zero counts as the baseline's standard error there. ``teacher_error`` is the teacher's own distance to
@@ -78,13 +78,13 @@ class Result:
     reached, or the "space" had no other schedules.
     """
 
-    problem: Annotated[Problem, Beside(both=True)]
-    winner: Annotated[Measured, Beside()]
+    problem: Annotated[Problem, Inline(both=True)]
+    winner: Annotated[Measured, Inline()]
     baseline: Annotated[Measured, About("The best named solver on the same noises")]
     ratio: Annotated[float, About("Winner's score over the baseline's")]
-    ratio_interval: Annotated[Interval, Beside(prefix="ratio_")]
+    ratio_interval: Annotated[Interval, Inline(prefix="ratio_")]
     teacher_error: Annotated[float, About("The teacher's own distance to convergence, in the units of the scores")]
-    cost: Annotated[Cost, Beside()]
+    cost: Annotated[Cost, Inline()]
     ended: Annotated[str, About("Why there were no more trials: budget, calls, seconds, improvement or space")] = (
         "budget"
     )

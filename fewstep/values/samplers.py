@@ -1,4 +1,4 @@
-"""The samplers of a search by name, and what each of them can do; an installed package may add its own.
+"""The registry of samplers, with the properties of each; an installed package may add its own.
 
 Names and facts are here, where a problem is checked; the samplers themselves are imported by the search that uses one.
 """
@@ -15,13 +15,13 @@ __all__ = ["SAMPLERS", "Sampler"]
 
 @dataclass(frozen=True)
 class Sampler:
-    """What proposes schedules. ``factory`` makes it for one study, from a `fewstep.search.samplers.base.Setting`; it is
-    a callable, or "module:attribute" of one.
+    """A method that proposes schedules. ``factory`` builds it for one study, from a
+    `fewstep.search.samplers.base.Setting`; it is a callable, or "module:attribute" of one.
 
     ``forecasts``: its proposals come with forecasts of their scores, on which a limit of improvement rests.
-    ``generations``: it chooses as many proposals at once as the search evaluates at a time; others do best when each
-    outcome is there before the next proposal. ``times_only``: of an Optuna sampler, that it moves the times and leaves
-    everything else as in the best trial before its first proposal.
+    ``generations``: it proposes as many schedules at once as the search evaluates in parallel; others do best when
+    they see each score before the next proposal. ``times_only``: an Optuna sampler that moves the times and
+    keeps everything else of the best trial before its first proposal.
 
     >>> SAMPLERS["guided"].forecasts, SAMPLERS["random"].forecasts
     (True, False)

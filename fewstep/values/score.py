@@ -1,4 +1,4 @@
-"""Measured errors: a value with its standard error, and an interval."""
+"""Scores with their standard errors, and confidence intervals."""
 
 import math
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
-"""A submitted search, and where it stands."""
+"""A submitted search and its state."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from fewstep.values.fields import About, Beside
+from fewstep.values.fields import About, Inline
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
 
@@ -13,7 +13,7 @@ __all__ = ["LIVE", "TERMINAL", "Search", "SearchState"]
 
 
 class SearchState(StrEnum):
-    """Where a search stands: queued → running → succeeded | failed | cancelled, with paused on the side."""
+    """State of a search: queued → running → succeeded | failed | cancelled, with paused on the side."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -29,10 +29,10 @@ TERMINAL = (SearchState.SUCCEEDED, SearchState.FAILED, SearchState.CANCELLED)
 
 @dataclass(frozen=True)
 class Search:
-    """A submitted problem and how far it is."""
+    """A submitted problem, its state and its progress."""
 
     id: str
-    problem: Annotated[Problem, Beside()]
+    problem: Annotated[Problem, Inline()]
     state: SearchState
     created: datetime
     started: datetime | None
@@ -45,5 +45,5 @@ class Search:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether its state is final."""
         return self.state in TERMINAL

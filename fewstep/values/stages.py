@@ -1,8 +1,8 @@
-"""The stages of a search by name: how each is shown, and where its work is.
+"""The registry of stages: label and colour of each, and its functions.
 
 A stage is a generator of batches of candidates over the state of a search (`fewstep.search.state`); it may state its
-cost, which is then set aside for it. This table has what people see of it as well, so that pages know labels and
-colours without importing the search. `docs/extending.md` shows how a package adds one.
+cost, which is then reserved for it. Labels and colours are in this table, so that pages need not import the search.
+`docs/extending.md` shows how a package adds one.
 """
 
 import importlib
@@ -19,9 +19,9 @@ __all__ = ["STAGES", "Stage", "order"]
 class Stage:
     """One stage: its ``name`` in origins, a ``label`` and a ``colour`` for people, and its work.
 
-    ``propose(state)`` yields batches; ``cost(state, left)`` says which share of the budget is set aside for it, given
-    what is ``left``. Without a cost it takes what the shares of the others leave. Both are functions, or their places
-    as "module:function". ``final`` stages come last, on shares that nothing else may touch; ``optional`` ones get a
+    ``propose(state)`` yields batches; ``cost(state, left)`` says the share of the budget reserved for it, of what
+    is ``left``. Without a cost it uses what the reserves of the others leave. Both are functions, or their places as
+    "module:function". ``final`` stages come last, on their reserves; ``optional`` ones get a
     share only where all others have theirs. ``phase`` is what its progress is reported under.
     """
 
@@ -39,7 +39,7 @@ class Stage:
         return _function(self.propose)(state)
 
     def share(self, state: Any, left: Any) -> Any:
-        """What the stage wants of what is left; a stage without a cost has no share."""
+        """The stage's reserve of what is left; None for a stage without a cost."""
         return _function(self.cost)(state, left) if self.cost is not None else None
 
 

@@ -1,11 +1,11 @@
-"""Candidates and trials: a schedule that a stage proposes, and what its evaluation gave."""
+"""Candidates and trials: a schedule that a stage proposes, and its evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fewstep.schedule import Schedule
-from fewstep.values.fields import About, Beside
+from fewstep.values.fields import About, Inline
 from fewstep.values.forecast import Forecast, Forecasts
 from fewstep.values.origin import Origin
 from fewstep.values.score import Score
@@ -19,7 +19,7 @@ class Candidate:
 
     schedule: Schedule
     origin: Origin
-    forecast: Annotated[Forecast | None, Beside()] = None
+    forecast: Annotated[Forecast | None, Inline()] = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Trial:
     """
 
     number: int
-    candidate: Annotated[Candidate, Beside()]
+    candidate: Annotated[Candidate, Inline()]
     score: Annotated[Score | None, About("None where the evaluation failed")] = None
     reason: Annotated[str | None, About("Why it has no score")] = None
 

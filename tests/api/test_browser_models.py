@@ -7,7 +7,7 @@ from typing import Any
 from fewstep import Schedule
 from fewstep.values.model import Facts
 from fewstep.values.problem import Problem
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from tests.api.support import Service, publish
 from tests.api.watched import shown
 from tests.storage import samples
@@ -21,9 +21,9 @@ def test_a_model_is_followed_live(service: Service, open_page: Any) -> None:
     table, page = open_page("/models"), open_page(f"/models/{model.id}")
     shown(table, "tbody tr:first-child", "digits-mixture")
     shown(page, "h1", "submitted")
-    held = Probes(service.store).claim("test runner", 60)
+    held = ModelChecks(service.store).claim("test runner", 60)
     assert held is not None
-    Probes(service.store).ready(
+    ModelChecks(service.store).ready(
         held, Facts("UNet2DModel", "noise", 44_969, passes=2, guidance=1.5, seconds_per_call=0.5)
     )
     shown(page, "h1", "ready")

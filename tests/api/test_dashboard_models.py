@@ -14,7 +14,7 @@ from fewstep.cli.display import measured
 from fewstep.values.model import Facts, Model, ModelState
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from storage.store import Store
 from tests.api.support import publish
 from tests.storage import samples
@@ -70,9 +70,9 @@ def test_a_model_shows_what_was_found_out(client: TestClient, store: Store, subm
     assert "submitted" in before
     assert "A runner will try it" in before
     assert "fewstep submit" not in before
-    held = Probes(store).claim("test runner", 60)
+    held = ModelChecks(store).claim("test runner", 60)
     assert held is not None
-    Probes(store).ready(held, Facts("UNet2DModel", "noise", 1_234_567, 10, 1.5, 2, 0.25))
+    ModelChecks(store).ready(held, Facts("UNet2DModel", "noise", 1_234_567, 10, 1.5, 2, 0.25))
     after = page(client, f"/models/{submitted.id}").words
     for wanted in ("ready", "UNet2DModel", "noise", "1 234 567", "0.2 s", "Passes per call2", "guidance 1.5", "10"):
         assert wanted in after.replace("\N{THIN SPACE}", " ")
@@ -81,9 +81,9 @@ def test_a_model_shows_what_was_found_out(client: TestClient, store: Store, subm
 
 def test_a_refused_model_says_why_and_cannot_inject(client: TestClient, store: Store, submitted: Model) -> None:
     """The reason and the name are text, whatever they hold."""
-    held = Probes(store).claim("test runner", 60)
+    held = ModelChecks(store).claim("test runner", 60)
     assert held is not None
-    Probes(store).refuse(held, "<script>alert(1)</script>")
+    ModelChecks(store).refuse(held, "<script>alert(1)</script>")
     answer = client.get(f"/models/{submitted.id}").text
     assert "<script>alert" not in answer
     assert "<script>alert(1)</script>" in Text(answer).words

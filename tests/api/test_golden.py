@@ -33,7 +33,7 @@ def fill(store: Store) -> dict[str, str]:
     ids["all fields"] = publish(store, all_fields, value=0.04).id
     ids["failed"] = store.submit(replace(plain, seed=1)).id
     held = claim(store, store.search(ids["failed"]))
-    jobs.measured(held, samples.arc())
+    jobs.record_curve(held, samples.arc())
     jobs.fail(held, "no memory")
     ids["cancelled"] = store.submit(replace(plain, seed=2)).id
     jobs.cancel(ids["cancelled"])

@@ -15,7 +15,7 @@ from tests.storage.samples import arc
 @pytest.fixture
 def path(store: Store, model: Model) -> str:
     """The grid's path, of a model that a search has measured."""
-    Jobs(store).measured(claim(store, store.submit(Problem(model.id, 4))), arc())
+    Jobs(store).record_curve(claim(store, store.submit(Problem(model.id, 4))), arc())
     return f"/v1/models/{model.id}/grid"
 
 

@@ -32,7 +32,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The command line's service is one where a search has measured the page's model."""
     with structlog.testing.capture_logs(), serving(Settings(data_dir=tmp_path / "data")) as service:
         search = service.store.submit(Problem(add_model(service.store).id, 4))
-        Jobs(service.store).measured(claim(service.store, search), arc())
+        Jobs(service.store).record_curve(claim(service.store, search), arc())
         monkeypatch.setenv("FEWSTEP_URL", service.url)
         yield
 

@@ -14,7 +14,7 @@ from api.settings import Settings
 from fewstep.models import zoo
 from fewstep.models.manifest import Manifest
 from fewstep.values.model import ModelState
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from tests.api.support import Service, add_model, serving
 from tests.api.uploads import pipeline
 from tests.fewstep.invoked import Fewstep, refused
@@ -25,19 +25,19 @@ def folder(tmp_path: Path) -> Path:
     return pipeline(tmp_path / "tiny")
 
 
-def answering(service: Service, verb: Callable[[Probes], object]) -> threading.Thread:
+def answering(service: Service, verb: Callable[[ModelChecks], object]) -> threading.Thread:
     """A runner that waits for a submitted model and says what it is worth."""
 
     def work() -> None:
-        verb(Probes(service.store))
+        verb(ModelChecks(service.store))
 
     thread = threading.Thread(target=work)
     thread.start()
     return thread
 
 
-def claimed(probes: Probes):  # type: ignore[no-untyped-def]
-    while (claim := probes.claim("test runner", 600.0)) is None:
+def claimed(checks: ModelChecks):  # type: ignore[no-untyped-def]
+    while (claim := checks.claim("test runner", 600.0)) is None:
         time.sleep(0.02)
     return claim
 
@@ -68,7 +68,7 @@ def test_a_zoo_model_is_added_shown_and_removed(fewstep: Fewstep, service: Servi
 def test_a_folder_here_is_uploaded(fewstep: Fewstep, service: Service, folder: Path) -> None:
     """The files arrive as they are, under the name given, with the guidance asked for; --wait returns once it is
     ready."""
-    worker = answering(service, lambda probes: (held := claimed(probes)) and probes.ready(held, held.model.facts))
+    worker = answering(service, lambda checks: (held := claimed(checks)) and checks.ready(held, held.model.facts))
     words = ("models", "add", folder, "--upload", "--name", "mine", "--wait", "--url", service.url)
     done = fewstep(*words)
     worker.join()
@@ -95,7 +95,7 @@ def test_an_upload_may_be_guided(fewstep: Fewstep, service: Service, tmp_path: P
 
 def test_a_refused_model_fails_the_command(fewstep: Fewstep, service: Service, folder: Path) -> None:
     """With --wait the reason stands in the last line, and the exit code says so."""
-    worker = answering(service, lambda probes: probes.refuse(claimed(probes), "its answer is not finite"))
+    worker = answering(service, lambda checks: checks.refuse(claimed(checks), "its answer is not finite"))
     done = fewstep("models", "add", folder, "--upload", "--wait", "--url", service.url)
     worker.join()
     assert done.exit_code == 1

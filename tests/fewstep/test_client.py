@@ -172,7 +172,7 @@ def test_a_measured_grid_is_fetched_for_any_number_of_calls(client: Client, serv
     with pytest.raises(NotFound, match="has measured its curve yet"):
         client.grid("digits-mixture", nfe=8)
     held = claim(service.store, service.store.submit(Problem(model.id, 4)))
-    Jobs(service.store).measured(held, arc())
+    Jobs(service.store).record_curve(held, arc())
     for nfe, blend in ((8, 0.7), (3, 1.0)):
         grid = client.grid("digits-mixture", nfe, blend)
         assert grid.times == arc().times(nfe, blend)

@@ -12,7 +12,7 @@ from fewstep.errors import Conflict, InvalidInput, InvalidModel, NotFound, Servi
 from fewstep.models.manifest import Manifest
 from fewstep.values.model import Facts
 from fewstep.values.problem import Problem
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from tests.api.support import Service, serving
 from tests.api.uploads import WEIGHTS, parts_of, pipeline
 
@@ -68,16 +68,16 @@ def test_progress_counts_every_byte(client: Client, folder: Path) -> None:
 def test_what_was_found_out_is_shown(client: Client, service: Service, folder: Path) -> None:
     """A model that was tried shows its facts, and one that was refused its reason; waiting ends either way."""
     model = client.add_model(folder, "upload")
-    held = Probes(service.store).claim("test runner", 60)
+    held = ModelChecks(service.store).claim("test runner", 60)
     assert held is not None
-    Probes(service.store).ready(held, Facts("UNet2DModel", "noise", 44_969, passes=1, seconds_per_call=0.25))
+    ModelChecks(service.store).ready(held, Facts("UNet2DModel", "noise", 44_969, passes=1, seconds_per_call=0.25))
     ready = client.wait_for_model(model.id)
     assert (ready.state, ready.network, ready.parameters) == ("ready", "UNet2DModel", 44_969)
     assert (ready.facts.passes, ready.facts.seconds_per_call) == (1, 0.25)
     other = client.add_model(pipeline(folder.parent / "other", seed=1), "upload")
-    held = Probes(service.store).claim("test runner", 60)
+    held = ModelChecks(service.store).claim("test runner", 60)
     assert held is not None
-    Probes(service.store).refuse(held, "its answer is not finite")
+    ModelChecks(service.store).refuse(held, "its answer is not finite")
     refused = client.wait_for_model(other.id)
     assert (refused.state, refused.reason) == ("refused", "its answer is not finite")
     with pytest.raises(Conflict, match="refused: its answer is not finite"):

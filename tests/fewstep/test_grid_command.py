@@ -83,7 +83,7 @@ def test_the_service_is_asked_for_what_a_search_measured(fewstep: Fewstep, servi
     known, path = add_model(service.store), tmp_path / "grid.json"
     asked = ("grid", "digits-mixture", "--nfe", 6, "--blend", 0.5, "--server", "--url", service.url, "-o", path)
     refused(fewstep(*asked), "has measured its curve yet")
-    Jobs(service.store).measured(claim(service.store, service.store.submit(Problem(known.id, 4))), arc())
+    Jobs(service.store).record_curve(claim(service.store, service.store.submit(Problem(known.id, 4))), arc())
     result = fewstep(*asked)
     assert result.exit_code == 0
     assert json.loads(path.read_text()) == MeasuredGrid.of(arc(), known.id, 6, 0.5).to_dict()

@@ -12,7 +12,7 @@ import pytest
 from fewstep.errors import InvalidInput
 from fewstep.values.codec import decode, dump, encode, entries, load
 from fewstep.values.event import Event
-from fewstep.values.fields import About, check, slots
+from fewstep.values.fields import About, check, field_specs
 from fewstep.values.limits import Limits
 from fewstep.values.metrics import Metrics
 from fewstep.values.model import Model
@@ -168,7 +168,11 @@ def test_no_other_file_lists_the_fields_of_a_problem() -> None:
 
     The tables of storage have a column for each; there the migration is written beside.
     """
-    names = {each.name for each in slots(Problem)} - {"model", "nfe", "metric"}  # these three have uses of their own
+    names = {each.name for each in field_specs(Problem)} - {
+        "model",
+        "nfe",
+        "metric",
+    }  # these three have uses of their own
     lists = set()
     for folder in ("fewstep", "search", "predictor", "storage", "api"):
         for path in (ROOT / folder).rglob("*.py"):

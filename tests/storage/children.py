@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from storage import Claim, Jobs, Probes, Store
+from storage import Claim, Jobs, ModelChecks, Store
 from tests.storage import samples
 
 
@@ -35,7 +35,7 @@ def claim_all_models(url: str, start: Any, said: Connection) -> None:
     with Store(url) as store:
         start.wait(60)
         ids = []
-        while (claim := Probes(store).claim("child", 60)) is not None:
+        while (claim := ModelChecks(store).claim("child", 60)) is not None:
             ids.append(claim.model.id)
         said.send(ids)
 

@@ -59,7 +59,7 @@ def fitted(nfe: int = 4) -> Schedule:
     plain = schedule(nfe)
     rows = fewstep.compile(plain)
     noisy = rows.outputs * (1 + np.tril(np.random.default_rng(0).normal(size=rows.outputs.shape)) / 3)
-    return replace(plain, rows=replace(rows, outputs=noisy))
+    return replace(plain, fitted=replace(rows, outputs=noisy))
 
 
 def arc(bend: float = 0.3) -> ArcLength:
@@ -106,7 +106,7 @@ def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
     return {
         "heartbeat": lambda: jobs.heartbeat(claim, 60),
         "record": lambda: jobs.record(claim, trial(0)),
-        "measured": lambda: jobs.measured(claim, arc()),
+        "record_curve": lambda: jobs.record_curve(claim, arc()),
         "phase": lambda: jobs.phase(claim, "baselines", 1, 2),
         "release": lambda: jobs.release(claim),
         "fail": lambda: jobs.fail(claim, "no"),

@@ -14,7 +14,7 @@ def test_a_curve_is_given_back_exactly(store: Store, jobs: Jobs) -> None:
     store.add_model(samples.model("b"))
     with pytest.raises(NotFound, match="has measured its curve yet: submit one"):
         store.curve("a" * 16)
-    jobs.measured(claim, samples.arc())
+    jobs.record_curve(claim, samples.arc())
     assert store.curve("a" * 16).to_dict() == samples.arc().to_dict()
     with pytest.raises(NotFound, match="has measured its curve yet"):
         store.curve("b" * 16)
@@ -25,16 +25,16 @@ def test_a_curve_is_given_back_exactly(store: Store, jobs: Jobs) -> None:
 def test_the_first_one_stays(store: Store, jobs: Jobs) -> None:
     """A search that is taken up again, and a later search, change nothing."""
     first = running(store, seed=0)
-    jobs.measured(first, samples.arc(0.3))
-    jobs.measured(first, samples.arc(0.2))
-    jobs.measured(running(store, seed=1), samples.arc(0.1))
+    jobs.record_curve(first, samples.arc(0.3))
+    jobs.record_curve(first, samples.arc(0.2))
+    jobs.record_curve(running(store, seed=1), samples.arc(0.1))
     assert store.curve("a" * 16).to_dict() == samples.arc(0.3).to_dict()
 
 
 def test_it_goes_with_its_model(store: Store, jobs: Jobs) -> None:
     """A model that is forgotten and added again has to be measured anew."""
     claim = running(store)
-    jobs.measured(claim, samples.arc())
+    jobs.record_curve(claim, samples.arc())
     jobs.cancel(claim.search.id)
     store.delete_model("a" * 16)
     store.add_model(samples.model())
@@ -47,6 +47,6 @@ def test_a_lost_lease_leaves_no_curve(store: Store, jobs: Jobs) -> None:
     claim = running(store)
     jobs.cancel(claim.search.id)
     with pytest.raises(LeaseLost):
-        jobs.measured(claim, samples.arc())
+        jobs.record_curve(claim, samples.arc())
     with pytest.raises(NotFound):
         store.curve("a" * 16)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from fewstep.errors import InvalidInput, ServiceError
 from storage import Jobs, Store
-from storage.engine import connect, moment
+from storage.engine import connect, database_time
 from tests.storage import samples
 
 
@@ -132,6 +132,6 @@ def test_readers_do_not_wait(store: Store, jobs: Jobs) -> None:
 def test_moment_is_utc(store: Store) -> None:
     """The database's time is in UTC and does not go back within a transaction."""
     with store.read() as session:
-        first, second = moment(session), moment(session)
+        first, second = database_time(session), database_time(session)
     assert first.tzinfo is UTC
     assert first <= second

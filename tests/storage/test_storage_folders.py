@@ -24,7 +24,7 @@ def folders(tmp_path: Path) -> ModelFolders:
 def arrive(folders: ModelFolders, text: str, digest: str = DIGEST) -> Path:
     with folders.incoming() as folder:
         (folder / "file").write_text(text)
-        with folders.kept(folder, digest):
+        with folders.keep(folder, digest):
             return folders.path(digest)
 
 
@@ -54,11 +54,11 @@ def test_a_folder_that_is_not_kept_is_gone(folders: ModelFolders) -> None:
 
 def test_a_folder_that_could_not_be_made_known_is_gone(folders: ModelFolders) -> None:
     """Where the block fails the folder is taken back, but not one that was known before."""
-    with folders.incoming() as folder, pytest.raises(ValueError, match="full"), folders.kept(folder, DIGEST):
+    with folders.incoming() as folder, pytest.raises(ValueError, match="full"), folders.keep(folder, DIGEST):
         raise ValueError("the database is full")
     assert not folders.path(DIGEST).exists()
     arrive(folders, "one")
-    with folders.incoming() as folder, pytest.raises(ValueError, match="full"), folders.kept(folder, DIGEST):
+    with folders.incoming() as folder, pytest.raises(ValueError, match="full"), folders.keep(folder, DIGEST):
         raise ValueError("the database is full")
     assert folders.path(DIGEST).joinpath("file").read_text() == "one"
 
@@ -67,7 +67,7 @@ def test_a_folder_is_removed_once(folders: ModelFolders) -> None:
     """Removing takes the folder away; removing what is not there changes nothing."""
     arrive(folders, "one")
     for _ in range(2):
-        with folders.settled():
+        with folders.lock():
             folders.remove(DIGEST)
         assert not folders.path(DIGEST).exists()
     assert arrive(folders, "again").joinpath("file").read_text() == "again"

@@ -11,14 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from api import submission
 from api.inspection import inspect
-from api.prober import Prober
+from api.model_checker import ModelChecker
 from api.settings import Settings
 from fewstep.errors import InvalidModel
 from fewstep.search.evaluation.local_pool import LocalPool
 from fewstep.values.model import Model, ModelState
 from storage.folders import ModelFolders
 from storage.lease import ModelClaim
-from storage.probes import Probes
+from storage.model_checks import ModelChecks
 from storage.store import Store
 from tests.api.uploads import WEIGHTS, pipeline, tree
 
@@ -66,14 +66,14 @@ def tried(settings: Settings, store: Store, pool: LocalPool, stop: threading.Eve
 
     def work(model: Model, fetch: Callable[[str, str, Path, int], None] = fetch_nothing) -> Model:
         submitted = store.add_model(model)
-        Prober(settings, store, pool, stop, fetch).work(claimed(store))
+        ModelChecker(settings, store, pool, stop, fetch).work(claimed(store))
         return store.model(submitted.id)
 
     return work
 
 
 def claimed(store: Store) -> ModelClaim:
-    claim = Probes(store).claim("test runner", 600.0)
+    claim = ModelChecks(store).claim("test runner", 600.0)
     assert claim is not None
     return claim
 
@@ -153,7 +153,9 @@ def test_a_runner_that_stops_gives_the_model_back(
     free = threading.Event()
     blocker = threading.Thread(target=lambda: pool._free.put((pool._free.get(), free.wait(60))[0]))
     blocker.start()
-    worker = threading.Thread(target=Prober(settings, store, pool, stop, fetch_nothing).work, args=(claimed(store),))
+    worker = threading.Thread(
+        target=ModelChecker(settings, store, pool, stop, fetch_nothing).work, args=(claimed(store),)
+    )
     worker.start()
     stop.set()
     worker.join(60)
@@ -172,7 +174,7 @@ def test_a_deleted_model_is_left(
     model = store.add_model(described(folder))
     claim = claimed(store)
     store.delete_model(model.id)
-    Prober(settings, store, pool, stop, fetch_nothing).work(claim)
+    ModelChecker(settings, store, pool, stop, fetch_nothing).work(claim)
     assert store.models() == []
 
 
@@ -185,8 +187,8 @@ def test_a_runner_works_until_it_is_told_to_stop(
         if number == 1:
             scaled(folder, 1e38)
         store.add_model(described(folder, str(number)))
-    prober = Prober(settings, store, pool, stop, fetch_nothing)
-    thread = threading.Thread(target=prober.run, args=("test runner", tmp_path / "alive"))
+    checker = ModelChecker(settings, store, pool, stop, fetch_nothing)
+    thread = threading.Thread(target=checker.run, args=("test runner", tmp_path / "alive"))
     thread.start()
     while any(model.state is ModelState.SUBMITTED for model in store.models()):
         assert thread.is_alive()
