@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fewstep.values.rankers import RANKERS
 from typer.testing import CliRunner
 
 from fewstep import processes, solvers
@@ -14,7 +15,6 @@ from fewstep.cli.commands import COMMANDS
 from fewstep.search import Callbacks, find
 from fewstep.search.evaluation.pool import POOLS
 from fewstep.values.objective import METRICS
-from fewstep.values.rankers import RANKERS
 from fewstep.values.result import Result
 from fewstep.values.samplers import SAMPLERS
 from fewstep.values.stages import STAGES

@@ -62,9 +62,9 @@ def test_links_lead_somewhere() -> None:
                 assert target.partition("#")[2] in anchors(path), f"{page.name}: {target}"
 
 
-def test_sketches_are_python() -> None:
-    """What docs/extending.md sketches can be parsed."""
-    sketches = re.findall(r"^```py\n(.*?)^```", (DOCS / "extending.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(sketches) > 8
-    for sketch in sketches:
-        compile(sketch, "extending.md", "exec")
+def test_files_that_tables_name_are_there() -> None:
+    """The pages on the search and on the predictor say where each part's code is, below its folder."""
+    for page, folder in (("search.md", "search"), ("predictor.md", "predictor")):
+        files = re.findall(r"`([a-z_/]+\.py)`", (DOCS / page).read_text("utf-8"))
+        assert files, page
+        assert [file for file in files if not (ROOT / folder / file).exists()] == [], page
