@@ -1,4 +1,4 @@
-"""Checks on single values from outside: numbers that are numbers, and finite."""
+"""Check of a single number from outside: finite, and no text or truth value."""
 
 import math
 

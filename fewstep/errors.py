@@ -1,11 +1,11 @@
-"""The one error tree of fewstep: what went wrong, and who can mend it.
+"""The error tree of fewstep: what went wrong, and who can mend it.
 
 FewstepError
 ├── InvalidInput       the caller gave something unusable: mend the input, do not retry
 │   ├── InvalidSchedule    a schedule, grid or tableau breaks a rule
 │   ├── InvalidModel       weights or a model description cannot be used
 │   └── UnknownName        a name is not in its registry (the message lists the known ones)
-├── NotFound           the thing asked for does not exist (yet)
+├── NotFound           the thing does not exist (yet)
 ├── Conflict           the thing is in a state that forbids the request
 ├── SearchFailed       a search could not finish: the message says at which trial and why
 └── ServiceError       the HTTP service could not be reached or answered badly: may be retried
@@ -46,15 +46,15 @@ class UnknownName(InvalidInput):
     """A name is not in its registry."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
-        self._given = kind, name, tuple(known)
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(self._given[2])}")
+        self._arguments = kind, name, tuple(known)
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(self._arguments[2])}")
 
     def __reduce__(self) -> tuple[type["UnknownName"], tuple[str, object, tuple[str, ...]]]:
-        return type(self), self._given  # it travels between processes
+        return type(self), self._arguments  # the error is pickled between processes
 
 
 class NotFound(FewstepError, LookupError):
-    """The thing asked for does not exist (yet)."""
+    """The thing does not exist (yet)."""
 
 
 class Conflict(FewstepError):

@@ -1,9 +1,8 @@
-"""The folders ``search`` and ``predictor`` of a checkout, imported by their own names, are `fewstep.search` and
-`fewstep.predictor` themselves.
+"""Aliases of the folders ``search`` and ``predictor`` of a checkout for `fewstep.search` and `fewstep.predictor`.
 
 Both folders stand at the top of the repository and are linked into ``fewstep``, whose modules they are. A module that
-is imported under two names exists twice: two classes of one name, two registries. So the folder's own name leads to the
-module that `fewstep` has. `docs/decisions/one-name.md` has the choices.
+is imported under two names would exist twice: two classes of one name, two registries. So the folder's name is an alias
+of the module in `fewstep`. `docs/decisions/one-name.md` has the choices.
 """
 
 import importlib
@@ -17,7 +16,7 @@ __all__ = ["same"]
 
 
 def same(folder: str) -> None:
-    """Let the name of a ``folder``, and of everything in it, mean the module of `fewstep`."""
+    """Make the name of a ``folder``, and of every module in it, an alias of the module in `fewstep`."""
     if not any(isinstance(finder, _Folder) and finder.folder == folder for finder in sys.meta_path):
         sys.meta_path.insert(0, _Folder(folder))
     importlib.import_module(f"fewstep.{folder}")
@@ -25,10 +24,10 @@ def same(folder: str) -> None:
 
 
 def _share(folder: str) -> None:
-    """Give every loaded module of the folder its other name too.
+    """Add the alias of every loaded module of the folder.
 
-    An import by a name that is taken binds nothing. One that loads sets the module as an attribute of its package, and
-    ``import search.find`` would so put the module `fewstep.search.find` in the place of the function.
+    An import by a name in `sys.modules` binds nothing. One that loads sets the module as an attribute of its package:
+    ``import search.find`` would replace the function by the module `fewstep.search.find`.
     """
     for name, module in list(sys.modules.items()):
         if f"{name}.".startswith(f"fewstep.{folder}.") and not name.endswith("__main__"):
@@ -42,7 +41,7 @@ class _Folder(MetaPathFinder, Loader):
         self.folder = folder
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """For modules inside the folder; one that is run as a program is found in the file system as ever."""
+        """For modules inside the folder; one that is run as a program is found in the file system as usual."""
         if not name.startswith(f"{self.folder}.") or name.endswith("__main__"):
             return None
         if PathFinder.find_spec(f"fewstep.{name}", path) is None:
@@ -50,6 +49,6 @@ class _Folder(MetaPathFinder, Loader):
         return ModuleSpec(name, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the other module in the place of this empty one: the import hands out what stands there."""
+        """Replace this empty module in `sys.modules` by that of `fewstep`, which the import then returns."""
         importlib.import_module(f"fewstep.{module.__name__}")
         _share(self.folder)

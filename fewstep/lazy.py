@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first asked for, so that importing a package does not import torch."""
+"""Lazy public names: imported at their first use, so that importing a package does not import torch."""
 
 import importlib
 import sys
@@ -11,8 +11,8 @@ __all__ = ["lazy_names"]
 def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package whose ``names`` are "module:attribute", or "module" for a module.
 
-    The package imports the same names under `typing.TYPE_CHECKING`, for type checkers and editors. An attribute that is
-    called as one of the package's own modules cannot be lazy: importing that module would take its place.
+    The package imports the same names under `typing.TYPE_CHECKING`, for type checkers and editors. An attribute with
+    the name of one of the package's modules cannot be lazy: importing that module would replace it.
     """
 
     def load(name: str) -> Any:

@@ -1,12 +1,12 @@
-"""Registries: things of one kind by name, those that fewstep brings and those that an installed package adds.
+"""Registries: entries of one kind by name, built in or added by an installed package.
 
 A package adds one by an entry point of the registry's group, for instance in its ``pyproject.toml``:
 
     [project.entry-points."fewstep.metrics"]
     sharpness = "my_package.sharpness:Sharpness"
 
-and a script by `Registry.add`. A built-in entry may be written as "module:attribute" too: it is imported when it is
-first asked for, so that names can be listed without importing what they stand for. `docs/extending.md` shows each kind.
+and a script by `Registry.add`. A built-in entry may be written as "module:attribute" too: it is imported at its
+first use, so that names can be listed without importing the entries. `docs/extending.md` shows each kind.
 """
 
 import importlib
@@ -22,10 +22,10 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Generic[Entry]):
-    """Named entries of one ``kind``; ``group`` is the entry-point group that adds to the ``builtin`` ones.
+    """Entries of one ``kind`` by name: the ``builtin`` ones, and those of the entry-point ``group``.
 
-    Iterating gives the names, the built-in ones first, in the order of their declaration. A built-in name cannot be
-    taken by a package.
+    Iterating gives the names, the built-in ones first, in the order of their declaration. A package
+    cannot replace a built-in one.
 
     >>> shapes = Registry("shape", "example.shapes", {"square": 4, "digits": "string:digits"})
     >>> list(shapes), shapes["square"], shapes["digits"]
@@ -33,7 +33,8 @@ class Registry(Generic[Entry]):
     """
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, Entry | str]) -> None:
-        self.kind, self.group = kind, group
+        self.kind = kind
+        self.group = group
         self._entries = {name: _place_or_entry(entry) for name, entry in builtin.items()}
         self._searched = False
 
@@ -60,7 +61,7 @@ class Registry(Generic[Entry]):
         return cast(Entry, entry)
 
     def add(self, name: str, entry: Entry | str) -> None:
-        """Make an entry known in this process; raises `Conflict` where the name is taken by another one."""
+        """Add an entry, in this process only; raises `Conflict` where another entry has the name."""
         self._search()
         entry = _place_or_entry(entry)
         current = self._entries.get(name, entry)
@@ -69,13 +70,13 @@ class Registry(Generic[Entry]):
         self._entries[name] = entry
 
     def remove(self, name: str) -> None:
-        """Forget an entry that `add` made known; raises `UnknownName`."""
+        """Remove an entry of `add`; raises `UnknownName`."""
         if name not in self:
             raise UnknownName(self.kind, str(name)[:40], self)
         del self._entries[name]
 
     def _search(self) -> None:
-        """Take up the entry points, once."""
+        """Add the entry points of installed packages, once."""
         if self._searched:
             return
         self._searched = True

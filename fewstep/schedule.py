@@ -1,8 +1,8 @@
-"""A schedule: the choices that make a few-step sampler. What people read, search and discuss.
+"""A schedule: the choices that define a few-step sampler, as people read them and a search varies them.
 
-`compile` turns it into numbers. A stored schedule carries both, so that it keeps its meaning when solver code
-changes: where the stored numbers differ from what the choices compile to, the stored numbers rule. Two digests guard a
-stored schedule against edits: ``digest`` the choices (and fitted rows), ``tableau_digest`` the stored numbers.
+`compile` turns it into numbers. A stored schedule has both, so that it samples the same after solver code changes:
+where the stored numbers differ from the compiled choices, the stored numbers win. Two digests detect edits of a stored
+schedule: ``digest`` the choices (and fitted rows), ``tableau_digest`` the stored numbers.
 """
 
 import hashlib
@@ -34,10 +34,10 @@ KEYS = ("format", "version", "process", "times", "steps", "shift", "tableau", "d
 
 @dataclass(frozen=True)
 class Schedule:
-    """N + 1 falling times and N steps on a process; ``fitted`` holds numbers that overrule those of the
-    steps, if any.
+    """N + 1 falling times and N steps on a process.
 
-    ``shift`` changes, for each sample, the network's time (`fewstep.timeshift`).
+    ``fitted`` are numbers that replace those of the steps, if any; ``shift`` changes the network's time for each sample
+    (`fewstep.timeshift`).
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
     range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
@@ -100,7 +100,7 @@ class Schedule:
         for i, step in enumerate(self.steps):
             start = i + 1 + step.start
             if clean and i + 1 == self.nfe and step.eta:
-                step = replace(step, eta=0.0)  # clean data take no noise
+                step = replace(step, eta=0.0)  # no noise is added to clean data
             steps.append(step.canonical(moved=start > 0 and self.steps[start - 1].corrector > 0))
         return self if tuple(steps) == self.steps else replace(self, steps=tuple(steps))
 
@@ -121,7 +121,8 @@ class Schedule:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: format, version, choices, compiled tableau and the digests of choices and tableau."""
-        head, tableau = {"format": FORMAT, "version": VERSION}, compile(self)
+        head = {"format": FORMAT, "version": VERSION}
+        tableau = compile(self)
         digests = {"digest": self.digest, "tableau_digest": tableau.digest}
         return {**head, **self._choices(), "tableau": tableau.to_dict(), **digests}
 
@@ -131,10 +132,10 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, data: Any) -> "Schedule":
-        """The schedule that `to_dict` described; raises `InvalidSchedule` with what was given and what was wanted.
+        """The schedule that `to_dict` described; raises `InvalidSchedule` with what is wrong in it.
 
-        Stored numbers that the choices no longer compile to become the schedule's ``fitted`` tableau; its digest is
-        another then.
+        Stored numbers that differ from the compiled choices become the schedule's ``fitted`` tableau, which changes its
+        digest.
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             received = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
@@ -157,24 +158,28 @@ class Schedule:
         except FewstepError as error:
             raise InvalidSchedule(f"the schedule's process: {error}") from error
         shift = TimeShift.from_dict(data["shift"]) if "shift" in data else None
-        chosen, stored = cls(process, tuple(data["times"]), steps, None, shift), Tableau.from_dict(data["tableau"])
-        if stored.calls != chosen.nfe:
-            raise InvalidSchedule(f"{chosen.nfe} steps, but the tableau has {stored.calls} rows: rows are missing")
+        choices = cls(process, tuple(data["times"]), steps, None, shift)
+        numbers = Tableau.from_dict(data["tableau"])
+        if numbers.calls != choices.nfe:
+            raise InvalidSchedule(f"{choices.nfe} steps, but the tableau has {numbers.calls} rows: rows are missing")
         shifted_start = shift is not None and shift.mode == "start"  # its numbers are each sample's
-        fitted = chosen if shifted_start else replace(chosen, fitted=stored)
-        digest = data.get("digest", chosen.digest)
-        if digest not in (chosen.digest, fitted.digest) or data.get("tableau_digest", stored.digest) != stored.digest:
+        fitted = choices if shifted_start else replace(choices, fitted=numbers)
+        digest = data.get("digest", choices.digest)
+        if (
+            digest not in (choices.digest, fitted.digest)
+            or data.get("tableau_digest", numbers.digest) != numbers.digest
+        ):
             raise InvalidSchedule(
                 "a digest does not fit the content: the schedule was edited; drop 'digest' and 'tableau_digest' to "
                 "accept it as it is"
             )
-        agrees = digest == chosen.digest and stored.close_to(compile(chosen))
+        agrees = digest == choices.digest and numbers.close_to(compile(choices))
         if shifted_start and not agrees:
             raise InvalidSchedule(
                 "the stored numbers are not those of the choices, on which a time shift of mode 'start' runs: read it "
                 "with the fewstep that wrote it, or shift in mode 'network'"
             )
-        return chosen if agrees else fitted
+        return choices if agrees else fitted
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Schedule":
@@ -200,7 +205,7 @@ def compile(schedule: Schedule) -> Tableau:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of stored schedules: the file in the wheel, and a case for each process that a package adds.
+    """The JSON Schema of stored schedules: the file in the wheel, with a case for each process that a package adds.
 
     >>> json_schema()["title"]
     'fewstep schedule, version 1'

@@ -1,11 +1,11 @@
-"""The numbers that run: every few-step solver is linear in the start state and the network's past outputs.
+"""The tableau of a schedule: every few-step solver is linear in the start state and the network's past outputs.
 
     y_{i+1} = c_i·y_0 + Σ_{j≤i} W_ij·D_j (+ Σ_k S_ik·z_k),    i = 0 … N−1
 
 | symbol | field | shape | meaning |
 |---|---|---|---|
 | t_i | ``times`` | (N+1,) | time of state y_i |
-| τ_i | ``network_times`` | (N,) | time that call i tells the network |
+| τ_i | ``network_times`` | (N,) | the network's time in call i |
 | c | ``start`` | (N,) | weight of the start state y_0 = prior_std · noise |
 | W | ``outputs`` | (N, N) | weight of call j's data prediction D_j in state i+1; lower triangular |
 | S | ``noise`` | (N, K) | weight of fresh noise z_k; K = 0 for deterministic solvers |
@@ -31,7 +31,7 @@ FIELDS = ("times", "network_times", "start", "outputs", "noise")
 class Tableau:
     """A solver schedule as numbers, float64 and read-only; raises `InvalidSchedule` where a shape or value is wrong.
 
-    >>> one_call = Tableau([1.0, 0.0], [1.0], [0.0], [[1.0]], [[]])  # jump to the first data prediction
+    >>> one_call = Tableau([1.0, 0.0], [1.0], [0.0], [[1.0]], [[]])  # the first data prediction itself
     >>> one_call.calls
     1
     """
@@ -45,17 +45,17 @@ class Tableau:
     def __post_init__(self) -> None:
         for name in FIELDS:
             try:
-                given = np.array(getattr(self, name))
+                values = np.array(getattr(self, name))
             except (TypeError, ValueError) as error:
                 raise InvalidSchedule(f"tableau {name} is not a regular table of numbers: {error}") from error
-            if given.dtype.kind not in "fiu":
-                raise InvalidSchedule(f"tableau {name} holds something else than numbers: {str(given)[:80]}")
-            array = given.astype(np.float64)
+            if values.dtype.kind not in "fiu":
+                raise InvalidSchedule(f"tableau {name} holds something else than numbers: {str(values)[:80]}")
+            array = values.astype(np.float64)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         n = len(self.times) - 1 if self.times.ndim == 1 else 0
-        wanted = {"times": (n + 1,), "network_times": (n,), "start": (n,), "outputs": (n, n)}
-        for name, shape in wanted.items():
+        shapes = {"times": (n + 1,), "network_times": (n,), "start": (n,), "outputs": (n, n)}
+        for name, shape in shapes.items():
             if n < 1 or getattr(self, name).shape != shape:
                 raise InvalidSchedule(
                     f"tableau {name} has shape {getattr(self, name).shape}, wanted {shape} for {n} calls (times has "
@@ -87,8 +87,8 @@ class Tableau:
     def from_dict(cls, data: Any) -> "Tableau":
         """The tableau that `to_dict` described; raises `InvalidSchedule`."""
         if not isinstance(data, dict) or set(data) != set(FIELDS):
-            given = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
-            raise InvalidSchedule(f"a tableau is an object with {', '.join(FIELDS)}; got {given}")
+            received = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
+            raise InvalidSchedule(f"a tableau is an object with {', '.join(FIELDS)}; got {received}")
         return cls(**data)
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Time shift for denoisers: each sample's network gets the time that fits its state (`fewstep.steps.shift`)."""
+"""Time shift for denoisers: the network's time fits each sample's state (`fewstep.steps.shift`)."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class ShiftedDenoiser(Wrapped):
 def wrap(denoiser: Denoiser, shift: TimeShift) -> ShiftedDenoiser:
     """The denoiser with shifted times, for any sampling loop: mode "network" whatever the shift's own mode.
 
-    It keeps the denoiser's conditions and guidance. `fewstep.sample` wraps by itself where a schedule has a time shift.
+    It keeps the denoiser's conditions and guidance. `fewstep.sample` applies a schedule's time shift itself.
     Raises `InvalidSchedule` where the target does not fit the process, `InvalidInput` where a member of
     `fewstep.models.Denoiser` is missing.
 

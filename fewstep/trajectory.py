@@ -1,12 +1,12 @@
-"""Stored teacher trajectories: states and outputs along the exact flow, and what a tableau does when replayed on them.
+"""Teacher trajectories: states and outputs along the exact flow, and the residuals of a tableau replayed on them.
 
-Replay costs no network call: it takes the teacher's outputs for the student's. The residual of row i is
+Replay takes no network call: it uses the teacher's outputs for the student's. The residual of row i is
 
-    r_i = ‖ c_i·y_0 + Σ_{j≤i} W_ij·D*(t_j) − y*(t_{i+1}) ‖ / √d,   root mean square over the stored noises
+    r_i = ‖ c_i·y_0 + Σ_{j≤i} W_ij·D*(t_j) − y*(t_{i+1}) ‖ / √d,   root mean square over the noises
 
 | symbol | field | shape | meaning |
 |---|---|---|---|
-| λ_k | ``log_snrs`` | (K,) | rising, where the teacher was stored |
+| λ_k | ``log_snrs`` | (K,) | rising log-SNRs of the points |
 | y* | ``states`` | (K, n, d) | teacher's states |
 | D* | ``outputs`` | (K, n, d) | teacher's data predictions |
 """
@@ -25,7 +25,7 @@ __all__ = ["Trajectories"]
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """Teacher trajectories of n noises at K log-SNRs; any linear projection of the state space serves as d.
+    """Teacher trajectories of n noises at K log-SNRs; d is the size of a state or of a linear projection of it.
 
     Raises `InvalidInput` where the shapes do not fit, a number is not finite or the log-SNRs do not rise.
     """
@@ -81,9 +81,10 @@ class Trajectories:
             )
         times = np.array([tableau.times for tableau in tableaus])  # (M, N+1)
         log_snrs = self.process.log_snr(times)
-        states, outputs = self.at(self.states, log_snrs), self.at(self.outputs, log_snrs[:, :-1])  # (M, N, n, d)
+        states = self.at(self.states, log_snrs)
+        outputs = self.at(self.outputs, log_snrs[:, :-1])  # (M, N, n, d)
         starts = np.array([tableau.start for tableau in tableaus])  # (M, N)
         weights = np.array([tableau.outputs for tableau in tableaus])  # (M, N, N)
-        made = starts[:, :, None, None] * states[:, :1] + np.einsum("mij,mjnd->mind", weights, outputs)
-        residuals: np.ndarray = np.sqrt(np.mean((made - states[:, 1:]) ** 2, axis=(2, 3)))
+        replayed = starts[:, :, None, None] * states[:, :1] + np.einsum("mij,mjnd->mind", weights, outputs)
+        residuals: np.ndarray = np.sqrt(np.mean((replayed - states[:, 1:]) ** 2, axis=(2, 3)))
         return residuals

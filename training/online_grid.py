@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from fewstep.grids.monotone import reached
+from fewstep.grids.monotone import invert_length
 from fewstep.grids.score_cost import corrector_cost
 from fewstep.models import Denoiser
 
@@ -47,7 +47,7 @@ def update(log_snrs: np.ndarray, costs: np.ndarray, rate: float = 0.05) -> np.nd
         raise InvalidInput(f"a grid's rate lies in (0, 1], got {rate}")
     if np.shape(costs) != (len(log_snrs) - 1,) or not np.all(np.asarray(costs) >= 0):
         raise InvalidInput(f"{len(log_snrs)} levels want {len(log_snrs) - 1} costs >= 0, got {str(costs)[:80]}")
-    even = reached(log_snrs, np.sqrt(costs), np.linspace(0, 1, len(log_snrs)))
+    even = invert_length(log_snrs, np.sqrt(costs), np.linspace(0, 1, len(log_snrs)))
     moved: np.ndarray = rate * even + (1 - rate) * log_snrs
     moved[[0, -1]] = log_snrs[[0, -1]]
     return moved

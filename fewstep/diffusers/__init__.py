@@ -1,4 +1,4 @@
-"""diffusers: schedules as a scheduler for its pipelines, and its own schedulers read as schedules."""
+"""diffusers: a scheduler that runs schedules in its pipelines, and the import of its schedulers as schedules."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""A schedule as a diffusers scheduler: put it into a pipeline in the place of the one that is there.
+"""A schedule as a diffusers scheduler, which replaces the scheduler of a pipeline.
 
     pipe.scheduler = FewstepScheduler.from_schedule(schedule)
     image = pipe("a fox", num_inference_steps=schedule.nfe).images[0]
 
-The state is kept in float32 or better, whatever the pipeline computes in; a step is one short sum
-(`fewstep.sampling.plan`) and does not wait for the device.
+The state stays in float32 or better, whatever the pipeline's dtype; a step is one short sum (`fewstep.sampling.plan`)
+and does not wait for the device.
 """
 
 from typing import Any, Self
@@ -24,17 +24,17 @@ from fewstep.schedule import Schedule, compile
 
 __all__ = ["FewstepScheduler"]
 
-NARROW = 4e-3  # bfloat16 keeps 8 bits of a time step
-TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
+TIMESTEP_TOLERANCE = 4e-3  # relative: bfloat16 has 8 bits for a time step
+PREDICTION_TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
 
 
 class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """A diffusers scheduler over a schedule's tableau.
 
-    ``schedule`` a Schedule or its JSON values · ``prediction_type`` what the network returns: "epsilon", "sample",
-    "v_prediction" or "flow_prediction" · ``time_scale`` what the schedule's network times are multiplied with to make
-    the network's own · ``num_train_timesteps`` what pipelines look for in the config. Raises `InvalidSchedule`,
-    `InvalidInput` or `UnknownName`.
+    ``schedule`` a Schedule or its JSON values · ``prediction_type`` of the network: "epsilon", "sample", "v_prediction"
+    or "flow_prediction" · ``time_scale`` the factor from the schedule's network times to the network's own ·
+    ``num_train_timesteps`` for pipelines, which read it from the config. Raises `InvalidSchedule`, `InvalidInput` or
+    `UnknownName`.
 
     >>> from fewstep import processes, solvers
     >>> schedule = solvers.named("dpmpp-2m").schedule(processes.Discrete.linear_betas(), nfe=4, grid="time")
@@ -46,8 +46,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     order = 1  # one entry of `timesteps` is one network call, whatever the solver
     shifted = False  # whether the network's times are shifted, by `fewstep.diffusers.shift_hook.attach`
-    _begin: int | None  # where `set_begin_index` says to start
-    _index: int | None  # the call that comes next
+    _begin: int | None  # first call, from `set_begin_index`
+    _index: int | None  # next call
     _inner: torch.Tensor | None  # the last state, before it was rounded to the pipeline's dtype
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -58,24 +58,26 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         time_scale: float | None = None,
         num_train_timesteps: int = 1000,
     ) -> None:
-        chosen = schedule if isinstance(schedule, Schedule) else Schedule.from_dict(schedule)
-        process = chosen.process
-        prediction = prediction_type or TYPES.get(process.default_prediction or "")
+        checked = schedule if isinstance(schedule, Schedule) else Schedule.from_dict(schedule)
+        process = checked.process
+        prediction = prediction_type or PREDICTION_TYPES.get(process.default_prediction or "")
         scale = process.default_time_scale if time_scale is None else float(time_scale)
         if prediction is None or scale is None:
             raise InvalidInput(
-                f"networks on {process.kind} are told their time in different units and predict different "
+                f"networks on {process.kind} take their time in different units and predict different "
                 f"things: pass prediction_type (one of {', '.join(DIFFUSERS)}) and time_scale (such as 1000.0)"
             )
         if prediction not in DIFFUSERS:
             raise UnknownName("prediction_type", prediction, DIFFUSERS)
-        if chosen.shift is not None and chosen.shift.mode == "start":
+        if checked.shift is not None and checked.shift.mode == "start":
             raise InvalidInput("a pipeline's steps leave from one time for the whole batch: shift in mode 'network'")
         self.register_to_config(  # type: ignore[no-untyped-call]
-            schedule=chosen.to_dict(), prediction_type=prediction, time_scale=scale, _use_default_values=[]
+            schedule=checked.to_dict(), prediction_type=prediction, time_scale=scale, _use_default_values=[]
         )
-        self.schedule, self._scale = chosen, scale
-        self._tableau, self._process = compile(chosen), process
+        self.schedule = checked
+        self._scale = scale
+        self._tableau = compile(checked)
+        self._process = process
         times = self._tableau.network_times
         self._data_weights = data_weights(DIFFUSERS[prediction], process, times)
         self._network_times = torch.tensor(process.network_time(times) * scale, dtype=torch.float32)
@@ -100,16 +102,16 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def step_index(self) -> int | None:
-        """Which call comes next; None before the first."""
+        """Index of the next call; None before the first."""
         return self._index
 
     @property
     def begin_index(self) -> int | None:
-        """The call that the run starts with, where `set_begin_index` chose one."""
+        """Index of the run's first call, where `set_begin_index` set one."""
         return self._begin
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Start the run at a later call: image-to-image pipelines say so through this."""
+        """Start the run at a later call, as image-to-image pipelines do."""
         if not 0 <= begin_index < self._tableau.calls:
             raise InvalidInput(f"this schedule has calls 0 to {self._tableau.calls - 1}, got begin index {begin_index}")
         self._begin = int(begin_index)
@@ -121,21 +123,21 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         sigmas: Any = None,
         mu: float | None = None,
     ) -> None:
-        """Get ready for a run on ``device``; ``num_inference_steps`` is None or the schedule's number of calls.
+        """Begin a run on ``device``; ``num_inference_steps`` is None or the schedule's number of calls.
 
-        Flow pipelines pass ``sigmas`` falling evenly from 1 where the user chose none, and ``mu``, a time shift by
-        image size: the schedule has its own times and takes neither. Raises `InvalidInput` for other sigmas.
+        Flow pipelines pass default ``sigmas``, which fall evenly from 1, and ``mu``, a time shift by image size: the
+        schedule has its own times and ignores both. Raises `InvalidInput` for other sigmas.
         """
         calls = self._tableau.calls
-        wanted = calls if num_inference_steps is None else num_inference_steps
+        steps = calls if num_inference_steps is None else num_inference_steps
         if sigmas is not None:
-            wanted = len(sigmas)
-            if not np.allclose(np.asarray(sigmas, dtype=np.float64), np.linspace(1, 0, wanted + 1)[:-1], atol=1e-4):
+            steps = len(sigmas)
+            if not np.allclose(np.asarray(sigmas, dtype=np.float64), np.linspace(1, 0, steps + 1)[:-1], atol=1e-4):
                 raise InvalidInput("a schedule has its own times: leave sigmas out, or make a schedule of them")
-        if wanted != calls:
+        if steps != calls:
             raise InvalidInput(
                 f"this schedule makes {calls} network calls: pass num_inference_steps={calls}, "
-                f"not {wanted}, or take a schedule made for {wanted}"
+                f"not {steps}, or take a schedule made for {steps}"
             )
         self.num_inference_steps = calls
         self.timesteps = self._network_times.to(device, copy=True)
@@ -156,13 +158,13 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     ) -> SchedulerOutput | tuple[torch.Tensor]:
         """The next state, shaped as ``sample`` and in its dtype, from the network's output at ``sample``.
 
-        ``timestep`` is the entry of `timesteps` that the network was told. Where it has twice the channels, the second
-        half is a learned variance and is left out. ``generator`` draws fresh noise: one for the batch or one for each
-        sample. Raises `InvalidInput` where calls come out of order or shapes differ.
+        ``timestep`` is the entry of `timesteps` that the network got. Where the output has twice the channels, the
+        second half is a learned variance and is left out. ``generator`` draws fresh noise: one for the batch or one for
+        each sample. Raises `InvalidInput` where calls come out of order or shapes differ.
         """
         if self.schedule.shift is not None and not self.shifted:
             raise InvalidInput(
-                "this schedule has a time shift, which the network must be told: fewstep.shift_hook.attach(pipe.unet, "
+                "this schedule has a time shift, which the network must get: fewstep.shift_hook.attach(pipe.unet, "
                 "pipe.scheduler), or drop the shift"
             )
         call = self._call_of(timestep)
@@ -188,7 +190,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return SchedulerOutput(prev_sample=following) if return_dict else (following,)
 
     def _restart(self, first: int) -> None:
-        self._first, self._history, self._inner = first, History(), None
+        self._first = first
+        self._history = History()
+        self._inner = None
 
     def _plan(self, begin: int) -> list[plan.Update]:
         if begin not in self._plans:
@@ -197,7 +201,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return self._plans[begin]
 
     def _exact(self, sample: torch.Tensor) -> torch.Tensor:
-        """The state that ``sample`` is a rounding of, with what was done to the sample since the last step."""
+        """The unrounded state of ``sample``, with any change that the pipeline made to it since the last step."""
         wide = torch.promote_types(sample.dtype, torch.float32)
         exact = sample.to(wide)
         if self._inner is None or wide == sample.dtype or self._inner.shape != sample.shape:
@@ -205,7 +209,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return self._inner + (exact - self._inner.to(sample.dtype).to(wide))
 
     def _call_of(self, timestep: float | torch.Tensor) -> int:
-        """Which call a time step belongs to; its value is read only where that does not mean to wait for the device."""
+        """Index of the call at a time step, whose value is read only where that does not wait for the device."""
         if self._index is None and self._begin is not None:
             return self._begin
         if isinstance(timestep, torch.Tensor):
@@ -218,29 +222,28 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         nearest = len(off) - 1 - int(off[::-1].argmin())  # of several calls at one time the last: it begins a stride
         if self._index is not None and self._index < len(off) and off[self._index] == off[nearest]:
             return self._index
-        if off[nearest] > NARROW * abs(timestep):
+        if off[nearest] > TIMESTEP_TOLERANCE * abs(timestep):
             raise InvalidInput(f"{timestep} is not among this schedule's time steps {self._network_times.tolist()}")
         return nearest
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Clean samples (B, ...) brought to the noise level of ``timesteps`` (B,) or (1,), in the network's units.
 
-        A time step of the schedule means the time of its state, even where the network is given another.
+        A time step of the schedule stands for the time of its state, even where the network's time differs.
         """
         wide = torch.promote_types(original_samples.dtype, torch.float32)
-        wanted = timesteps.to(original_samples.device, torch.float32).reshape(-1)
-        off = (wanted[:, None] - self._network_times.to(wanted.device)).abs()
+        timesteps = timesteps.to(original_samples.device, torch.float32).reshape(-1)
+        off = (timesteps[:, None] - self._network_times.to(timesteps.device)).abs()
         nearest = off.argmin(1)
-        states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=wanted.device)
-        elsewhere = self._process.time_of_network(wanted / self._scale)
-        times = torch.where(off.min(1).values <= NARROW * wanted.abs(), states[nearest], elsewhere)
-        alpha, sigma = (
-            per_sample(of(times.to(wide)), original_samples) for of in (self._process.alpha, self._process.sigma)
-        )
+        states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32, device=timesteps.device)
+        elsewhere = self._process.time_of_network(timesteps / self._scale)
+        times = torch.where(off.min(1).values <= TIMESTEP_TOLERANCE * timesteps.abs(), states[nearest], elsewhere)
+        alpha = per_sample(self._process.alpha(times.to(wide)), original_samples)
+        sigma = per_sample(self._process.sigma(times.to(wide)), original_samples)
         return (alpha * original_samples.to(wide) + sigma * noise.to(wide)).to(original_samples.dtype)
 
     def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """`add_noise` as flow pipelines call it."""
+        """`add_noise` in the order of arguments of flow pipelines."""
         return self.add_noise(sample, noise, timestep)
 
 

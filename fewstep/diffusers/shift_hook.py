@@ -1,35 +1,37 @@
-"""Time shift in diffusers pipelines: hooks on the network, for a scheduler never sees what the network is told.
+"""Time shift in diffusers pipelines, by hooks on the network: a scheduler cannot change the network's inputs.
 
     pipe.scheduler = FewstepScheduler.from_schedule(schedule)
     attach(pipe.unet, pipe.scheduler)
 
-Before each call the time becomes the one that fits the state, for each sample; after it, the output is turned into the
-one that means the same data at the scheduler's own time: D = p_s·x + q_s·F = p_t·x + q_t·F'.
+Before each call the time is replaced by the one that fits the state, for each sample; after it, the output is converted
+to the one that predicts the same data at the scheduler's time: D = p_s·x + q_s·F = p_t·x + q_t·F'.
 """
 
 from typing import Any
 
 import torch
 
-from fewstep.diffusers.scheduler import NARROW, FewstepScheduler
+from fewstep.diffusers.scheduler import TIMESTEP_TOLERANCE, FewstepScheduler
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
 from fewstep.models.predictions import DIFFUSERS, PREDICTIONS
 
 __all__ = ["Attachment", "attach"]
 
-STATES, TIMES = ("sample", "hidden_states"), ("timestep",)  # diffusers' names of a network's first two arguments
+# diffusers' names of a network's first two arguments
+STATE_NAMES = ("sample", "hidden_states")
+TIME_NAME = "timestep"
 
 
 class Attachment:
     """A network's hooks that shift its times; see `attach`. ``remove()`` takes them off."""
 
     def __init__(self, network: torch.nn.Module, scheduler: FewstepScheduler) -> None:
-        self._scheduler, self._shift, self._process = scheduler, scheduler.schedule.shift, scheduler.schedule.process
-        self._scale, self._predicts = (
-            float(scheduler.config["time_scale"]),
-            DIFFUSERS[scheduler.config["prediction_type"]],
-        )
+        self._scheduler = scheduler
+        self._shift = scheduler.schedule.shift
+        self._process = scheduler.schedule.process
+        self._scale = float(scheduler.config["time_scale"])
+        self._predicts = DIFFUSERS[scheduler.config["prediction_type"]]
         self._handles = [
             network.register_forward_pre_hook(self._before, with_kwargs=True),
             network.register_forward_hook(self._after),
@@ -43,66 +45,77 @@ class Attachment:
         self._scheduler.shifted = False
 
     def _before(self, network: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        given = dict(zip(("x", "t"), args, strict=False))
-        given |= {key: kwargs[name] for key, names in (("x", STATES), ("t", TIMES)) for name in names if name in kwargs}
-        if not {"x", "t"} <= set(given):
-            raise InvalidInput(f"time shift wants a network called as network({STATES[0]}, {TIMES[0]}, ...)")
-        x, told = given["x"], self._told(given["t"], given["x"])
-        t = self._times(told)
+        inputs = dict(zip(("x", "t"), args, strict=False))
+        for name in STATE_NAMES:
+            if name in kwargs:
+                inputs["x"] = kwargs[name]
+        if TIME_NAME in kwargs:
+            inputs["t"] = kwargs[TIME_NAME]
+        if not {"x", "t"} <= set(inputs):
+            raise InvalidInput(f"time shift wants a network called as network({STATE_NAMES[0]}, {TIME_NAME}, ...)")
+        x = inputs["x"]
+        timesteps = self._timesteps(inputs["t"], x)
+        t = self._times(timesteps)
         shifted = self._shift.network_times(self._process, x, t)  # type: ignore[union-attr]
         self._last = x, t, shifted
-        new = torch.where(shifted == t, told, self._network_times(shifted))
+        new = torch.where(shifted == t, timesteps, self._network_times(shifted))
         if len(args) > 1:
             return (args[0], new, *args[2:]), kwargs
-        return args, kwargs | {TIMES[0]: new}
+        return args, kwargs | {TIME_NAME: new}
 
     def _after(self, network: Any, args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, torch.Tensor):
-            return self._as_at_own_time(output)
+            return self._converted(output)
         if isinstance(output, tuple):
-            return (self._as_at_own_time(output[0]), *output[1:])
-        output.sample = self._as_at_own_time(output.sample)
+            return (self._converted(output[0]), *output[1:])
+        output.sample = self._converted(output.sample)
         return output
 
-    def _told(self, timestep: Any, x: torch.Tensor) -> torch.Tensor:
-        """The time steps (B,) that the pipeline passes, once they are known to be the scheduler's."""
-        told = torch.as_tensor(timestep, device=x.device).to(torch.promote_types(x.dtype, torch.float32)).reshape(-1)
-        own = self._scheduler.timesteps.to(told)
-        if not bool(((told[:, None] - own).abs().amin(1) <= NARROW * told.abs()).all()):
+    def _timesteps(self, timestep: Any, x: torch.Tensor) -> torch.Tensor:
+        """The pipeline's time steps (B,), checked to be the scheduler's."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        timesteps = torch.as_tensor(timestep, device=x.device).to(wide).reshape(-1)
+        allowed = self._scheduler.timesteps.to(timesteps)
+        off = (timesteps[:, None] - allowed).abs().amin(1)
+        if not bool((off <= TIMESTEP_TOLERANCE * timesteps.abs()).all()):
             raise InvalidInput(
-                f"the network is told {told.tolist()[:4]}, but the scheduler's time steps are {own.tolist()}: "
+                f"the network gets {timesteps.tolist()[:4]}, but the scheduler's time steps are {allowed.tolist()}: "
                 "pipelines that change them on the way have no time shift"
             )
-        return told.expand(len(x))
+        return timesteps.expand(len(x))
 
-    def _times(self, told: torch.Tensor) -> torch.Tensor:
-        return self._process.time_of_network(told / self._scale)
+    def _times(self, timesteps: torch.Tensor) -> torch.Tensor:
+        return self._process.time_of_network(timesteps / self._scale)
 
     def _network_times(self, t: torch.Tensor) -> torch.Tensor:
         return self._scale * self._process.network_time(t)
 
-    def _as_at_own_time(self, output: torch.Tensor) -> torch.Tensor:
+    def _converted(self, output: torch.Tensor) -> torch.Tensor:
+        """The output that predicts the same data at the scheduler's time."""
         x, t, shifted = self._last
         count = x.shape[1]
         if output.shape[1] not in (count, 2 * count):
             raise InvalidInput(
                 f"the network makes {output.shape[1]} channels of {count}: a time shift wants the state alone as input"
             )
-        (p, q), (own_p, own_q) = self._reading(shifted, x), self._reading(t, x)
-        seen = (q / own_q) * output[:, :count] + ((p - own_p) / own_q) * x
-        made = torch.where(per_sample(shifted == t, x), output[:, :count], seen.to(output.dtype))
-        return torch.cat([made, output[:, count:]], 1)  # learned variances, where there are any, are left alone
+        p_s, q_s = self._data_weights(shifted, x)
+        p_t, q_t = self._data_weights(t, x)
+        first = output[:, :count]
+        converted = (q_s / q_t) * first + ((p_s - p_t) / q_t) * x
+        converted = torch.where(per_sample(shifted == t, x), first, converted.to(output.dtype))
+        return torch.cat([converted, output[:, count:]], 1)  # learned variances, where there are any, are left alone
 
-    def _reading(self, t: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _data_weights(self, t: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """p and q, (B, 1, …, 1), of D = p·x + q·output at times ``t`` (B,)."""
-        alpha, sigma = self._process.alpha(t), self._process.sigma(t)
+        alpha = self._process.alpha(t)
+        sigma = self._process.sigma(t)
         weights = (PREDICTIONS[self._predicts](*unit, alpha, sigma) for unit in ((0.0, 1.0), (1.0, 0.0)))
         p, q = (per_sample(torch.as_tensor(w, device=x.device).to(t.dtype).expand(len(t)), x) for w in weights)
         return p, q
 
 
 def attach(network: torch.nn.Module, scheduler: FewstepScheduler) -> Attachment:
-    """Shift the times that a pipeline's ``network`` is told as the scheduler's schedule says; `Attachment.remove` ends.
+    """Apply the time shift of the scheduler's schedule to a pipeline's ``network``, until `Attachment.remove`.
 
     The pipeline then makes the samples of `fewstep.sample` with that schedule. The network takes the state and the time
     as its first two arguments (or ``sample`` or ``hidden_states``, and ``timestep``), the time in the scheduler's own

@@ -1,4 +1,4 @@
-"""Schedules for other people's samplers: a line of sigmas, a callable, or plain numbers with nothing to import."""
+"""Export of schedules to other samplers: as sigmas, as a callable, or as plain numbers."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A schedule as a sampler of k-diffusion's kind: any host that takes such a function runs it, ComfyUI among them."""
+"""A schedule as a sampler function of k-diffusion's convention, for ComfyUI and other hosts."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from fewstep.schedule import Schedule, compile
 
 __all__ = ["Sampler", "sampler"]
 
-CLOSE = 1e-3  # hosts hand sigmas on in float32, and some interpolate them from tables
+SIGMA_TOLERANCE = 1e-3  # relative: hosts pass sigmas in float32, and some interpolate them from tables
 
 
 class Sampler(Protocol):
@@ -40,7 +40,8 @@ def sampler(schedule: Schedule) -> Sampler:
     The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or, for a
     start from a less noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of
     stochastic schedules.
-    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, where sigmas are others;
+
+    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, for other sigmas;
     `InvalidSchedule` where the schedule has a time shift.
 
     >>> from fewstep import processes, solvers
@@ -50,10 +51,12 @@ def sampler(schedule: Schedule) -> Sampler:
     tensor([[0., 0.]])
     """
     refuse_shift(schedule)
-    tableau, process = compile(schedule), schedule.process
-    levels, scale = process.sampler_sigma(tableau.times), process.sampler_scale(tableau.times)
-    called = process.sampler_sigma(tableau.network_times)
-    called_scale = process.sampler_scale(tableau.network_times)
+    tableau = compile(schedule)
+    process = schedule.process
+    levels = process.sampler_sigma(tableau.times)
+    scale = process.sampler_scale(tableau.times)
+    network_levels = process.sampler_sigma(tableau.network_times)
+    network_scale = process.sampler_scale(tableau.network_times)
     if not np.isfinite(levels[0]):
         raise InvalidInput(
             f"{process.kind} has no data left at t = {schedule.times[0]}, where sigma is infinite in these samplers: "
@@ -63,11 +66,11 @@ def sampler(schedule: Schedule) -> Sampler:
 
     def begin(sigmas: torch.Tensor) -> int:
         received = sigmas.detach().double().cpu().numpy()
-        wanted = levels[strides][-len(received) :]
+        expected = levels[strides][-len(received) :]
         if (
             len(received) < 2
-            or received.shape != wanted.shape
-            or not np.allclose(received, wanted, rtol=CLOSE, atol=1e-6)
+            or received.shape != expected.shape
+            or not np.allclose(received, expected, rtol=SIGMA_TOLERANCE, atol=1e-6)
         ):
             raise InvalidInput(
                 f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or the last few of "
@@ -84,25 +87,27 @@ def sampler(schedule: Schedule) -> Sampler:
         disable: bool | None = None,
         noise_sampler: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        first, history = begin(sigmas), History()
+        first = begin(sigmas)
+        history = History()
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
         for i, update in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
-            scaled, sigma = (state / called_scale[i]).to(x.dtype), x.new_full((len(x),), called[i])
+            scaled = (state / network_scale[i]).to(x.dtype)
+            sigma = x.new_full((len(x),), network_levels[i])
             denoised = model(scaled, sigma, **(extra_args or {}))
             if callback is not None:
-                at = {"sigma": x.new_tensor(levels[i]), "sigma_hat": sigma[0]}
                 callback(
                     {
                         "x": scaled,
                         "i": int(np.searchsorted(strides, i) - np.searchsorted(strides, first)),
                         "denoised": denoised,
-                        **at,
+                        "sigma": x.new_tensor(levels[i]),
+                        "sigma_hat": sigma[0],
                     }
                 )
-            ends = x.new_tensor(levels[i]), x.new_tensor(levels[i + 1])
+            pair = x.new_tensor(levels[i]), x.new_tensor(levels[i + 1])
 
-            def draw(like: torch.Tensor = state, ends: tuple[torch.Tensor, torch.Tensor] = ends) -> torch.Tensor:
-                return torch.randn_like(like) if noise_sampler is None else noise_sampler(*ends).to(like)
+            def draw(like: torch.Tensor = state, pair: tuple[torch.Tensor, torch.Tensor] = pair) -> torch.Tensor:
+                return torch.randn_like(like) if noise_sampler is None else noise_sampler(*pair).to(like)
 
             state = history.advance(update, state, denoised, draw)
         last: torch.Tensor = (state / scale[-1]).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Sigmas for diffusers' own schedulers: those few that take ``sigmas=``, with what they do to them undone."""
+"""Sigmas for the diffusers schedulers that take ``sigmas=``, with their changes to them inverted."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from fewstep.schedule import Schedule, compile
 
 __all__ = ["diffusers_sigmas"]
 
-CLOSE = 1e-2  # diffusers interpolates its table a little differently; another method is further off
+ROW_TOLERANCE = 1e-2  # diffusers interpolates its table a little differently; other methods differ by more
 SHIFTS = {"FlowMatchEulerDiscreteScheduler": "shift", "UniPCMultistepScheduler": "flow_shift"}
 CHANGES = ("use_dynamic_shifting", "shift_terminal", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas",
            "use_beta_sigmas")  # fmt: skip
 
 
 def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
-    """What to pass as ``sigmas=`` to a pipeline with ``scheduler``, so that it runs ``schedule``; an array, for UniPC.
+    """The ``sigmas=`` with which a pipeline with ``scheduler`` runs ``schedule``; an array, as UniPC requires.
 
-    A shift that the scheduler applies to given sigmas is inverted, and a zero that it appends is left out. The result
+    A shift that the scheduler applies to sigmas is inverted, and a zero that it appends is left out. The result
     is tried on a copy of the scheduler. Raises `InvalidInput` where the scheduler takes no sigmas, or changes them in a
     way that depends on more than its settings, and `InvalidSchedule` where it runs something else even so.
 
@@ -32,13 +32,16 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     array([1.  , 0.75, 0.5 , 0.25])
     """
     refuse_shift(schedule)
-    name, config = type(scheduler).__name__, scheduler.config
+    name = type(scheduler).__name__
+    config = scheduler.config
     levels = schedule.process.sampler_sigma(strides(schedule))
     flow = schedule.process.sampler_state == "plain"
     if name == "EulerDiscreteScheduler":
-        wanted, sigmas = not flow, levels
+        fits = not flow
+        sigmas = levels
     elif name in SHIFTS and (name.startswith("Flow") or config.use_flow_sigmas):
-        wanted, sigmas = flow and levels[-1] == 0.0, levels[:-1]  # the scheduler appends the zero
+        fits = flow and levels[-1] == 0.0
+        sigmas = levels[:-1]  # the scheduler appends the zero
         shift = float(config[SHIFTS[name]])
         sigmas = sigmas / (shift - (shift - 1) * sigmas)
     else:
@@ -49,14 +52,15 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     on = [each for each in CHANGES if config.get(each)]
     if on and name != "EulerDiscreteScheduler":
         raise InvalidInput(f"this {name} changes the sigmas that it is given ({', '.join(on)}): make it without")
-    if not wanted or not np.all(np.isfinite(sigmas)):
+    if not fits or not np.all(np.isfinite(sigmas)):
         raise InvalidSchedule(
             f"{name} wants sigmas of {'a flow that ends at 0' if name in SHIFTS else 'a table of alphas'}; this "
             f"schedule is on {schedule.process.kind}, from {levels[0]:g} to {levels[-1]:g}"
         )
-    theirs, mine = _in_sigmas(from_diffusers(scheduler, sigmas=sigmas)), _in_sigmas(schedule)
-    for what, got, want in zip(("noise levels", "levels that the network is told", "rows"), theirs, mine, strict=True):
-        if got.shape != want.shape or not np.allclose(got, want, rtol=CLOSE, atol=CLOSE):
+    theirs = _in_sigmas(from_diffusers(scheduler, sigmas=sigmas))
+    mine = _in_sigmas(schedule)
+    for what, got, want in zip(("noise levels", "levels of the network's times", "rows"), theirs, mine, strict=True):
+        if got.shape != want.shape or not np.allclose(got, want, rtol=ROW_TOLERANCE, atol=ROW_TOLERANCE):
             raise InvalidSchedule(
                 f"with these sigmas {name} runs something else than this schedule: {what} differ; put FewstepScheduler "
                 "in its place"
@@ -66,7 +70,8 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
 
 def _in_sigmas(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A schedule's levels, levels of its network times, and rows (N, 1 + N + K) for states as samplers keep them."""
-    tableau, process = compile(schedule), schedule.process
+    tableau = compile(schedule)
+    process = schedule.process
     scale = process.sampler_scale(tableau.times)
     rows = np.hstack([tableau.start[:, None] * scale[0], tableau.outputs, tableau.noise]) / scale[1:, None]
     return process.sampler_sigma(tableau.times), process.sampler_sigma(tableau.network_times), rows

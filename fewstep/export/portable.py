@@ -1,4 +1,4 @@
-"""A schedule as plain numbers: whoever reads them needs neither this library nor any solver."""
+"""A schedule as plain numbers, which run without this library or any solver."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ VERSION = 1
 
 
 def portable(schedule: Schedule) -> dict[str, Any]:
-    """Plain JSON values that are enough to sample: ten lines of NumPy or torch consume them (docs/using.md).
+    """Plain JSON values from which ten lines of NumPy or torch sample (docs/using.md).
 
     Raises `InvalidSchedule` where the schedule has a time shift.
 
@@ -21,11 +21,11 @@ def portable(schedule: Schedule) -> dict[str, Any]:
     |---|---|---|
     | ``calls`` | | N, network calls |
     | ``start_scale`` | | y_0 = start_scale · standard normal noise |
-    | ``network_times`` | (N,) | what call i tells the network, in the process's units |
-    | ``alpha``, ``sigma`` | (N,) | scale of data and noise that the network is told of: D = (y − sigma·ε)/alpha |
+    | ``network_times`` | (N,) | the network's time in call i, in the process's units |
+    | ``alpha``, ``sigma`` | (N,) | α and σ at the network's times: D = (y − sigma·ε)/alpha |
     | ``start``, ``outputs``, ``noise`` | (N,), (N, N), (N, K) | weights of y_0, D_j, z_k in state y_{i+1} |
     | ``times`` | (N+1,) | time of each state |
-    | ``process``, ``schedule`` | | where it comes from: the noise law and the schedule's digest |
+    | ``process``, ``schedule`` | | origin: the process and the schedule's digest |
 
     >>> from fewstep import processes, solvers
     >>> numbers = portable(solvers.named("ddim").schedule(processes.Flow(), nfe=2))
@@ -33,7 +33,8 @@ def portable(schedule: Schedule) -> dict[str, Any]:
     ([0.5, 0.0], [[0.5, 0.0], [0.0, 1.0]])
     """
     refuse_shift(schedule)
-    tableau, process = compile(schedule), schedule.process
+    tableau = compile(schedule)
+    process = schedule.process
     return {
         "format": FORMAT,
         "version": VERSION,

@@ -1,4 +1,4 @@
-"""Time shift and other people's samplers: they tell a whole batch one time, so they cannot run it."""
+"""Refuses to export a time shift: other samplers have one time for a whole batch."""
 
 from fewstep.errors import InvalidSchedule
 from fewstep.schedule import Schedule

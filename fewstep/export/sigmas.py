@@ -1,7 +1,7 @@
-"""Sigmas for samplers that take nothing else: ComfyUI, k-diffusion and diffusers' ``sigmas=``.
+"""Export as sigmas, for samplers of ComfyUI, k-diffusion and diffusers that take nothing else.
 
-A list of sigmas says at which noise levels the network is called, no more. So a schedule can be written as one only
-where the sampler does the rest in the same way; whether it does is decided by its numbers, not by its name.
+A list of sigmas has the noise levels of the calls only. So it stands for a schedule only where the sampler's method is
+the schedule's; that is decided by comparing numbers, not names.
 
 | `Process.sampler_state` | sigma | sampler's state |
 |---|---|---|
@@ -18,9 +18,9 @@ from fewstep.solvers import named
 
 __all__ = ["line", "samplers", "sigmas", "strides"]
 
-TOLERANCE = 1e-6  # what float32 sigmas can tell apart
+TOLERANCE = 1e-6  # precision of float32 sigmas
 
-# Samplers of k-diffusion and ComfyUI: the solver that each is, by the state that it keeps.
+# Samplers of k-diffusion and ComfyUI: the solver that each amounts to, by `Process.sampler_state`.
 SAMPLERS: dict[str, dict[str, str]] = {
     "euler": {"plain": "flow-euler", "scaled": "euler"},
     "heun": {"plain": "flow-heun", "scaled": "heun"},
@@ -30,7 +30,7 @@ SAMPLERS: dict[str, dict[str, str]] = {
 
 
 def samplers(schedule: Schedule) -> list[str]:
-    """The samplers, by k-diffusion's names, that run ``schedule`` when they are given its sigmas; often none.
+    """Names in k-diffusion of the samplers that run ``schedule`` with its sigmas; often none.
 
     >>> from fewstep import processes, solvers
     >>> process = processes.Discrete.linear_betas()
@@ -41,9 +41,9 @@ def samplers(schedule: Schedule) -> list[str]:
 
 
 def sigmas(schedule: Schedule, sampler: str) -> tuple[float, ...]:
-    """The sigmas with which ``sampler`` (k-diffusion's name) runs ``schedule``, last one included.
+    """The sigmas with which ``sampler`` (k-diffusion's name) runs ``schedule``, the last one included.
 
-    Raises `InvalidSchedule`, saying why, where no sigmas make that sampler do what the schedule does; `UnknownName`.
+    Raises `InvalidSchedule` with the reason where that sampler cannot run the schedule, `UnknownName` for another name.
 
     >>> from fewstep import processes, solvers
     >>> schedule = solvers.named("euler").schedule(processes.Flow(shift=3.0), nfe=3)
@@ -71,17 +71,18 @@ def line(schedule: Schedule, sampler: str) -> str:
 
 
 def strides(schedule: Schedule) -> np.ndarray:
-    """The schedule's times without the repeats that several calls at one noise level make."""
+    """The schedule's distinct times: several calls may share one."""
     times = np.array(schedule.times)
     distinct: np.ndarray = times[np.append(True, np.diff(times) < 0)]
     return distinct
 
 
 def _why_not(schedule: Schedule, sampler: str) -> str | None:
-    """Why no sigmas make ``sampler`` run the schedule; None where they do."""
+    """The reason why ``sampler`` cannot run the schedule; None where it can."""
     if schedule.shift is not None:
         return REASON
-    process, tableau = schedule.process, compile(schedule)
+    process = schedule.process
+    tableau = compile(schedule)
     solver = SAMPLERS[sampler].get(process.sampler_state)
     if solver is None:
         return f"for {process.kind} processes that sampler is no solver of this library"
@@ -94,8 +95,9 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
         i = beside[0]
         return f"call {i} tells the network {tableau.network_times[i]:g} at a state of time {tableau.times[i]:g}"
     outer = tuple(strides(schedule).tolist())
-    method, ends_clean = named(solver), process.sigma(outer[-1]) == 0.0
-    calls = (len(outer) - 1) * len(method.blocks or [()]) - (ends_clean and len(method.blocks) > 1)
+    method = named(solver)
+    to_clean_data = process.sigma(outer[-1]) == 0.0
+    calls = (len(outer) - 1) * len(method.blocks or [()]) - (to_clean_data and len(method.blocks) > 1)
     if calls != schedule.nfe:
         return f"it would make {calls} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     try:
@@ -106,7 +108,7 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
         return None
     if schedule.fitted is not None:
         return "its rows are fitted, and they are not that sampler's"
-    for i, (step, wanted) in enumerate(zip(schedule.canonical().steps, theirs.canonical().steps, strict=True)):
-        if step != wanted:
-            return f"steps[{i}] is {step}, where the sampler takes {wanted}"
+    for i, (step, other) in enumerate(zip(schedule.canonical().steps, theirs.canonical().steps, strict=True)):
+        if step != other:
+            return f"steps[{i}] is {step}, where the sampler takes {other}"
     return "its rows are not that sampler's"

@@ -1,4 +1,4 @@
-"""Grids: where the calls of a schedule lie in time, by name (`even`) or measured on a model (`score_optimal`)."""
+"""Time grids of schedules: by name (`even`), or measured on a model (`score_optimal`)."""
 
 from fewstep.grids.even import MEASURED, Grid, edm, logsnr, named, names, quadratic, suitable, time
 

@@ -1,4 +1,4 @@
-"""The arc length of a diffusion path in score cost: one measurement, the grids of all numbers of calls."""
+"""The arc length of a diffusion path in score cost: one measurement gives the grids of every NFE."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from fewstep import processes
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.grids.even import Grid
-from fewstep.grids.monotone import interpolate, reached
+from fewstep.grids.monotone import interpolate, invert_length
 from fewstep.processes import Process
 from fewstep.tableau import MAX_CALLS
 
@@ -21,10 +21,10 @@ KINDS = {"corrector": 0.5, "predictor": 0.25}  # power of the cost that is a len
 
 @dataclass(frozen=True, eq=False)
 class ArcLength:
-    """Λ over log-SNR, measured on a fine probe: one measurement makes the grids of all numbers of calls.
+    """Λ over log-SNR, measured on a fine probe; gives the score-optimal grid of every NFE.
 
-    ``log_snrs`` (K+1,) rising · ``lengths`` (K+1,) from 0, not falling · ``samples`` how many states were taken at each
-    level · ``source`` "data", or "flow" where they were the model's own · ``calls`` network sample-calls spent.
+    ``log_snrs`` (K+1,) rising · ``lengths`` (K+1,) from 0, not falling · ``samples`` states at each level · ``source``
+    of the states, "data" or "flow" (the model's own trajectories) · ``calls`` of the network, counted for each sample.
 
     Raises `UnknownName` for a kind that is not in `KINDS`; `InvalidInput` where the numbers do not fit, and where the
     levels lie further apart than `MAX_RATIO`: costs of few, long steps saturate, and a grid made of them collapses.
@@ -50,7 +50,8 @@ class ArcLength:
             array = np.array(getattr(self, name), dtype=np.float64)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        lam, lengths = self.log_snrs, self.lengths
+        lam = self.log_snrs
+        lengths = self.lengths
         if lam.ndim != 1 or len(lam) < 2 or lengths.shape != lam.shape or not np.all(np.isfinite([lam, lengths])):
             raise InvalidInput(
                 f"an arc length wants finite log-SNRs (K+1,) and lengths of the same shape, got {lam.shape} and "
@@ -67,22 +68,23 @@ class ArcLength:
 
     @property
     def total(self) -> float:
-        """Λ of the whole path; N even steps cost total²/N together."""
+        """Λ of the whole path; N steps of equal length cost total²/N together."""
         return float(self.lengths[-1])
 
     def log_snr_at(self, shares: np.ndarray, blend: float = BLEND) -> np.ndarray:
-        """Log-SNRs (M,) at which ``shares`` (M,) in [0, 1] of the blended length lie behind.
+        """Log-SNRs (M,) up to which the blended length is ``shares`` (M,) in [0, 1] of the whole.
 
         Raises `InvalidInput` where ``blend`` is outside [0, 1].
         """
-        return reached(self.log_snrs, np.diff(self._blended(blend)), np.asarray(shares, dtype=np.float64))
+        return invert_length(self.log_snrs, np.diff(self._blended(blend)), np.asarray(shares, dtype=np.float64))
 
     def times(self, nfe: int, blend: float = BLEND, end: float | None = None) -> tuple[float, ...]:
         """nfe + 1 falling times from t_max to ``end`` (t_min by default), even in the blended length.
 
         Raises `InvalidInput` for a bad ``nfe``, ``blend`` or end.
         """
-        process, last = self.process, self.process.t_min if end is None else end
+        process = self.process
+        last = process.t_min if end is None else end
         if type(nfe) is not int or not 1 <= nfe <= MAX_CALLS:
             raise InvalidInput(f"a grid wants 1 <= nfe <= {MAX_CALLS} calls, got {nfe!r}")
         if not process.t_zero <= last < process.t_max:
@@ -93,7 +95,7 @@ class ArcLength:
         return (float(process.t_max), *(float(t) for t in inner), float(last))
 
     def grid(self, blend: float = BLEND) -> Grid:
-        """The grid as solvers take it: a function of a process and a number of calls.
+        """The grid in the form that solvers take: a function of a process and a number of calls.
 
         >>> from fewstep import processes, solvers
         >>> process = processes.Flow()
@@ -111,8 +113,7 @@ class ArcLength:
         return place
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: process, kind, both columns of the curve, and how it was measured; `from_dict` is the
-        inverse."""
+        """Plain JSON values: process, kind, the curve's columns, how it was measured; `from_dict` is the inverse."""
         return {
             "process": processes.to_dict(self.process),
             "kind": self.kind,
@@ -126,10 +127,11 @@ class ArcLength:
     @classmethod
     def from_dict(cls, data: Any) -> "ArcLength":
         """The arc length that `to_dict` described; raises `InvalidInput`."""
-        known = list(cls.__dataclass_fields__)
-        if not isinstance(data, dict) or not set(known[:4]) <= set(data) <= set(known):
+        names = list(cls.__dataclass_fields__)
+        required = names[:4]
+        if not isinstance(data, dict) or not set(required) <= set(data) <= set(names):
             raise InvalidInput(
-                f"an arc length is an object with {', '.join(known[:4])} and optionally {', '.join(known[4:])}; got "
+                f"an arc length is an object with {', '.join(required)} and optionally {', '.join(names[4:])}; got "
                 f"{str(data)[:80]}"
             )
         try:

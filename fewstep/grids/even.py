@@ -1,4 +1,4 @@
-"""Ways to place times: from a process and a number of calls N to N + 1 falling times, t_max first.
+"""Time grids in closed form: N + 1 falling times for N calls of a process, t_max first.
 
 | name | even in | source |
 |---|---|---|
@@ -8,7 +8,7 @@
 | ``edm`` | (σ/α)^{1/7} | Karras et al. 2022, eq. 5, ρ = 7 |
 
 A fifth, ``score-optimal`` (Williams et al. 2024), is measured on a denoiser: `fewstep.grids.score_optimal`.
-``logsnr`` wants finite λ at both ends, ``edm`` at the start; the others go all the way from pure noise to clean data.
+``logsnr`` wants finite λ at both ends, ``edm`` at the start; the others take pure noise and clean data too.
 """
 
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def names() -> list[str]:
 
 
 def suitable(process: Process) -> list[str]:
-    """Names of the grids that fit between a process's own ends, t_max and t_min.
+    """Names of the grids that a process can have from t_max to t_min.
 
     >>> from fewstep import processes
     >>> suitable(processes.VPLinear()), suitable(processes.Flow())
@@ -126,10 +126,10 @@ def named(name: str) -> Grid:
     return GRIDS[name]
 
 
-def _want_finite(process: Process, ends: dict[str, float], name: str) -> None:
-    for which, t in ends.items():
+def _want_finite(process: Process, times: dict[str, float], name: str) -> None:
+    for which, t in times.items():
         if not process.t_zero <= t <= process.t_max or np.isfinite(process.log_snr(np.float64(t))):
-            continue  # `_place` says what is wrong with an end outside the range
+            continue  # `_place` raises for an end outside the range
         raise InvalidInput(
             f"the {name} grid wants finite log-SNR at its {which}, got {process.log_snr(np.float64(t))} at t={t}; "
             f"choose another {'grid or t_max' if which == 'start' else 'grid or end'}"

@@ -1,4 +1,4 @@
-"""A grid that was measured on a model, as one document: what ``fewstep grid`` writes and the service answers."""
+"""A time grid measured on a model, as the JSON document of ``fewstep grid`` and of the service."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from fewstep.grids.arc_length import BLEND, ArcLength
 
 __all__ = ["FORMAT", "VERSION", "MeasuredGrid"]
 
-FORMAT, VERSION = "fewstep.grid", 1
+FORMAT = "fewstep.grid"
+VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class MeasuredGrid:
 
     @classmethod
     def of(cls, curve: ArcLength, model: str, nfe: int, blend: float = BLEND) -> Self:
-        """The grid of that many calls; raises `InvalidInput` as `ArcLength.times` does."""
+        """The grid of ``nfe`` calls; raises `InvalidInput` as `ArcLength.times` does."""
         return cls(model, nfe, blend, curve.times(nfe, blend), curve)
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class MeasuredGrid:
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """The same as JSON text."""
+        """The grid as JSON text."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     @classmethod
@@ -71,7 +72,8 @@ class MeasuredGrid:
         head = (data.get("format"), data.get("version")) if isinstance(data, dict) else type(data).__name__
         if head != (FORMAT, VERSION):
             raise InvalidInput(f'a grid is a JSON object with "format": "{FORMAT}", "version": {VERSION}, got {head}')
-        if missing := {"model", "nfe", "blend", "times", "curve"} - data.keys():
+        missing = {"model", "nfe", "blend", "times", "curve"} - data.keys()
+        if missing:
             raise InvalidInput(f"the grid has no {', '.join(sorted(missing))}; it has {', '.join(map(str, data))}")
         curve = ArcLength.from_dict(data["curve"])
         times = tuple(data["times"]) if isinstance(data["times"], list) else data["times"]

@@ -1,12 +1,12 @@
-"""What one probe step costs in scores: how much the score changes, and how wrong a first-order step leaves it.
+"""Cost of one probe step in scores: the change of the score, or the error that a first-order step leaves in it.
 
 In the variance-exploding variable y = x/α with noise σ̂ = σ/α, a step from level σ̂ to σ̂' < σ̂, y drawn at level σ̂:
 
     corrector    δ_c = σ̂'² ‖s(y, σ̂') − s(y, σ̂)‖²                                 ~ (Δ log σ̂)²
     predictor    δ_p = σ̂'² ‖∇(∇·e + s·e)‖²,   e = (1 − σ̂'/σ̂)(D(y, σ̂) − D(F(y), σ̂'))/2    ~ (Δ log σ̂)⁴
 
-F is the DDIM step, e its leading error against the exact flow and ∇·e + s·e the log-density it is off by, so δ_p is,
-to leading order, the squared score distance of the landed density from the right one (Williams et al. 2024, eq. 15).
+F is the DDIM step, e its leading error against the exact flow and ∇·e + s·e the error of the log-density, so δ_p is, to
+leading order, the squared score distance between the step's density and the exact one (Williams et al. 2024, eq. 15).
 """
 
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from fewstep.processes import Process
 
 __all__ = ["EXACT", "PROBES", "corrector_cost", "predictor_calls", "predictor_cost"]
 
-EXACT = 16  # up to this size of a sample the divergence is summed over its coordinates
-PROBES = 4  # beyond, random directions of each of two independent estimates, whose product is unbiased
+EXACT = 16  # largest sample whose divergence is summed over its coordinates
+PROBES = 4  # for larger ones: random directions of each of two independent estimates, whose product is unbiased
 
 
 def corrector_cost(denoiser: Denoiser, x: torch.Tensor, output: torch.Tensor, start: float, end: float) -> torch.Tensor:
-    """δ_c for each sample, (B,): ``x`` (B, ...) at time ``start``, ``output`` (B, ...) the network's there; one call.
+    """δ_c for each sample, (B,): ``x`` (B, ...) at time ``start``, ``output`` (B, ...) its data prediction; one call.
 
     >>> from fewstep import models, processes
     >>> gaussian = models.Gaussian(processes.VE(), mean=torch.zeros(1), covariance=torch.eye(1))
@@ -60,8 +60,8 @@ def predictor_cost(denoiser: Denoiser, x: torch.Tensor, start: float, end: float
     with torch.enable_grad():
         y = (x / alphas[0]).detach().requires_grad_()
         output = denoiser(alphas[0] * y, x.new_full((len(x),), start))
-        landed = output + ratio * (y - output)
-        error = 0.5 * (1 - ratio) * (output - denoiser(alphas[1] * landed, x.new_full((len(x),), end)))
+        target = output + ratio * (y - output)  # the DDIM step
+        error = 0.5 * (1 - ratio) * (output - denoiser(alphas[1] * target, x.new_full((len(x),), end)))
         along = ((output - y) / noises[0] ** 2 * error).sum()
         try:
             estimates = [
@@ -77,7 +77,7 @@ def predictor_cost(denoiser: Denoiser, x: torch.Tensor, start: float, end: float
 
 
 def predictor_calls(size: int) -> int:
-    """Network calls that `predictor_cost` makes of one sample of ``size`` numbers; a call's derivative counts as one.
+    """Network calls of `predictor_cost` for one sample of ``size`` numbers; a call's derivative counts as one.
 
     >>> predictor_calls(1), predictor_calls(64)
     (6, 22)

@@ -1,4 +1,4 @@
-"""Score-optimal grids: times between which the model's own scores change evenly (Williams et al. 2024).
+"""Score-optimal grids: times between which the model's score changes by equal amounts (Williams et al. 2024).
 
     δ_c(t→t') = σ'² E_{x~p_t} ‖s(x, t') − s(x, t)‖²    (corrector-optimised; eqs. 13-15 with F the identity)
     Λ = Σ √δ_c,    t*_i = Λ⁻¹(i/N · Λ_total)           (algorithm 1, on a fine probe)
@@ -29,14 +29,14 @@ from fewstep.steps.step import Step
 
 __all__ = ["levels", "measure"]
 
-RATIO = 1.1  # on a Gaussian, all knots of 10 within 1.2 % of the closed form
-FAR = 5.0  # |log-SNR| where a probe ends if the process goes on to pure noise or clean data
+RATIO = 1.1  # on a Gaussian, all times of a grid of 10 calls are within 1.2 % of the closed form
+MAX_LOG_SNR = 5.0  # |log-SNR| at the ends of a probe where the process reaches pure noise or clean data
 
 
 def levels(process: Process, ratio: float = RATIO) -> np.ndarray:
     """Rising log-SNRs (K+1,) of a probe, σ/α falling by ``ratio`` at most between two, from t_max to t_min.
 
-    Where the process goes on to pure noise or clean data the probe ends at |log-SNR| = 5. Raises `InvalidInput` where
+    Where the process reaches pure noise or clean data the probe ends at |log-SNR| = 5. Raises `InvalidInput` where
     ``ratio`` is not above 1 and at most `MAX_RATIO`.
 
     >>> from fewstep import processes
@@ -49,8 +49,10 @@ def levels(process: Process, ratio: float = RATIO) -> np.ndarray:
             "make the grid collapse"
         )
     first, last = process.log_snr(np.array([process.t_max, process.t_min]))
-    first = first if np.isfinite(first) else min(-FAR, last - 1 if np.isfinite(last) else -FAR)
-    last = last if np.isfinite(last) else max(FAR, first + 1)
+    if not np.isfinite(first):
+        first = min(-MAX_LOG_SNR, last - 1) if np.isfinite(last) else -MAX_LOG_SNR
+    if not np.isfinite(last):
+        last = max(MAX_LOG_SNR, first + 1)
     return np.linspace(first, last, 1 + int(np.ceil((last - first) / np.log(ratio))))
 
 
@@ -62,13 +64,13 @@ def measure(
     kind: str = "corrector",
     ratio: float = RATIO,
 ) -> ArcLength:
-    """Probe a denoiser and return the arc length of its path; deterministic, without training.
+    """The arc length of a denoiser's path, from a probe of its scores; deterministic, without training.
 
     ``noise`` (n, ...) standard normal. With clean ``data`` (n, ...) the states are α·data + σ·noise, paired anew at
-    each level; without, they are the model's own: every noise is carried along the probability flow, second order. The
+    each level; without, they are the model's own trajectories of the probability flow, by a second-order solver. The
     corrector cost takes two calls for each sample and level, the predictor cost more (`fewstep.grids.score_cost`). 64
-    to 256 samples do. Raises `InvalidInput` for a bad ratio, unknown kind or data unlike the noise, and `InvalidModel`
-    where the network's outputs are not finite or all alike.
+    to 256 samples are enough. Raises `InvalidInput` for a bad ratio, unknown kind or data unlike the noise, and
+    `InvalidModel` where the network's outputs are not finite or all alike.
 
     >>> from fewstep import models, processes
     >>> gaussian = models.Gaussian(processes.VE(), mean=torch.zeros(2), covariance=torch.eye(2))
@@ -78,18 +80,23 @@ def measure(
     """
     if kind not in KINDS:
         raise UnknownName("kind of cost", kind, KINDS)
-    process, lam = denoiser.process, levels(denoiser.process, ratio)
+    process = denoiser.process
+    lam = levels(process, ratio)
     times = [float(t) for t in process.time(lam)]
     if np.isfinite(process.log_snr(np.float64(process.t_max))):
         times[0] = process.t_max
-    costs, calls = [], 0
-    visited = _along_flow(denoiser, noise, times) if data is None else _noised(denoiser, noise, data, times)
-    for k, (x, output) in enumerate(visited):
-        start, end = times[k], times[k + 1]
+    costs = []
+    calls = 0
+    pairs = _along_flow(denoiser, noise, times) if data is None else _noised_data(denoiser, noise, data, times)
+    for k, (x, output) in enumerate(pairs):
+        start = times[k]
+        end = times[k + 1]
         if kind == "corrector":
-            each, extra = corrector_cost(denoiser, x, output, start, end), 1
+            each = corrector_cost(denoiser, x, output, start, end)
+            extra = 1
         else:
-            each, extra = predictor_cost(denoiser, x, start, end, seed=k), predictor_calls(x[0].numel())
+            each = predictor_cost(denoiser, x, start, end, seed=k)
+            extra = predictor_calls(x[0].numel())
         costs.append(float(each.mean()))
         calls += len(x) * extra
     calls += len(noise) * (len(times) - 1 + (times[0] != process.t_max and data is None))
@@ -107,13 +114,14 @@ def measure(
     )
 
 
-def _noised(
+def _noised_data(
     denoiser: Denoiser, noise: torch.Tensor, data: torch.Tensor, times: list[float]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """State and output (n, ...) at every time but the last, from clean data."""
+    """State and output (n, ...) at every time but the last, from noised clean data."""
     if data.shape != noise.shape:
         raise InvalidInput(f"data are shaped like the noise {tuple(noise.shape)}, got {tuple(data.shape)}")
-    process, clean = denoiser.process, data.to(noise)
+    process = denoiser.process
+    clean = data.to(noise)
     for k, t in enumerate(times[:-1]):
         x = process.alpha(t) * clean + process.sigma(t) * noise.roll(k, 0)  # another pairing at each level
         yield x, denoiser(x, x.new_full((len(x),), t))
@@ -122,17 +130,18 @@ def _noised(
 def _along_flow(
     denoiser: Denoiser, noise: torch.Tensor, times: list[float]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The same, with states on the model's own trajectories: p_t is where the flow has carried the start noise."""
-    process, outputs = denoiser.process, list[torch.Tensor]()
+    """State and output (n, ...) at every time but the last, on the model's own trajectories."""
+    process = denoiser.process
+    outputs: list[torch.Tensor] = []
 
-    def recorded(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def recording(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         outputs.append(denoiser(x, t))
         return outputs[-1]
 
     before = [] if times[0] == process.t_max else [process.t_max]
     steps = [Step("data", min(2, i + 1) if not before or i > 1 else 1) for i in range(len(before) + len(times) - 1)]
     schedule = Schedule(process, (*before, *times), tuple(steps))
-    path = states(from_callable(recorded, process, prediction="data"), schedule, noise)
+    path = states(from_callable(recording, process, prediction="data"), schedule, noise)
     x = next(path)
     for i, following in enumerate(path):
         if i >= len(before):

@@ -1,4 +1,4 @@
-"""The table of contents of a zip archive, checked before anything is unpacked: exported programs are such archives."""
+"""Checks the table of contents of a zip archive before anything is unpacked; exported programs are such archives."""
 
 import stat
 import zipfile

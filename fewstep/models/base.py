@@ -1,4 +1,4 @@
-"""The one model convention: a denoiser maps (x, t) to its estimate of the clean data.
+"""The model convention: a denoiser maps a state x at time t to its estimate of the clean data, E[x_0 | x_t = x].
 
 `Denoiser` is the protocol, and all of its members are required: wrappers and searches rely on each. A model without
 conditions derives from `Unconditional`, a wrapper around another denoiser from `Wrapped`; these bases bring the members
@@ -43,7 +43,7 @@ class Denoiser(Protocol):
 
     @property
     def conditions(self) -> int:
-        """How many conditions it has: classes or prompts; 0 without."""
+        """Number of conditions (classes or prompts), 0 for an unconditional model."""
 
     @property
     def passes(self) -> int:
@@ -65,7 +65,7 @@ MEMBERS = ("process", "conditions", "passes", "bound", "guided", "__call__")
 
 
 def check_denoiser(denoiser: object) -> None:
-    """Raises `InvalidInput` where ``denoiser`` lacks a member of `Denoiser`: called once, where a model comes in.
+    """Raises `InvalidInput` where ``denoiser`` lacks a member of `Denoiser`; called once, where a model is passed in.
 
     >>> check_denoiser(torch.nn.Identity())  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -81,7 +81,7 @@ def check_denoiser(denoiser: object) -> None:
 
 
 class Unconditional:
-    """Base of denoisers without conditions: a subclass has ``process`` and ``__call__``, the rest is here.
+    """Base of unconditional denoisers: a subclass defines ``process`` and ``__call__``, the other members are here.
 
     >>> from fewstep import processes
     >>> class Zero(Unconditional):
@@ -110,10 +110,10 @@ class Unconditional:
 
 @dataclass(frozen=True)
 class Wrapped:
-    """Base of wrappers: every member is that of the ``denoiser`` inside; a subclass has ``__call__``.
+    """Base of wrappers: every member is that of the ``denoiser`` inside; a subclass defines ``__call__``.
 
-    One with more fields is a frozen dataclass; `bound` and `guided` keep them. Raises `InvalidInput` where the denoiser
-    inside lacks a member of `Denoiser`.
+    A subclass with more fields is a frozen dataclass; `bound` and `guided` keep them. Raises `InvalidInput` where the
+    denoiser inside lacks a member of `Denoiser`.
 
     >>> from fewstep import models
     >>> class Clamped(Wrapped):
@@ -136,7 +136,7 @@ class Wrapped:
 
     @property
     def conditions(self) -> int:
-        """How many conditions the denoiser inside has."""
+        """Number of conditions of the denoiser inside."""
         return self.denoiser.conditions
 
     @property
@@ -160,7 +160,8 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def to_data(prediction: str, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor, process: Process) -> torch.Tensor:
     """A network's ``output`` (B, ...) at state ``x`` (B, ...) and time ``t`` (B,) as data prediction (B, ...)."""
-    alpha, sigma = per_sample(process.alpha(t), x), per_sample(process.sigma(t), x)
+    alpha = per_sample(process.alpha(t), x)
+    sigma = per_sample(process.sigma(t), x)
     data: torch.Tensor = PREDICTIONS[prediction](output, x, alpha, sigma)
     return data
 
@@ -174,8 +175,10 @@ def data_weights(prediction: str, process: Process, times: np.ndarray) -> tuple[
     >>> [weights.tolist() for weights in data_weights("flow", processes.Flow(), np.array([0.5, 0.25]))]
     [[1.0, 1.0], [-0.5, -0.25]]
     """
-    alpha, sigma = process.alpha(times), process.sigma(times)
-    of_state, of_output = ((0.0, 1.0), (1.0, 0.0))
+    alpha = process.alpha(times)
+    sigma = process.sigma(times)
+    of_state = (0.0, 1.0)
+    of_output = (1.0, 0.0)
     with np.errstate(divide="ignore"):
         both = [PREDICTIONS[prediction](*unit, alpha, sigma) for unit in (of_state, of_output)]
     p, q = (np.broadcast_to(np.asarray(weights, dtype=np.float64), times.shape) for weights in both)
@@ -200,9 +203,9 @@ class CallableDenoiser(Unconditional):
 
 
 def unwrap(denoiser: Denoiser) -> tuple[Function, str]:
-    """What to call and what it predicts: the function that a `CallableDenoiser` wraps, else the denoiser and "data".
+    """Function and prediction inside a `CallableDenoiser`; any other denoiser itself, which predicts "data".
 
-    A loop that makes data of outputs within its own sums is spared a few passes over the state.
+    A loop that converts outputs to data within its own sums saves a few passes over the state.
 
     >>> from fewstep import processes
     >>> unwrap(from_callable(torch.mul, processes.Flow(), "flow")) == (torch.mul, "flow")

@@ -16,26 +16,27 @@ from fewstep.models.shapes import check_shapes
 __all__ = ["open_network"]
 
 Tensors = Mapping[str, torch.Tensor]
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> NetworkDenoiser:
-    """The denoiser of a model folder whose manifest was read before; its weights are checked before they are mapped.
+    """The denoiser of a model folder with its ``manifest``; weights are checked before they are mapped.
 
     Raises `InvalidModel` where weights and config do not belong together, or where diffusers is missing.
     """
     layout = locate(folder)
     network, dtype = _load(manifest, layout)
     network.to(device)
-    call, total = CALLS[manifest.network], manifest.conditions
-    given, negative = conditions.load(layout.conditions, total, manifest.config, dtype, device)
+    call = CALLS[manifest.network]
+    total = manifest.conditions
+    positive, negative = conditions.load(layout.conditions, total, manifest.config, dtype, device)
     if manifest.config.get("guidance_embeds"):
-        given["guidance"] = torch.tensor([manifest.guidance], device=device)
+        positive["guidance"] = torch.tensor([manifest.guidance], device=device)
     return NetworkDenoiser(
-        lambda x, told, rows: call(network, x, told, rows).sample,
+        lambda x, times, tensors: call(network, x, times, tensors).sample,
         reading(manifest),
         dtype,
-        given,
+        positive,
         negative if conditions.guided(manifest.config, manifest.guidance) else None,
         total,
         manifest.guidance,
@@ -47,8 +48,8 @@ def _load(manifest: Manifest, layout: Layout) -> tuple[Any, torch.dtype]:
     check_shapes(manifest, layout.folder)
     import diffusers
 
-    found = {entry.dtype for path in layout.weights for entry in header.check(path)}
-    dtype = next((torch_name for name, torch_name in DTYPES.items() if name in found), torch.float32)
+    dtypes = {entry.dtype for path in layout.weights for entry in header.check(path)}
+    dtype = next((dtype for name, dtype in TORCH_DTYPES.items() if name in dtypes), torch.float32)
     cls = getattr(diffusers, manifest.network)
     try:
         network = cls.from_pretrained(
@@ -64,40 +65,41 @@ def _load(manifest: Manifest, layout: Layout) -> tuple[Any, torch.dtype]:
     return network.eval().requires_grad_(False), dtype
 
 
-def _unet(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
-    return network(x, told, class_labels=given.get("labels"))
+def _unet(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:
+    return network(x, times, class_labels=tensors.get("labels"))
 
 
-def _text_unet(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
-    added = {"text_embeds": given["pooled"], "time_ids": given["time_ids"]} if "time_ids" in given else None
-    return network(x, told, given["prompt"], class_labels=given.get("labels"), added_cond_kwargs=added)
+def _text_unet(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:
+    added = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]} if "time_ids" in tensors else None
+    return network(x, times, tensors["prompt"], class_labels=tensors.get("labels"), added_cond_kwargs=added)
 
 
-def _dit(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
-    return network(x, timestep=told, class_labels=given["labels"])
+def _dit(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:
+    return network(x, timestep=times, class_labels=tensors["labels"])
 
 
-def _sd3(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
-    return network(x, encoder_hidden_states=given["prompt"], pooled_projections=given["pooled"], timestep=told)
+def _sd3(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:
+    return network(x, encoder_hidden_states=tensors["prompt"], pooled_projections=tensors["pooled"], timestep=times)
 
 
-def _flux(network: Any, x: torch.Tensor, told: torch.Tensor, given: Tensors) -> Any:
-    """Pixels go in by twos as tokens, with their places; the time is that of the straight path, in [0, 1]."""
-    (b, c, h, w), p = x.shape, 2
+def _flux(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:
+    """Patches of 2 × 2 pixels as tokens with their positions; the time is that of the straight path, in [0, 1]."""
+    b, c, h, w = x.shape
+    p = 2
     tokens = x.reshape(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * p * p)
-    rows, columns = torch.meshgrid(torch.arange(h // p), torch.arange(w // p), indexing="ij")
-    places = torch.stack([torch.zeros_like(rows), rows, columns], -1).reshape(-1, 3).to(x)
-    made = network(
+    vertical, horizontal = torch.meshgrid(torch.arange(h // p), torch.arange(w // p), indexing="ij")
+    places = torch.stack([torch.zeros_like(vertical), vertical, horizontal], -1).reshape(-1, 3).to(x)
+    output = network(
         tokens,
-        encoder_hidden_states=given["prompt"],
-        pooled_projections=given["pooled"],
-        timestep=told / 1000,
+        encoder_hidden_states=tensors["prompt"],
+        pooled_projections=tensors["pooled"],
+        timestep=times / 1000,
         img_ids=places,
-        txt_ids=places.new_zeros(given["prompt"].shape[1], 3),
-        guidance=given.get("guidance"),
+        txt_ids=places.new_zeros(tensors["prompt"].shape[1], 3),
+        guidance=tensors.get("guidance"),
     )
-    pixels = made.sample.reshape(b, h // p, w // p, c, p, p).permute(0, 3, 1, 4, 2, 5)
-    return type(made)(sample=pixels.reshape(x.shape))
+    pixels = output.sample.reshape(b, h // p, w // p, c, p, p).permute(0, 3, 1, 4, 2, 5)
+    return type(output)(sample=pixels.reshape(x.shape))
 
 
 CALLS: dict[str, Callable[[Any, torch.Tensor, torch.Tensor, Tensors], Any]] = {

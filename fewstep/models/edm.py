@@ -1,4 +1,4 @@
-"""EDM's preconditioned networks (Karras et al. 2022, table 1 and eq. 7), as one way to ask and read a network.
+"""EDM's preconditioned networks (Karras et al. 2022, table 1 and eq. 7), as one reading of a network.
 
     D = c_skip·x + c_out·F(c_in·x, c_noise),  x = x_0 + σ ε
 
@@ -22,11 +22,14 @@ __all__ = ["Edm"]
 
 @dataclass(frozen=True)
 class Edm:
-    """How a preconditioned network is asked and read. ``sign`` is −1 where it predicts a velocity, else 1.
+    """Inputs and data prediction of a preconditioned network; a `fewstep.models.network.Reading`.
+
+    ``sign`` is −1 where it predicts a velocity, else 1.
+
 
     >>> reading = Edm(VE(), sigma_data=0.5)
-    >>> fed, told = reading.inputs(torch.ones(1, 2), torch.tensor([1.0]))
-    >>> told.item(), reading.data(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([1.0])).tolist()
+    >>> states, times = reading.inputs(torch.ones(1, 2), torch.tensor([1.0]))
+    >>> times.item(), reading.data(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([1.0])).tolist()
     (0.0, [[0.20000000298023224, 0.20000000298023224]])
     """
 
@@ -35,12 +38,12 @@ class Edm:
     sign: float = 1.0
 
     def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """c_in·x and c_noise."""
+        """c_in·x and c_noise, for ``x`` (B, ...) and ``t`` (B,)."""
         sigma = self.process.sigma(t)
         return x * per_sample((sigma**2 + self.sigma_data**2).rsqrt(), x), sigma.log() / 4
 
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """c_skip·x + c_out·F."""
+        """c_skip·x + c_out·F, shaped as ``x``."""
         sigma = per_sample(self.process.sigma(t), x)
         total = sigma**2 + self.sigma_data**2
         return self.sigma_data**2 / total * x + self.sign * self.sigma_data * sigma * total.rsqrt() * output

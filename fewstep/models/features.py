@@ -1,4 +1,4 @@
-"""The built-in feature space of digits: the penultimate layer of a small classifier, and the classifier itself."""
+"""The classifier of digits; its penultimate layer is the feature space of the built-in distribution metrics."""
 
 from functools import cache
 from importlib import resources
@@ -14,7 +14,7 @@ __all__ = ["Classifier", "load"]
 
 
 class Classifier(nn.Module):
-    """Images (B, 1, 8, 8) in [−1, 1] -> logits (B, 10) of the digits 0 to 9, by way of 64 features.
+    """Images (B, 1, 8, 8) in [−1, 1] -> logits (B, 10) of the digits 0 to 9, from 64 features.
 
     >>> Classifier().features(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 64])
@@ -40,13 +40,13 @@ class Classifier(nn.Module):
         """Features (B, 64) of ``images`` (B, 1, 8, 8); raises `InvalidInput` for another shape."""
         if images.shape[1:] != (1, 8, 8):
             raise InvalidInput(f"the features of digits want images (B, 1, 8, 8), got {tuple(images.shape)}")
-        made: torch.Tensor = self.body(images)
-        return made
+        features: torch.Tensor = self.body(images)
+        return features
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (B, 10)."""
-        made: torch.Tensor = self.head(self.dropout(self.features(images)))
-        return made
+        logits: torch.Tensor = self.head(self.dropout(self.features(images)))
+        return logits
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Model folders, opened: the one door for every model that is not built in."""
+"""Opens a model folder, of diffusers or of an exported program."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ __all__ = ["open"]
 def open(folder: Path | str, device: str = "cpu", manifest: Manifest | None = None) -> NetworkDenoiser:
     """The denoiser of a model folder, its network on ``device``.
 
-    ``manifest`` is the folder's own where it was read already. Raises `InvalidModel` with the reason.
+    ``manifest`` saves reading the folder's manifest again. Raises `InvalidModel` with the reason.
 
     >>> from fewstep.models import zoo
     >>> denoiser = open(zoo.describe("digits-cond").path)

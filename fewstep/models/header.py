@@ -1,8 +1,8 @@
-"""The header of a safetensors file, checked before anything is mapped: a file from outside may claim whatever it likes.
+"""Checks the header of a safetensors file before anything is mapped: a file from outside may claim anything.
 
     u64 n (little-endian) · n bytes of JSON · data;   JSON: name -> {"dtype", "shape", "data_offsets": [begin, end]}
 
-What is claimed must fit exactly: every range has the size that dtype and shape need, ranges neither overlap nor leave
+The claims must fit exactly: every range has the size that dtype and shape need, ranges neither overlap nor leave
 gaps, and the last one ends where the file does.
 """
 
@@ -19,12 +19,12 @@ from fewstep.models.layout import parse
 
 __all__ = ["HeaderLimits", "TensorEntry", "check", "check_finite"]
 
-DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # bytes
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x7F80}  # all ones: infinity or NaN
 ENTRY = {"dtype", "shape", "data_offsets"}
 METADATA = "__metadata__"
 LENGTH = 8  # bytes of the header's own length
-CHUNK = 2**24  # bytes looked at in one go
+CHECK_CHUNK = 2**24  # bytes checked at a time
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TensorEntry:
 
 
 def check(path: Path, limits: HeaderLimits = HeaderLimits()) -> list[TensorEntry]:
-    """The tensors of a safetensors file in the order of their bytes, none of which is read.
+    """Names, dtypes and shapes in a safetensors file, in the order of their bytes; no tensor is read.
 
     Raises `InvalidModel` where the file is missing, is something else, or claims what does not fit.
 
@@ -107,18 +107,19 @@ def _entries(name: str, file: BinaryIO, size: int, limits: HeaderLimits) -> list
 def _entry(where: str, name: str, value: Any, first: int, limits: HeaderLimits) -> TensorEntry:
     if not isinstance(value, dict) or set(value) != ENTRY:
         raise InvalidModel(f"{where} must have exactly the fields {', '.join(sorted(ENTRY))}")
-    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise InvalidModel(f"{where} has dtype {str(dtype)[:40]!r}; known: {', '.join(DTYPES)}")
+    dtype = value["dtype"]
+    shape = value["shape"]
+    offsets = value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in BYTES:
+        raise InvalidModel(f"{where} has dtype {str(dtype)[:40]!r}; known: {', '.join(BYTES)}")
     if not _are_sizes(shape, limits.size) or len(shape) > limits.dimensions:
         raise InvalidModel(f"{where} wants a shape of at most {limits.dimensions} whole numbers, each ≤ {limits.size}")
     if not _are_sizes(offsets, 2**63) or len(offsets) != 2:
         raise InvalidModel(f"{where} wants data_offsets of two whole numbers, got {str(offsets)[:80]}")
     begin, end = offsets
-    if end - begin != prod(shape) * DTYPES[dtype]:
-        raise InvalidModel(
-            f"{where} of shape {tuple(shape)} in {dtype} takes {prod(shape) * DTYPES[dtype]} bytes, got {end - begin}"
-        )
+    size = prod(shape) * BYTES[dtype]
+    if end - begin != size:
+        raise InvalidModel(f"{where} of shape {tuple(shape)} in {dtype} takes {size} bytes, got {end - begin}")
     return TensorEntry(name, dtype, tuple(shape), first + begin, first + end)
 
 
@@ -128,10 +129,10 @@ def _are_sizes(value: Any, most: int) -> bool:
 
 def _all_finite(file: BinaryIO, entry: TensorEntry) -> bool:
     mask = EXPONENTS[entry.dtype]
-    bits = np.dtype(f"<u{DTYPES[entry.dtype]}")
+    bits = np.dtype(f"<u{BYTES[entry.dtype]}")
     file.seek(entry.begin)
-    for start in range(entry.begin, entry.end, CHUNK):
-        part = np.frombuffer(file.read(min(CHUNK, entry.end - start)), dtype=bits)
+    for start in range(entry.begin, entry.end, CHECK_CHUNK):
+        part = np.frombuffer(file.read(min(CHECK_CHUNK, entry.end - start)), dtype=bits)
         if bool(((part & bits.type(mask)) == mask).any()):
             return False
     return True

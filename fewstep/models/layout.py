@@ -1,4 +1,4 @@
-"""Where things lie in a model folder: what diffusers saves, and three small files of our own.
+"""File names of a model folder: what diffusers saves, and three optional files of fewstep.
 
     unet/ or transformer/ (or the folder itself)   config.json, diffusion_pytorch_model*.safetensors
     scheduler/ (or the folder itself)              scheduler_config.json
@@ -6,7 +6,7 @@
     conditions.safetensors                         labels or prompt embeddings to search under; optional
     program.pt2                                    an exported program in the place of a network's config and weights
 
-Nothing here is loaded, and no name in any file is followed out of its folder.
+Nothing is loaded here, and a name in a file never leads out of its folder.
 """
 
 import hashlib
@@ -21,11 +21,15 @@ from fewstep.errors import InvalidModel
 
 __all__ = ["CONDITIONS", "PROGRAM", "Layout", "locate", "parse", "read_json", "sha256"]
 
-CONDITIONS, PROGRAM, MANIFEST = "conditions.safetensors", "program.pt2", "fewstep.json"
-CONFIG, SCHEDULER, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model"
+CONDITIONS = "conditions.safetensors"
+PROGRAM = "program.pt2"
+MANIFEST = "fewstep.json"
+CONFIG = "config.json"
+SCHEDULER = "scheduler_config.json"
+WEIGHTS = "diffusion_pytorch_model"
 SHARD = re.compile(rf"{WEIGHTS}-\d{{5}}-of-\d{{5}}\.safetensors")
-LARGEST = 2**24  # bytes of a JSON file
-CHUNK = 2**22
+MAX_JSON = 2**24  # bytes of a JSON file
+HASH_CHUNK = 2**22  # bytes hashed at a time
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,12 @@ class Layout:
 
 
 def locate(folder: Path) -> Layout:
-    """What a model folder holds; raises `InvalidModel` where it has neither a network nor a program."""
+    """The files in a model folder; raises `InvalidModel` where it has neither a network nor a program."""
     if not folder.is_dir():
         raise InvalidModel(f"{folder} is not a folder: a model is what diffusers' save_pretrained writes")
     program = _file(folder / PROGRAM)
-    network = next((path for name in ("unet", "transformer", ".") if _file((path := folder / name) / CONFIG)), None)
+    candidates = [folder / name for name in ("unet", "transformer", ".")]
+    network = next((path for path in candidates if _file(path / CONFIG)), None)
     if (network is None) == (program is None):
         raise InvalidModel(
             f"{folder.name} wants either a network (unet/, transformer/ or the folder itself with {CONFIG} and "
@@ -58,15 +63,16 @@ def locate(folder: Path) -> Layout:
         )
     weights, variant = _weights(network) if network else ((), None)
     scheduler = _file(folder / "scheduler" / SCHEDULER) or _file(folder / SCHEDULER)
-    own = _file(folder / MANIFEST), _file(folder / CONDITIONS)
-    return Layout(folder, network, weights, variant, program, scheduler, *own)
+    manifest = _file(folder / MANIFEST)
+    conditions = _file(folder / CONDITIONS)
+    return Layout(folder, network, weights, variant, program, scheduler, manifest, conditions)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises `InvalidModel` where it is too large, no JSON or no object."""
     try:
         with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
+            text = file.read(MAX_JSON + 1)
     except OSError as error:
         raise InvalidModel(f"cannot read {path.name}: {error.strerror}") from error
     return parse(path.name, text)
@@ -78,8 +84,8 @@ def parse(name: str, text: bytes) -> dict[str, Any]:
     >>> parse("config.json", b'{"sample_size": 8}')
     {'sample_size': 8}
     """
-    if len(text) > LARGEST:
-        raise InvalidModel(f"{name} has more than {LARGEST} bytes, too many for a description")
+    if len(text) > MAX_JSON:
+        raise InvalidModel(f"{name} has more than {MAX_JSON} bytes, too many for a description")
     try:
         content = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -94,7 +100,7 @@ def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while part := file.read(CHUNK):
+            for part in iter(lambda: file.read(HASH_CHUNK), b""):
                 digest.update(part)
     except OSError as error:
         raise InvalidModel(f"cannot read {path.name}: {error.strerror}") from error
@@ -105,23 +111,22 @@ def _weights(network: Path) -> tuple[tuple[Path, ...], str | None]:
     """The weight files of a network and their variant: one file, or the shards that an index names."""
     for variant in (None, "fp16"):
         dot = f".{variant}" if variant else ""
-        if whole := _file(network / f"{WEIGHTS}{dot}.safetensors"):
-            return (whole,), variant
-        if not variant and (index := _file(network / f"{WEIGHTS}.safetensors.index.json")):
+        single = _file(network / f"{WEIGHTS}{dot}.safetensors")
+        if single:
+            return (single,), variant
+        index = None if variant else _file(network / f"{WEIGHTS}.safetensors.index.json")
+        if index:
             return tuple(network / name for name in _shards(read_json(index))), variant
     raise InvalidModel(f"there is no {WEIGHTS}.safetensors beside {CONFIG}: save with safe_serialization=True")
 
 
 def _shards(index: Mapping[str, Any]) -> list[str]:
-    named = index.get("weight_map")
-    names = set(named.values()) if isinstance(named, dict) and all(map(_is_text, named.values())) else set()
+    weight_map = index.get("weight_map")
+    values = weight_map.values() if isinstance(weight_map, dict) else ()
+    names = set(values) if all(isinstance(value, str) for value in values) else set()
     if not names or not all(SHARD.fullmatch(name) for name in names):
         raise InvalidModel(f"the index of the weights must name shards such as {WEIGHTS}-00001-of-00002.safetensors")
     return sorted(names)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _file(path: Path) -> Path | None:
@@ -129,10 +134,10 @@ def _file(path: Path) -> Path | None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         raise ValueError("a name stands twice in one object")
-    return made
+    return content
 
 
 def _refuse(constant: str) -> None:

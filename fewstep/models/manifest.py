@@ -1,4 +1,4 @@
-"""What a submitted model is, read from its folder without loading anything: the facts that make its identity."""
+"""Manifest of a model: the facts in its folder that make its identity, read without loading a weight."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
-from fewstep.models import conditions, law
+from fewstep.models import conditions, scheduler_config
 from fewstep.models.layout import Layout, locate, read_json, sha256
 from fewstep.models.predictions import PREDICTIONS
 from fewstep.processes import Process
@@ -27,9 +27,11 @@ NETWORKS = (
     "UNet2DModel",
 )
 PRECONDITIONINGS = ("none", "edm")
-OWN = {"format", "shape", "process", "prediction", "preconditioning", "sigma_data", "guidance", "time_scale"}
+MANIFEST_KEYS = {"format", "shape", "process", "prediction", "preconditioning", "sigma_data", "guidance", "time_scale"}
 FORMAT = 1
-LARGEST, DIMENSIONS, NUMBERS = 2**16, 8, 2**26  # the most of one dimension of a sample, of dimensions, of numbers
+MAX_SIZE = 2**16  # of one dimension of a sample
+MAX_DIMENSIONS = 8
+MAX_NUMBERS = 2**26  # in a sample
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Manifest:
 
     ``kind`` "diffusers" or "program" · ``network`` one of `NETWORKS`, "" for a program · ``config`` its constructor's
     settings · ``process``, ``prediction`` (of `PREDICTIONS`, or "heads") and ``time_scale`` as in
-    `fewstep.models.law.NetworkSpec` · ``preconditioning`` "none", or "edm" with its ``sigma_data`` · ``shape`` of one
-    sample · ``guidance`` 1 for none · ``conditions`` how many are stored or known by number · ``files`` role ->
-    SHA-256.
+    `fewstep.models.scheduler_config.NetworkSpec` · ``preconditioning`` "none", or "edm" with its ``sigma_data`` ·
+    ``shape`` of one sample · ``guidance`` 1 for none · ``conditions`` their number ·
+    ``files`` role -> SHA-256.
 
     Raises `InvalidModel`, `UnknownName` or `InvalidInput` where something does not fit.
     """
@@ -59,19 +61,20 @@ class Manifest:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, value, known in (
+        for name, value, allowed in (
             ("kind", self.kind, KINDS),
             ("network class", self.network, NETWORKS if self.kind == "diffusers" else ("",)),
             ("prediction", self.prediction, (*PREDICTIONS, "heads")),
             ("preconditioning", self.preconditioning, PRECONDITIONINGS),
         ):
-            if not isinstance(value, str) or value not in known:
-                raise UnknownName(name, str(value)[:80], known)
+            if not isinstance(value, str) or value not in allowed:
+                raise UnknownName(name, str(value)[:80], allowed)
         for name in ("time_scale", "sigma_data", "guidance"):
             object.__setattr__(self, name, number(name, getattr(self, name), InvalidModel))
         sizes = tuple(self.shape) if isinstance(self.shape, (list, tuple)) else ()
-        usual = 1 <= len(sizes) <= DIMENSIONS and all(type(size) is int and 1 <= size <= LARGEST for size in sizes)
-        if not usual or prod(sizes) > NUMBERS:
+        fits = 1 <= len(sizes) <= MAX_DIMENSIONS
+        fits = fits and all(type(size) is int and 1 <= size <= MAX_SIZE for size in sizes)
+        if not fits or prod(sizes) > MAX_NUMBERS:
             raise InvalidModel(f"shape is that of one sample, for instance [3, 32, 32], got {str(self.shape)[:80]}")
         object.__setattr__(self, "shape", sizes)
         if type(self.conditions) is not int or self.conditions < 0:
@@ -101,17 +104,19 @@ class Manifest:
 
     @classmethod
     def _from_layout(cls, layout: Layout) -> "Manifest":
-        own = read_json(layout.manifest) if layout.manifest else {}
-        if unknown := sorted(set(own) - OWN):
-            raise InvalidModel(f"fewstep.json has unknown keys {str(unknown)[:120]}; known: {', '.join(sorted(OWN))}")
-        if own.pop("format", FORMAT) != FORMAT:
+        extra = read_json(layout.manifest) if layout.manifest else {}
+        unknown = sorted(set(extra) - MANIFEST_KEYS)
+        if unknown:
+            keys = ", ".join(sorted(MANIFEST_KEYS))
+            raise InvalidModel(f"fewstep.json has unknown keys {str(unknown)[:120]}; known: {keys}")
+        if extra.pop("format", FORMAT) != FORMAT:
             raise InvalidModel(f"fewstep.json is of another format than {FORMAT}: update fewstep")
-        facts = _of_scheduler(layout, "process" in own)
-        if "process" in own:
-            facts["process"] = processes.from_dict(own.pop("process"))
+        facts = _of_scheduler(layout, optional="process" in extra)
+        if "process" in extra:
+            facts["process"] = processes.from_dict(extra.pop("process"))
         config = read_json(layout.network / "config.json") if layout.network else {}
         network = str(config.get("_class_name")) if layout.network else ""
-        facts |= {"shape": _shape(config), **own}
+        facts |= {"shape": _shape(config), **extra}
         lacking = [name for name in ("process", "prediction", "shape") if not facts.get(name)]
         if lacking:
             raise InvalidModel(f"neither the configs nor fewstep.json say {' and '.join(lacking)}: add to fewstep.json")
@@ -152,34 +157,38 @@ class Manifest:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _of_scheduler(layout: Layout, process_given: bool) -> dict[str, Any]:
-    """What the scheduler's config says; beside a given process one of an unknown class may say nothing."""
+def _of_scheduler(layout: Layout, optional: bool) -> dict[str, Any]:
+    """The facts in the scheduler's config; none where it cannot be read and is ``optional`` beside fewstep.json."""
     if layout.scheduler is None:
         return {}
     try:
-        found = law.read(read_json(layout.scheduler))
+        spec = scheduler_config.read(read_json(layout.scheduler))
     except InvalidInput:
-        if process_given:
+        if optional:
             return {}
         raise
-    facts = {"process": found.process, "prediction": found.prediction, "time_scale": found.time_scale}
-    if found.sigma_data is not None:
-        facts |= {"preconditioning": "edm", "sigma_data": found.sigma_data}
+    facts = {"process": spec.process, "prediction": spec.prediction, "time_scale": spec.time_scale}
+    if spec.sigma_data is not None:
+        facts |= {"preconditioning": "edm", "sigma_data": spec.sigma_data}
     return facts
 
 
 def _check_channels(config: Mapping[str, Any], heads: bool) -> None:
-    """A network makes as many channels as it takes, twice as many where it has two heads or learns its variance."""
-    taken, made = config.get("in_channels"), config.get("out_channels")
-    if type(taken) is int and type(made) is int and made not in ((2 * taken,) if heads else (taken, 2 * taken)):
+    """A network has as many output as input channels, twice as many with two heads or a learned variance."""
+    inputs = config.get("in_channels")
+    outputs = config.get("out_channels")
+    if type(inputs) is not int or type(outputs) is not int:
+        return
+    if outputs not in ((2 * inputs,) if heads else (inputs, 2 * inputs)):
         raise InvalidModel(
-            f"this network makes {made} channels of {taken}; wanted {'' if heads else 'as many or '}twice as many"
+            f"this network makes {outputs} channels of {inputs}; wanted {'' if heads else 'as many or '}twice as many"
         )
 
 
 def _shape(config: Mapping[str, Any]) -> list[Any] | None:
     """Channels, height and width of a sample, from a network's config."""
-    size, channels = config.get("sample_size"), config.get("in_channels")
+    size = config.get("sample_size")
+    channels = config.get("in_channels")
     if size is None or channels is None:
         return None
     return [channels, *(size if isinstance(size, list) else (size, size))]

@@ -1,4 +1,4 @@
-"""Gaussian mixtures: denoisers whose E[x_0 | x_t] is exact, so that a solver's error is the whole error.
+"""Gaussian mixtures: exact denoisers, so that all error of a sample is the solver's.
 
     p(x_0) = Σ_k w_k N(μ_k, C_k),  C_k = U_k diag(v_k) U_kᵀ,  so p(x_t) = Σ_k w_k N(α μ_k, α² C_k + σ² I)
 
@@ -55,13 +55,16 @@ class GaussianMixture(Unconditional):
         self._set(*self._exact)
 
     def _set(self, weights: torch.Tensor, means: torch.Tensor, values: torch.Tensor, vectors: torch.Tensor) -> None:
-        self.weights, self.means, self.values, self.vectors = weights, means, values, vectors
+        self.weights = weights
+        self.means = means
+        self.values = values
+        self.vectors = vectors
         count, d = means.shape
         self._project = vectors.permute(1, 0, 2).reshape(d, count * d)  # (d, K·d): x -> U_kᵀ x for all k at once
         self._centres = torch.einsum("kde,kd->ke", vectors, means)  # (K, d): U_kᵀ μ_k
 
     def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> Self:
-        """The same mixture with its tables in ``dtype`` on ``device``, from the exact ones; made once for each."""
+        """The same mixture with its tables in ``dtype`` on ``device``, cast from float64; cached."""
         key = dtype, torch.device(device or self.means.device)
         if key not in self._casts:
             other = copy(self)
@@ -82,7 +85,7 @@ class GaussianMixture(Unconditional):
         if x.dtype != self.means.dtype or x.device != self.means.device:
             return self.to(x.dtype, x.device)(x, t)
         count, d = self.means.shape
-        t = t[:1] if bool((t == t[:1]).all()) else t  # one time for all, as in sampling: its tables are made once
+        t = t[:1] if bool((t == t[:1]).all()) else t  # one time for all, as in sampling: α and σ once
         alpha = self.process.alpha(t)[:, None, None]  # (B or 1, 1, 1)
         sigma = self.process.sigma(t)[:, None, None]
         rotated = (x.reshape(-1, d) @ self._project).reshape(-1, count, d) - alpha * self._centres  # (B, K, d)
@@ -118,8 +121,10 @@ class Gaussian(Unconditional):
 
         Along each eigenvector, (y − α μ) scales with √(α² v + σ²).
         """
-        process, vectors = self.process, self.mixture.vectors[0].to(noise)
-        values, mean = self.mixture.values[0].to(noise), self.mixture.means[0].to(noise)
+        process = self.process
+        vectors = self.mixture.vectors[0].to(noise)
+        values = self.mixture.values[0].to(noise)
+        mean = self.mixture.means[0].to(noise)
         spread = [process.alpha(t) ** 2 * values + process.sigma(t) ** 2 for t in (start, end)]
         rotated = (noise - process.alpha(start) * mean) @ vectors
         return process.alpha(end) * mean + (rotated * (spread[1] / spread[0]).sqrt()) @ vectors.T

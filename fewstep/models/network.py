@@ -1,4 +1,4 @@
-"""A network as denoiser: its inputs, what its output means, and the condition of each sample.
+"""A network as denoiser: its inputs, the reading of its output, and the condition of each sample.
 
 With guidance w (Ho and Salimans 2021) a call makes one pass over 2B samples: F = F_uncond + w (F_cond − F_uncond). A
 reading is linear in F, so this is D = D_uncond + w (D_cond − D_uncond).
@@ -33,14 +33,14 @@ class Reading(Protocol):
         """The network's inputs for states ``x`` (B, ...) at times ``t`` (B,): states and network times."""
 
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """The data prediction (B, ...) that its output means."""
+        """The data prediction (B, ...) of the network's ``output``."""
 
 
 @dataclass(frozen=True)
 class Plain:
-    """The state itself goes in, with the time (a flow's σ) times ``time_scale``; out comes a ``prediction``.
+    """Reading of a network without preconditioning: input x and ``time_scale``·t (a flow's σ), output a ``prediction``.
 
-    A second half of the channels is a learned variance (Nichol and Dhariwal 2021) and is left out.
+    A second half of the output's channels is a learned variance (Nichol and Dhariwal 2021) and is left out.
 
     >>> from fewstep import processes
     >>> reading = Plain(processes.Flow(shift=3.0), "flow", time_scale=1000.0)
@@ -121,20 +121,21 @@ class NetworkDenoiser:
         if self.indices is not None and len(self.indices) != len(x):
             raise InvalidInput(f"this denoiser is bound to {len(self.indices)} samples, got {len(x)}: bind it anew")
         inputs, times = self.reading.inputs(x, t)
-        inputs, times = inputs.to(self.dtype), times.float()
+        inputs = inputs.to(self.dtype)
+        times = times.float()
         indices = torch.tensor(self.indices or range(len(x)), device=x.device)
-        positive = _rows(self.positive or {}, indices)
+        positive = _select(self.positive or {}, indices)
         if self.negative is None:
             output = self.network(inputs, times, positive)
         else:
-            negative = _rows(self.negative, indices)
-            both = {name: torch.cat([negative[name], rows]) for name, rows in positive.items()}
-            twice = self.network(torch.cat([inputs, inputs]), torch.cat([times, times]), both).to(x.dtype)
-            without, under = twice.chunk(2)
-            output = without + self.guidance * (under - without)
+            negative = _select(self.negative, indices)
+            both = {name: torch.cat([negative[name], tensor]) for name, tensor in positive.items()}
+            outputs = self.network(torch.cat([inputs, inputs]), torch.cat([times, times]), both).to(x.dtype)
+            unconditional, conditional = outputs.chunk(2)
+            output = unconditional + self.guidance * (conditional - unconditional)
         return self.reading.data(output.to(x.dtype), x, t)
 
 
-def _rows(tensors: Tensors, indices: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The row of each tensor for each index, modulo the number of rows."""
+def _select(tensors: Tensors, indices: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The conditions with these ``indices``, modulo their number."""
     return {name: table[indices % len(table)] for name, table in tensors.items()}

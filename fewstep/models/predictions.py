@@ -1,4 +1,4 @@
-"""What a network may predict, and how its output becomes the data prediction.
+"""Prediction types of networks, and the data prediction that each output stands for.
 
 Velocity is v = α ε − σ x_0 (Salimans and Ho 2022, section 4), flow ε − x_0 (Lipman et al. 2023; Liu et al. 2023). The
 formulas work on numbers, arrays and tensors alike.
@@ -17,4 +17,4 @@ PREDICTIONS: dict[str, Callable[..., Any]] = {
 }
 
 DIFFUSERS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "flow"}
-"""The same by the names of diffusers' ``prediction_type``."""
+"""Prediction types by the names of diffusers' ``prediction_type``."""

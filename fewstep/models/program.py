@@ -1,7 +1,7 @@
-"""Programs that torch.export wrote: networks whose code came along, as a graph. Opened in workers only.
+"""Programs of torch.export: networks saved with their code, as a graph. Opened in worker processes only.
 
-A program takes states (B, *shape) and the network's times (B,) and returns what its manifest's prediction says. It must
-have been exported with a batch of any size:
+A program takes states (B, *shape) and the network's times (B,) and returns the prediction that its manifest names. It
+must be exported with a batch of any size:
 
     torch.export.export(net, (x, t), dynamic_shapes={"x": {0: Dim("B")}, "t": {0: Dim("B")}})
 """
@@ -33,9 +33,9 @@ def open_program(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
         raise InvalidModel(f"a program takes two tensors, states and times; this one takes {len(inputs)}")
     states, times = inputs
     if tuple(states.shape[1:]) != manifest.shape or times.ndim != 1:
-        wanted = ", ".join(map(str, manifest.shape))
+        sizes = ", ".join(map(str, manifest.shape))
         raise InvalidModel(
-            f"a program for samples of shape {manifest.shape} takes states (B, {wanted}) and times (B,); "
+            f"a program for samples of shape {manifest.shape} takes states (B, {sizes}) and times (B,); "
             f"this one takes {tuple(states.shape)} and {tuple(times.shape)}"
         )
     if any(isinstance(tensor.shape[0], int) for tensor in inputs):
@@ -50,7 +50,7 @@ def open_program(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
 
 
 def _inputs(exported: Any) -> list[Any]:
-    """What the program takes, as tensors without values."""
+    """The program's inputs, as tensors without values."""
     names = set(exported.graph_signature.user_inputs)
     nodes = [node for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
     inputs = [node.meta.get("val") for node in nodes]

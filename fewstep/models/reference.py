@@ -1,4 +1,4 @@
-"""A model by name and identity: what travels between processes instead of weights."""
+"""Reference to a model: source, name and digest, which travel between worker processes in the place of its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +55,9 @@ class ModelReference:
         if self.source not in SOURCES:
             raise UnknownName("model source", self.source, SOURCES)
         if self.source == "zoo":
-            found = zoo.describe(self.name)
-            self._compare(found.digest)
-            return zoo.load(self.name, device), found.shape
+            model = zoo.describe(self.name)
+            self._compare(model.digest)
+            return zoo.load(self.name, device), model.shape
         if self.folder is None:
             raise InvalidModel(f"model {self.name!r} of source {self.source} wants the folder where it lies")
         manifest = Manifest.read(self.folder)

@@ -1,8 +1,6 @@
-"""The reference models that ship with fewstep, small enough for a CPU: names, weights on disk, identity.
+"""The reference models in the wheel, small enough for a CPU: names, weights on disk, digests.
 
-Describing them takes no torch; opening one does.
-
-`training` rebuilds every one of them from its recipe and seed.
+Describing a model takes no torch; opening it does. The folder `training` rebuilds each from its recipe and seed.
 """
 
 import hashlib
@@ -60,22 +58,22 @@ class ZooModel:
 
     @property
     def path(self) -> Path:
-        """Where its weights lie."""
+        """Folder of its weights."""
         return _weights() / self.name
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What the folder says; raises `InvalidModel`."""
+        """Manifest of the folder; raises `InvalidModel`."""
         return Manifest.read(self.path)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """Shape of one sample."""
         return self.manifest.shape
 
     @property
     def process(self) -> Process:
-        """The noise law."""
+        """The noise process."""
         return self.manifest.process
 
     @property
@@ -92,25 +90,25 @@ class ZooModel:
 
 @dataclass(frozen=True)
 class ZooMixture(ZooModel):
-    """A shipped Gaussian mixture: one file of tables, which say neither shape nor process."""
+    """A shipped Gaussian mixture: one file of tables; the shape of a sample and the process are fields."""
 
-    sample: tuple[int, ...]
-    law: Process
+    sample_shape: tuple[int, ...]
+    noise_process: Process
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """File of its tables."""
         return _weights() / f"{self.name}.safetensors"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
-        return self.sample
+        """Shape of one sample."""
+        return self.sample_shape
 
     @property
     def process(self) -> Process:
-        """The noise law."""
-        return self.law
+        """The noise process."""
+        return self.noise_process
 
     @property
     def digest(self) -> str:
@@ -163,7 +161,7 @@ def describe(name: str) -> ZooModel:
 
 
 def load(name: str, device: str = "cpu") -> "Denoiser":
-    """The denoiser of that name, its network on ``device``, loaded once; raises `UnknownName` or `InvalidModel`.
+    """The denoiser of that name, its network on ``device``, opened once; raises `UnknownName` or `InvalidModel`.
 
     >>> load("digits-mixture").process.kind
     'vp-linear'

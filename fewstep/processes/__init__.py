@@ -1,4 +1,4 @@
-"""Noise laws: x_t = α(t) x_0 + σ(t) ε, with λ(t) = log(α/σ), the half log signal-to-noise ratio.
+"""Noise processes: x_t = α(t) x_0 + σ(t) ε, with λ(t) = log(α/σ), the half log signal-to-noise ratio.
 
 Every formula is written once and works on Python floats, NumPy arrays (float64) and torch tensors alike.
 
@@ -10,7 +10,7 @@ Every formula is written once and works on Python floats, NumPy arrays (float64)
 | t(λ) | ``time(lam)`` | the inverse of λ |
 
 ``t_zero`` is the time where σ = 0 (the earliest time a schedule may name); ``t_min`` is where sampling ends by default.
-``knots`` are the times between which α and σ are smooth, where there are such; ``prior_std`` scales the start noise.
+``knots`` are the times where α or σ has a corner, if any; ``prior_std`` scales the start noise.
 """
 
 from dataclasses import asdict
@@ -60,7 +60,8 @@ def from_dict(data: Any) -> Process:
     """
     if not isinstance(data, dict) or "kind" not in data:
         raise InvalidInput(f'a process is an object with a "kind" ({", ".join(names())}), got {str(data)[:80]}')
-    kind, parameters = data["kind"], {k: v for k, v in data.items() if k != "kind"}
+    kind = data["kind"]
+    parameters = {k: v for k, v in data.items() if k != "kind"}
     if not isinstance(kind, str) or kind not in KINDS:
         raise UnknownName("process", kind, KINDS)
     parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}

@@ -1,4 +1,4 @@
-"""What a noise law offers, and what all variance-preserving ones share."""
+"""The protocol of noise processes, and the base of all variance-preserving ones."""
 
 import sys
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ Number = TypeVar("Number", float, np.ndarray, "torch.Tensor")
 
 @runtime_checkable
 class Process(Protocol):
-    """A noise law, and the facts that follow from its kind. Values are frozen dataclasses of plain numbers.
+    """A noise process, and the facts that follow from its kind. Values are frozen dataclasses of plain numbers.
 
-    A new law names this class as its base: it writes ``kind``, its times and the formulas, and inherits the usual facts
-    where it does not state its own.
+    A new process derives from this class: it defines ``kind``, its times and the formulas, and overrides the defaults
+    of these facts where they do not hold.
 
-    | fact | usually | meaning |
+    | fact | default | meaning |
     |---|---|---|
     | ``prior_std`` | 1 | standard deviation of the start state |
     | ``knots`` | none | times between which α and σ are smooth |
     | ``network_time`` | t | the time as networks take it, before their time scale |
-    | ``default_prediction``, ``default_time_scale`` | None | what networks predict and count time in, where all agree |
+    | ``default_prediction``, ``default_time_scale`` | None | prediction and time scale of networks, where all agree |
     | ``whole_times`` | False | networks are trained at the knots alone |
     | ``times_are_levels`` | False | t is a noise level, over decades |
     | ``sampler_state`` | "scaled" | samplers of k-diffusion keep x_t/α at level σ/α; "plain": x_t itself at level σ |
@@ -58,12 +58,12 @@ class Process(Protocol):
 
     @property
     def prior_std(self) -> float:
-        """Standard deviation of the state at t_max, the data left out."""
+        """Standard deviation of the start state's noise, at t_max."""
         return 1.0
 
     @property
     def knots(self) -> Sequence[float]:
-        """Times between which α and σ are smooth; none where they are so everywhere."""
+        """Times where α or σ has a corner; none where both are smooth."""
         return ()
 
     @property
@@ -82,7 +82,7 @@ class Process(Protocol):
     def sampler_sigma(self, t: Number) -> Number:
         """The noise level of ``t`` as samplers of k-diffusion, ComfyUI and diffusers count it; same shape.
 
-        Infinite where their state is scaled and no data are left.
+        Infinite where the sampler's state is scaled and α = 0.
         """
         if self.sampler_state == "plain":
             return self.sigma(t)
@@ -90,7 +90,7 @@ class Process(Protocol):
             return self.sigma(t) / self.alpha(t)  # type: ignore[no-any-return]
 
     def sampler_scale(self, t: Number) -> Number:
-        """What the state of such a sampler is multiplied with to make x_t; same shape."""
+        """Factor that turns the state of such a sampler into x_t; same shape."""
         return self.alpha(t) if self.sampler_state == "scaled" else 0.0 * t + 1.0
 
 
@@ -101,18 +101,18 @@ def is_tensor(value: Any) -> bool:
 
 
 def xp_of(value: Any) -> Any:
-    """The module whose functions fit ``value``: torch for tensors, NumPy for the rest."""
+    """The array module of ``value``: torch for tensors, NumPy for the rest."""
     module: ModuleType = sys.modules["torch"] if is_tensor(value) else np
     return module
 
 
 def zero_like(value: Any) -> Any:
-    """Zero as ``value`` is: torch wants a tensor where NumPy takes a number."""
+    """Zero of the type of ``value``: torch wants a tensor where NumPy takes a number."""
     return xp_of(value).zeros_like(value) if is_tensor(value) else 0.0
 
 
 class VariancePreserving(Process):
-    """α² + σ² = 1, so that everything follows from log α."""
+    """Base of processes with α² + σ² = 1, which follow from log α alone."""
 
     def _log_alpha(self, t: Any) -> Any:
         raise NotImplementedError
@@ -130,7 +130,8 @@ class VariancePreserving(Process):
 
     def log_snr(self, t: Number) -> Number:
         """λ(t) = log(α/σ), same shape as ``t``; +∞ at ``t_zero``."""
-        xp, log_alpha = xp_of(t), self._log_alpha(t)
+        xp = xp_of(t)
+        log_alpha = self._log_alpha(t)
         with np.errstate(divide="ignore"):
             return log_alpha - 0.5 * xp.log(-xp.expm1(2 * log_alpha))  # type: ignore[no-any-return]
 
@@ -142,7 +143,7 @@ class VariancePreserving(Process):
 
 
 def make_floats(process: Any) -> None:
-    """Parameters of equal value are to be equal in every form: 20 becomes 20.0."""
+    """Turns the parameters of a process into floats, so that 20 and 20.0 make equal processes and digests."""
     for field in fields(process):
         object.__setattr__(process, field.name, number(f"{process.kind} {field.name}", getattr(process, field.name)))
 

@@ -1,4 +1,4 @@
-"""The noise law of decoupled diffusion models: the data fade linearly while the noise grows like a Wiener process."""
+"""The process of decoupled diffusion models: the data fade linearly while the noise grows like a Wiener process."""
 
 from dataclasses import dataclass
 from typing import ClassVar

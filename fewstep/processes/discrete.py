@@ -1,4 +1,4 @@
-"""The noise law of a table of ᾱ, as diffusers checkpoints carry it, made continuous in time."""
+"""The process of a table of ᾱ, as in diffusers checkpoints, interpolated to continuous time."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ __all__ = ["Discrete"]
 
 @dataclass(frozen=True)
 class Discrete(VariancePreserving):
-    """A table ``alphas_cumprod`` (ᾱ_0 > … > ᾱ_{T−1}) made continuous: t in [−1, T−1], log α linear between entries.
+    """A table ``alphas_cumprod`` (ᾱ_0 > … > ᾱ_{T−1}) in continuous time: t in [−1, T−1], log α linear between entries.
 
     Times are the network's own indices, 0 … T−1 as floats; t = −1 is clean data (α = 1), as in DPM-Solver (Lu et al.
     2022, appendix D.5).
@@ -62,7 +62,7 @@ class Discrete(VariancePreserving):
 
     @property
     def knots(self) -> range:
-        """The table's own times: log α has a corner at each."""
+        """The times of the table's entries: log α has a corner at each."""
         return range(len(self.alphas_cumprod))
 
     @cached_property
@@ -76,7 +76,8 @@ class Discrete(VariancePreserving):
             t = t if t.is_floating_point() else t.to(xp.get_default_dtype())
             table = xp.as_tensor(self._table, device=t.device)
             low = (t + 1).floor().clamp(0, len(table) - 2)
-            left, right = table[low.long()].to(t.dtype), table[low.long() + 1].to(t.dtype)
+            left = table[low.long()].to(t.dtype)
+            right = table[low.long() + 1].to(t.dtype)
             return left + (t + 1 - low) * (right - left)
         return np.interp(t, np.arange(len(self._table)) - 1.0, self._table)
 
@@ -85,6 +86,7 @@ class Discrete(VariancePreserving):
             xp = xp_of(log_alpha)
             falling = xp.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
             low = xp.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
-            left, right = falling[low], falling[low + 1]
+            left = falling[low]
+            right = falling[low + 1]
             return low - 1 + (log_alpha - left) / (right - left)
         return np.interp(-np.float64(log_alpha), -self._table, np.arange(len(self._table)) - 1.0)

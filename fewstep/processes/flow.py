@@ -1,4 +1,4 @@
-"""The noise law of flow matching: a straight line from data to noise, its times shifted towards the noise."""
+"""The process of flow matching: a straight line from data to noise, its times shifted towards the noise."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ __all__ = ["Flow"]
 
 @dataclass(frozen=True)
 class Flow(Process):
-    """α = 1 − σ, σ(t) = s·t / (1 + (s − 1)·t) with ``shift`` s, t in [0, 1] (Lipman et al. 2023; Esser et al. 2024,
-    eq. 23).
+    """α = 1 − σ, σ(t) = s·t / (1 + (s − 1)·t) with ``shift`` s, t in [0, 1].
+
+    Source: Lipman et al. 2023; Esser et al. 2024, eq. 23.
 
     Both ends are exact: clean data at 0, pure noise at 1. Networks of this kind predict the velocity ε − x_0 and
     take σ: with ``shift`` 1 that is the time itself.

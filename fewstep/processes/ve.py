@@ -1,4 +1,4 @@
-"""The variance-exploding noise law in EDM's form: the data keep their scale and time is the noise's."""
+"""The variance-exploding process in EDM's form: the data keep their scale, and time is the noise level σ."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ __all__ = ["VE"]
 class VE(Process):
     """α = 1 and σ(t) = t, with t from 80 down (Karras et al. 2022, table 1, column EDM).
 
-    Any other variance-exploding law is this one with its times renamed. Sampling starts from t_max · noise.
+    Any other variance-exploding process is this one in other units of time. Sampling starts from t_max · noise.
 
     >>> process = VE()
     >>> float(process.sigma(2.5)), process.prior_std
@@ -32,7 +32,7 @@ class VE(Process):
 
     @property
     def prior_std(self) -> float:
-        """Standard deviation of the state at t_max, the data left out."""
+        """Standard deviation of the start state's noise, at t_max."""
         return self.t_max
 
     @property

@@ -1,4 +1,4 @@
-"""Variance-preserving noise laws in continuous time."""
+"""Variance-preserving processes in continuous time."""
 
 import math
 from dataclasses import dataclass
@@ -78,7 +78,8 @@ class Cosine(VariancePreserving):
         return math.pi / 2 / (1 + self.s)  # radians per unit of time; the angle at t is scale·(t + s)
 
     def _log_alpha(self, t: Any) -> Any:
-        xp, scale = xp_of(t), self._scale
+        xp = xp_of(t)
+        scale = self._scale
         # with a = scale·t, b = scale·s: α = 1 − (2 sin²(a/2) + tan b sin a) is exact at t = 0, the sine below at t = 1
         drop = 2 * xp.sin(scale * t / 2) ** 2 + math.tan(scale * self.s) * xp.sin(scale * t)
         early = xp.log1p(-xp.clip(drop, None, 0.5))
@@ -87,7 +88,8 @@ class Cosine(VariancePreserving):
         return xp.where(drop < 0.5, early, late)
 
     def _time(self, log_alpha: Any) -> Any:
-        xp, start = xp_of(log_alpha), self._scale * self.s
+        xp = xp_of(log_alpha)
+        start = self._scale * self.s
         cosine = math.cos(start) * xp.exp(log_alpha)
         sine = xp.sqrt(math.sin(start) ** 2 - math.cos(start) ** 2 * xp.expm1(2 * log_alpha))  # arccos cancels at t = 0
         return xp.arctan2(sine, cosine) / self._scale - self.s

@@ -1,1 +1,1 @@
-"""Running a schedule: the loop, the plan that a tableau runs by, and the outputs that it keeps."""
+"""Sampling: the loop, the plan of sums that runs a tableau, and the stored outputs of a run."""

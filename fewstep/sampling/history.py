@@ -1,4 +1,4 @@
-"""What a run of a plan has at hand: kept outputs and noises. It turns an update into the next state."""
+"""Stored outputs and noises of one sampling run, from which an update of the plan computes the next state."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,7 +10,7 @@ __all__ = ["History", "weighted_sum"]
 
 
 class History:
-    """The kept tensors of one run: its own copies, dropped after their last use. A new run wants a new history.
+    """Tensors of one run: copies of outputs and noises, dropped after their last use. A new run wants a new history.
 
     >>> y = torch.ones(1, 2)
     >>> History().advance(Update(0.5, 2.0), y, 3 * y)
@@ -18,25 +18,25 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Key, torch.Tensor] = {}
+        self._tensors: dict[Key, torch.Tensor] = {}
 
     def advance(
         self, update: Update, state: torch.Tensor, output: torch.Tensor, draw: Callable[[], torch.Tensor] | None = None
     ) -> torch.Tensor:
         """y_{i+1}, same shape and dtype as the state y_i; the network's ``output`` may have a narrower dtype.
 
-        ``draw()`` makes fresh noise like the state; plans of deterministic tableaus never ask for it.
+        ``draw()`` makes fresh noise like the state; plans of deterministic tableaus never call it.
         """
         for key in update.fresh:
             if draw is not None:
-                self._kept[key] = draw()
-        past = [(self._kept[key], weight) for key, weight in update.past]
-        onto = None if update.onto is None else self._kept.pop(update.onto)
+                self._tensors[key] = draw()
+        past = [(self._tensors[key], weight) for key, weight in update.past]
+        onto = None if update.onto is None else self._tensors.pop(update.onto)
         following = weighted_sum([(state, update.state), (output, update.output), *past], state, onto)
         for key, of_state, of_output in update.keeps:
-            self._kept[key] = weighted_sum([(state, of_state), (output, of_output)], state)
+            self._tensors[key] = weighted_sum([(state, of_state), (output, of_output)], state)
         for key in update.drops:
-            del self._kept[key]
+            del self._tensors[key]
         return following
 
 
@@ -52,19 +52,19 @@ def weighted_sum(
     >>> weighted_sum([(torch.ones(2), 2.0)], torch.ones(2), onto=torch.ones(2))
     tensor([3., 3.])
     """
-    used = sorted(((tensor, weight) for tensor, weight in terms if weight), key=lambda term: term[1] != 1.0)
+    rest = sorted(((tensor, weight) for tensor, weight in terms if weight), key=lambda term: term[1] != 1.0)
     total = onto
     if total is None:
-        if not used:
+        if not rest:
             return torch.zeros_like(like)
-        (first, scale), *used = used
+        (first, scale), *rest = rest
         if scale != 1.0:
             total = first.to(like.dtype) * scale
-        elif used:
-            (second, weight), *used = used
+        elif rest:
+            (second, weight), *rest = rest
             total = torch.add(first.to(like.dtype), second, alpha=weight)
         else:
             total = first.to(like.dtype, copy=True)
-    for tensor, weight in used:
+    for tensor, weight in rest:
         total.add_(tensor, alpha=weight)
     return total

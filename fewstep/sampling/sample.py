@@ -1,5 +1,4 @@
-"""The sampling loop: one network call, then one short sum of what is at hand (`fewstep.sampling.plan`). Nothing
-else."""
+"""The sampling loop: one network call, then one short sum of stored tensors (`fewstep.sampling.plan`)."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +35,8 @@ def states(
 
     Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, where the denoiser
     lacks a member of `fewstep.models.Denoiser`, where the schedule is for another process than the denoiser's, or where
-    a prediction of noise is asked for at α = 0; `InvalidModel` where the denoiser returns another shape than its input.
+    a network that predicts noise is called at α = 0; `InvalidModel` where the denoiser returns another shape than its
+    input.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -58,7 +58,8 @@ def states(
     network, prediction = unwrap(denoiser)
     updates = _updates(tableau, denoiser.process, prediction)
     if shift is not None:
-        updates, network = plan.make(tableau), denoiser if shift.mode == "start" else ShiftedDenoiser(denoiser, shift)
+        updates = plan.make(tableau)
+        network = denoiser if shift.mode == "start" else ShiftedDenoiser(denoiser, shift)
 
     def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         output = network(x, t)
@@ -110,7 +111,7 @@ def _updates(tableau: Tableau, process: Process, prediction: str) -> list[plan.U
 def _source(
     count: int, state: torch.Tensor, generator: Generators | None, fresh: torch.Tensor | None
 ) -> Callable[[int], torch.Tensor]:
-    """``source(k)`` is z_k, shaped as the state; asked for in the order of first use."""
+    """``source(k)`` is z_k, shaped as the state; called in the order of first use."""
     if fresh is not None:
         if fresh.shape != (count, *state.shape):
             raise InvalidInput(f"fresh is z_0 … of shape {(count, *state.shape)} here, got {tuple(fresh.shape)}")

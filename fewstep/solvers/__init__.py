@@ -1,4 +1,4 @@
-"""The named solvers, as one registry of small encodings in the schedule space."""
+"""The named solvers: a registry of tables of steps in the schedule space."""
 
 from fewstep.registry import Registry
 from fewstep.solvers.base import Solver

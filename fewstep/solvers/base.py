@@ -1,9 +1,9 @@
-"""What a named solver is: a few steps, and how they are laid over a number of calls.
+"""A named solver: a table of steps, and their layout over a number of calls.
 
-| kind | table | laid out |
+| kind | table | layout |
 |---|---|---|
-| multistep | ``ladder`` | rung k is the step used where k outputs are at hand |
-| singlestep | ``blocks`` | block k makes one stride with k calls; the largest as often as fits, then smaller ones |
+| multistep | ``ladder`` | rung k is the step where k outputs are available |
+| singlestep | ``blocks`` | block k makes one stride with k calls; the largest as often as it fits, then smaller ones |
 | started | both | ``starts`` times the largest block, then the ladder on the first outputs of the blocks |
 """
 
@@ -26,7 +26,7 @@ FEW_CALLS = 15  # below this, diffusers lowers the order of the last steps
 
 
 class Stage(NamedTuple):
-    """One call of a block: how far into the stride its step leads, as a share, and the step."""
+    """One call of a block: its step, which leads to this ``share`` of the stride."""
 
     share: float
     step: Step
@@ -36,9 +36,9 @@ class Stage(NamedTuple):
 class Solver:
     """A named solver: its steps, its declared ``order`` of convergence and the paper it is from.
 
-    ``inside``: the variable in which shares of a stride are taken, "lambda" or "t". ``by_call``: the grid is placed
-    over calls and a block spans as many of its gaps as it has calls; else it is placed over blocks. ``lowers``: with
-    few calls, the last orders are lowered by default. ``only``: the one kind of process that it is for, if any.
+    ``inside``: the variable of the shares of a stride, "lambda" or "t". ``by_call``: the grid is placed over calls and
+    a block spans as many of its gaps as it has calls; else it is placed over blocks. ``lowers``: with few calls, the
+    last orders are lowered by default. ``only``: the one kind of process that it is for, if any.
 
     >>> from fewstep.solvers import named
     >>> [step.order for step in named("dpm-3m").ladder]
@@ -63,7 +63,7 @@ class Solver:
 
     @property
     def outputs(self) -> int:
-        """How many outputs its steps use at most."""
+        """The most outputs that one of its steps uses."""
         stages = (stage.step.order for block in self.blocks for stage in block)
         return max([step.order for step in self.ladder] + list(stages))
 
@@ -99,46 +99,48 @@ class Solver:
         if not self.applies(process):
             raise InvalidInput(f"{self.name} is made for the process {self.only!r}, got {process.kind!r}")
         place = grid if callable(grid) else grids.named(grid or grids.suitable(process)[0])
-        calls = place(process, nfe)  # says what is wrong with nfe before anything is laid out
+        calls = place(process, nfe)  # raises for a bad nfe before any layout
         lower = self.lowers and nfe < FEW_CALLS if lower_order_final is None else lower_order_final
         sizes = self._sizes(Levels(process, np.array(calls[:1] + calls[-1:])), nfe)
         edges = np.cumsum([0, *sizes])
         outer = [calls[e] for e in edges] if self.by_call else list(place(process, len(sizes)))
-        times, stages = self._laid_out(process, outer, sizes)
-        levels, firsts = Levels(process, np.array(times)), edges[:-1].tolist()
+        times, stages = self._layout(process, outer, sizes)
+        levels = Levels(process, np.array(times))
+        firsts = edges[:-1].tolist()
         steps = []
         for i, stage in enumerate(stages):
             step = self._rung(levels, i, [f for f in firsts if f <= i], lower) if stage is None else stage
-            steps.append(_possible(levels, step, i))
+            steps.append(_without_impossible_corrector(levels, step, i))
         return Schedule(process, tuple(times), tuple(steps))
 
-    def _sizes(self, ends: Levels, nfe: int) -> list[int]:
-        """How many calls each block has."""
+    def _sizes(self, bounds: Levels, nfe: int) -> list[int]:
+        """The number of calls of each block, for a schedule between the two times of ``bounds``."""
         if not self.blocks:
             return [1] * nfe
         steps = [stage.step for stage in self.blocks[-1]]
         inside = self.inside == "lambda" and any(stage.share < 1 for stage in self.blocks[-1])
-        bound = any(step.variable in ("lambda", "rho") or step.form == "noise" for step in steps if step.order > 1)
+        finite = any(step.variable in ("lambda", "rho") or step.form == "noise" for step in steps if step.order > 1)
         early = any(stage.share == 1 for stage in self.blocks[-1][:-1])  # a call at the stride's own end
-        first = [1] * bool(ends.alpha[0] == 0.0 and (bound or inside))
-        last = [1] * bool(ends.sigma[1] == 0.0 and (early or inside))
-        most, rest = len(self.blocks[-1]), nfe - len(first) - len(last)
+        first = [1] * bool(bounds.alpha[0] == 0.0 and (finite or inside))
+        last = [1] * bool(bounds.sigma[1] == 0.0 and (early or inside))
+        most = len(self.blocks[-1])
+        rest = nfe - len(first) - len(last)
         if rest < 0:
             return [1] * nfe
         if self.starts:
             count = min(self.starts, rest // most)
             return [*first, *[most] * count, *[1] * (rest - count * most), *last]
-        count, left = divmod(rest, most)
-        tail = [left] * bool(left)
-        if most == 3 and not left and not last and count:  # as DPM-Solver does: never end on a third-order stride
-            count, tail = count - 1, [2, 1]
+        count, remainder = divmod(rest, most)
+        tail = [remainder] * bool(remainder)
+        if most == 3 and not remainder and not last and count:  # as in DPM-Solver: no third-order stride at the end
+            count -= 1
+            tail = [2, 1]
         return [*first, *[most] * count, *tail, *last]
 
-    def _laid_out(
-        self, process: Process, outer: list[float], sizes: list[int]
-    ) -> tuple[list[float], list[Step | None]]:
+    def _layout(self, process: Process, outer: list[float], sizes: list[int]) -> tuple[list[float], list[Step | None]]:
         """All times, and the steps inside blocks; None where a step comes from the ladder."""
-        times, steps = [outer[0]], list[Step | None]()
+        times = [outer[0]]
+        steps: list[Step | None] = []
         for start, end, size in zip(outer[:-1], outer[1:], sizes, strict=True):
             block = self.blocks[size - 1] if size <= len(self.blocks) else ()
             if self.ladder and size == 1:
@@ -167,10 +169,11 @@ def _between(process: Process, start: float, end: float, share: float, inside: s
     return float(process.time(np.float64(low + share * (high - low))))
 
 
-def _possible(levels: Levels, step: Step, i: int) -> Step:
-    """The step without its corrector where there can be none."""
+def _without_impossible_corrector(levels: Levels, step: Step, i: int) -> Step:
+    """The step, without its corrector at infinite log-SNR and after the last call."""
     where = places(levels, step)
-    s, t = i + 1 + step.start, i + 1
+    s = i + 1 + step.start
+    t = i + 1
     if step.corrector and (t == len(levels.t) - 1 or not np.isfinite([where[s], where[t]]).all()):
         return replace(step, corrector=0, corrector_scale="none", corrector_slope=0.0)
     return step

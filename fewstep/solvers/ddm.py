@@ -1,4 +1,4 @@
-"""The samplers of decoupled diffusion models, for their own noise law."""
+"""The samplers of decoupled diffusion models, for the process `fewstep.processes.DDM`."""
 
 from fewstep.solvers.base import Solver
 from fewstep.steps.step import Step

@@ -1,4 +1,4 @@
-"""DEIS and its kin: the noise prediction as a polynomial in t or in ρ = σ/α, or with fixed Adams–Bashforth weights.
+"""DEIS and iPNDM: the noise prediction as a polynomial in t or in ρ = σ/α, or with fixed Adams–Bashforth weights.
 
 The number in a name is the count of outputs: deis-3 is the paper's tAB2, whose polynomial has degree 2.
 """

@@ -1,4 +1,4 @@
-"""DDIM, DPM-Solver and DPM-Solver++: Taylor steps in λ, several outputs at once or several calls in one stride.
+"""DDIM, DPM-Solver and DPM-Solver++: Taylor steps in λ, multistep and singlestep.
 
 Solver types are diffusers': "midpoint" by default (first derivative scaled by bh2), "heun" (the plain Taylor term).
 The third-order multistep is as published, with half of the second derivative, which leaves second order.
@@ -9,7 +9,8 @@ from fewstep.steps.step import Step
 
 __all__ = ["DPM"]
 
-DPM_PAPER, PLUS_PAPER = "Lu et al. 2022 (DPM-Solver)", "Lu et al. 2022 (DPM-Solver++)"
+DPM_PAPER = "Lu et al. 2022 (DPM-Solver)"
+PLUS_PAPER = "Lu et al. 2022 (DPM-Solver++)"
 
 
 def _ladder(prediction: str, order: int, scale: str = "bh2", eta: float = 0.0) -> tuple[Step, ...]:

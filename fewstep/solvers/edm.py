@@ -1,4 +1,4 @@
-"""Solvers of dx/dσ, as k-diffusion and EDM have them: the noise prediction in ρ = σ/α, on x/α."""
+"""Solvers of dx/dσ, as in EDM and k-diffusion: the noise prediction in ρ = σ/α, on x/α."""
 
 from fewstep.solvers.base import Solver, Stage
 from fewstep.steps.step import Step
@@ -6,14 +6,14 @@ from fewstep.steps.step import Step
 __all__ = ["EDM"]
 
 PAPER = "Karras et al. 2022 (EDM)"
-HEUN = (
+EDM_HEUN = (
     (Stage(1.0, Step("noise")),),
     (Stage(1.0, Step("noise")), Stage(1.0, Step("noise", 2, start=-2, variable="rho"))),
 )
 
 EDM = (
     Solver("euler", 1, f"{PAPER}, algorithm 1 without lines 6–8", (Step("noise"),)),
-    Solver("heun", 2, f"{PAPER}, algorithm 1", blocks=HEUN),
+    Solver("heun", 2, f"{PAPER}, algorithm 1", blocks=EDM_HEUN),
     *(
         Solver(
             f"lms-{order}",

@@ -1,6 +1,6 @@
-"""PNDM: Runge–Kutta strides to gather history, then fixed Adams–Bashforth weights, all on DDIM's transfer.
+"""PNDM: Runge–Kutta strides for the first outputs, then fixed Adams–Bashforth weights, all on DDIM's transfer.
 
-With fewer calls than the published start needs, as many strides are made as fit, and less history lowers the order.
+With fewer calls than the published start needs, it takes the strides that fit, and less history lowers the order.
 """
 
 from fewstep.solvers.base import Solver, Stage

@@ -1,4 +1,4 @@
-"""Solvers that add fresh noise: DDPM's own sampler and SA-Solver."""
+"""Solvers that add fresh noise: ancestral sampling (DDPM) and SA-Solver."""
 
 from fewstep.solvers.base import Solver
 from fewstep.steps.step import Step

@@ -1,4 +1,4 @@
-"""UniPC: Taylor predictor in data prediction and, for nothing, a corrector once the target has been evaluated."""
+"""UniPC: a Taylor predictor in data prediction, and a corrector from the next call's output, at no extra call."""
 
 from fewstep.solvers.base import Solver
 from fewstep.steps.step import Step
@@ -7,7 +7,7 @@ __all__ = ["UNIPC"]
 
 
 def _ladder(order: int, scale: str) -> tuple[Step, ...]:
-    """Where predictor or corrector estimate one derivative only, its coefficient is B(h)/2 instead of solved for."""
+    """Steps of order 1 to ``order``; where only one derivative is estimated, its coefficient is B(h)/2."""
     return tuple(
         Step(
             "data",

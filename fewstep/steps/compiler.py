@@ -1,4 +1,4 @@
-"""All steps of a schedule as one tableau: each state in terms of the start state, past outputs and fresh noise."""
+"""Compiles the steps of a schedule into a tableau: each state from the start state, past outputs and fresh noise."""
 
 from collections.abc import Sequence
 
@@ -15,26 +15,26 @@ def compile_steps(levels: Levels, steps: Sequence[Step]) -> Tableau:
     """The tableau of valid ``steps`` (N) in canonical form, taken at the times of ``levels`` (N+1)."""
     n = len(steps)
     fresh = [i for i, step in enumerate(steps) if step.eta]
-    # Rows are vectors in the basis (y_0, D_0, …, D_{N−1}, z_0, …).
+    # States and outputs are vectors in the basis (y_0, D_0, …, D_{N−1}, z_0, …).
     unit = np.eye(1 + n + len(fresh))
     data = unit[1 : n + 1]  # D_j
     noise = np.zeros((n, len(unit)))  # ε_j = (y_j − α_j D_j)/σ_j
-    called = np.zeros((n + 1, len(unit)))  # states as the network sees them
-    called[0] = unit[0]
-    starts = called.copy()  # the same, or as a corrector left them: what steps start from
+    inputs = np.zeros((n + 1, len(unit)))  # states as the network gets them
+    inputs[0] = unit[0]
+    starts = inputs.copy()  # states as steps start from them: corrected, where there is a corrector
 
     def state(weights: Weights, i: int) -> np.ndarray:
-        row: np.ndarray = weights.state * starts[i + 1 + steps[i].start]
+        total: np.ndarray = weights.state * starts[i + 1 + steps[i].start]
         for outputs, by_call in ((data, weights.data), (noise, weights.noise)):
             for j, weight in by_call.items():
-                row = row + weight * outputs[j]
-        return row + weights.fresh * unit[1 + n + fresh.index(i)] if weights.fresh else row
+                total = total + weight * outputs[j]
+        return total + weights.fresh * unit[1 + n + fresh.index(i)] if weights.fresh else total
 
     for i, step in enumerate(steps):
-        noise[i] = (called[i] - levels.alpha[i] * data[i]) / levels.sigma[i]
+        noise[i] = (inputs[i] - levels.alpha[i] * data[i]) / levels.sigma[i]
         if i and steps[i - 1].corrector:
             starts[i] = state(correct(levels, steps[i - 1], i - 1), i - 1)
-        called[i + 1] = starts[i + 1] = state(predict(levels, step, i), i)
+        inputs[i + 1] = starts[i + 1] = state(predict(levels, step, i), i)
     network_times = levels.t[:-1] + np.array([step.offset for step in steps])
-    rows = called[1:]
-    return Tableau(levels.t, network_times, rows[:, 0], rows[:, 1 : n + 1], rows[:, n + 1 :])
+    states = inputs[1:]
+    return Tableau(levels.t, network_times, states[:, 0], states[:, 1 : n + 1], states[:, n + 1 :])

@@ -1,4 +1,4 @@
-r"""From derivatives to outputs: the weights of a Taylor step whose derivatives are estimated by differences.
+r"""Weights of outputs in a Taylor step whose derivatives are estimated by finite differences.
 
 A step integrates the polynomial c_0 + c_1 x + … + c_{n−1} x^{n−1} in a variable x that is 0 at the step's start s:
 
@@ -7,8 +7,8 @@ A step integrates the polynomial c_0 + c_1 x + … + c_{n−1} x^{n−1} in a va
 | symbol | meaning | shape |
 |---|---|---|
 | M_k | moments: the integral of x^k over the step | (n,) |
-| A_k | outputs that estimate the k-th derivative, s left out; k or more of them | (m,) |
-| x_p | where output p lies | |
+| A_k | outputs that estimate the k-th derivative, without s; k or more of them | (m,) |
+| x_p | x at output p | |
 | ℓ_p | x Π_q (x − x_q) / (x_p Π_q (x_p − x_q)), q ≠ p in A_k: c_k = Σ_p (f_p − f(s))·[x^k] ℓ_p | |
 
 Source: USF (Liu et al. 2024), "full" order where all A_k are the same n − 1 outputs, "low" order otherwise.
@@ -29,15 +29,17 @@ def combine(
     >>> combine([1.0, 0.5], [[-2]], {-2: -1.0}, -1)  # half a step further along the slope
     {-1: 1.5, -2: -0.5}
     """
-    older: dict[int, float] = {}
+    weights: dict[int, float] = {}
     for each in dict.fromkeys(tuple(each) for each in sets):  # derivatives with the same outputs share their basis
         orders = [k for k, other in enumerate(sets, start=1) if tuple(other) == each]
         for p in each:
-            basis, size = [1.0], places[p]
+            basis = [1.0]
+            size = places[p]
             for q in each:
                 if q != p:  # multiply by (x − x_q), lowest power first
-                    raised, lowered = [0.0, *basis], [*basis, 0.0]
-                    basis = [left - places[q] * right for left, right in zip(raised, lowered, strict=True)]
+                    raised = [0.0, *basis]
+                    lowered = [*basis, 0.0]
+                    basis = [high - places[q] * low for high, low in zip(raised, lowered, strict=True)]
                     size *= places[p] - places[q]
-            older[p] = older.get(p, 0.0) + sum(basis[k - 1] * moments[k] for k in orders) / size
-    return {start: moments[0] - sum(older.values()), **older}
+            weights[p] = weights.get(p, 0.0) + sum(basis[k - 1] * moments[k] for k in orders) / size
+    return {start: moments[0] - sum(weights.values()), **weights}

@@ -26,11 +26,11 @@ from fewstep.steps.phi import phi
 
 __all__ = ["SCALES", "first_factor", "moments"]
 
-# How the first derivative is scaled, from (z, slope·h); each tends to 1 with h.
+# Factor of the first derivative from (z, slope·h); each tends to 1 as h tends to 0.
 SCALES: dict[str, Callable[[float, float], float]] = {
     "none": lambda z, rise: 1.0,
     "bh1": lambda z, rise: 0.5 / phi(2, z),  # UniPC's B(h) = h (Zhao et al. 2023, section 3.4)
-    "bh2": lambda z, rise: 0.5 * phi(1, z) / phi(2, z),  # UniPC's B(h) = e^h − 1; DPM-Solver's own second order
+    "bh2": lambda z, rise: 0.5 * phi(1, z) / phi(2, z),  # UniPC's B(h) = e^h − 1; second order of DPM-Solver
     "0.5exp": lambda z, rise: 1.0 + 0.5 * math.expm1(z),  # USF (Liu et al. 2024)
     "-0.5exp": lambda z, rise: 1.0 - 0.5 * math.expm1(z),
     "linear": lambda z, rise: 1.0 + rise,  # USF's relaxation 1 + c·h
@@ -38,7 +38,7 @@ SCALES: dict[str, Callable[[float, float], float]] = {
 
 
 def first_factor(gap: float, prediction: str, scale: str, slope: float, rate: float = 1.0) -> float:
-    """What the first derivative is multiplied with in a step of λ-gap ``gap``; ``rate`` is c."""
+    """Factor of the first derivative in a step of λ-gap ``gap``; ``rate`` is c."""
     return SCALES[scale](-rate * gap if prediction == "data" else gap, slope * gap)
 
 

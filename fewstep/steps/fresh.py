@@ -1,12 +1,12 @@
-r"""Fresh noise: how much of the old noise a stochastic step keeps, and how much new noise it adds.
+r"""Fresh noise: the shares of predicted and of new noise in a stochastic step.
 
-A step to σ_t keeps κ of the noise that the outputs predict and adds the rest, so that the variance stays what it was:
+A step to σ_t takes κ of the noise that the outputs predict and adds the rest anew, which leaves the variance at σ_t²:
 
     x_t = … + σ_t·(κ·ε + √(1 − κ²)·z)
 
 | kind | 1 − κ² | η = 1 is |
 |---|---|---|
-| ``ancestral`` | η²·(1 − e^{−2h}) | DDPM (Ho et al. 2020), DDIM's own η (Song et al. 2021, eq. 16) |
+| ``ancestral`` | η²·(1 − e^{−2h}) | DDPM (Ho et al. 2020), η of DDIM (Song et al. 2021, eq. 16) |
 | ``bridge`` | η²·(1 − σ_t²/σ_s²) | decoupled diffusion (Huang et al. 2023, eq. 15) |
 | ``langevin`` | 1 − e^{−2η²h} | the reverse SDE; η is τ of SA-Solver (Xue et al. 2023, eq. 8) |
 

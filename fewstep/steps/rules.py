@@ -1,4 +1,4 @@
-"""What makes times and steps a valid schedule on a process; each broken rule says which step and why."""
+"""Validity of times and steps on a process; the error names the step, the rule and what to change."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,17 @@ from fewstep.steps.weights import Levels
 
 __all__ = ["MIN_GAP", "check", "places", "reach"]
 
-MAX_GAP = 300.0  # in λ, where finite: e^{2h} is to stay inside float64
+MAX_GAP = 300.0  # in λ, where finite: e^{2h} must be a float64
 MIN_GAP = 1e-6  # in λ; closer outputs differ by rounding only, and their difference quotients are noise
 
 
 def check(levels: Levels, steps: Sequence[Step]) -> None:
-    """Raises `InvalidSchedule` where ``steps`` (N) cannot be taken at the levels's times (N+1)."""
+    """Raises `InvalidSchedule` where ``steps`` (N) are not valid at the times of ``levels`` (N+1)."""
     _check_times(levels, steps)
     for i, step in enumerate(steps):
-        name, s, t = f"steps[{i}]", i + 1 + step.start, i + 1
+        name = f"steps[{i}]"
+        s = i + 1 + step.start
+        t = i + 1
         _check_gap(levels, name, s, t)
         if levels.sigma[i] == 0.0:
             raise InvalidSchedule(f"times[{i}] = {levels.t[i]} is clean data, where a call learns nothing: end there")
@@ -31,18 +33,18 @@ def check(levels: Levels, steps: Sequence[Step]) -> None:
                 f"{'log-SNR' if step.variable == 'lambda' else step.variable}; 1 where the step starts at alpha = 0 or "
                 "ends at sigma = 0): lower the order"
             )
-        used = {t + p for each in (*step.sets, *step.points) for p in each}
+        outputs = {t + p for each in (*step.sets, *step.points) for p in each}
         if step.corrector:
             if t == len(steps):
                 raise InvalidSchedule(f"{name} is the last: no call comes after it to correct with; set corrector to 0")
-            used |= {t + p for each in step.corrector_sets for p in each}
+            outputs |= {t + p for each in step.corrector_sets for p in each}
         if step.weights and not step.points:
-            used |= set(range(t - step.order, t))
-        _check_used(levels, name, step, where, s, used)
+            outputs |= set(range(t - step.order, t))
+        _check_outputs(levels, name, step, where, s, outputs)
 
 
 def places(levels: Levels, step: Step) -> np.ndarray:
-    """Where each time lies in a step's variable, (N+1,); infinite where the variable is."""
+    """The step's variable at each time, (N+1,); may be infinite."""
     if step.variable in ("t", "velocity"):
         return levels.t
     if step.variable == "lambda":
@@ -53,16 +55,18 @@ def places(levels: Levels, step: Step) -> np.ndarray:
 
 
 def reach(levels: Levels, step: Step, i: int) -> int:
-    """How many outputs step ``i`` can use, were its order high enough: 1 where its variable is infinite at an end."""
-    s, t = i + 1 + step.start, i + 1
-    finite = np.isfinite(places(levels, step)) | bool(step.weights)  # a fixed average interpolates in nothing
+    """The most outputs that step ``i`` can use; 1 where its variable is infinite at its start or target."""
+    s = i + 1 + step.start
+    t = i + 1
+    finite = np.isfinite(places(levels, step)) | bool(step.weights)  # a fixed average has no variable
     if not (finite[s] and finite[t]) or (step.form == "noise" and levels.alpha[s] == 0.0):
         return 1
     return int(finite[:t].sum())
 
 
 def _check_times(levels: Levels, steps: Sequence[Step]) -> None:
-    low, high = levels.process.t_zero, levels.process.t_max
+    low = levels.process.t_zero
+    high = levels.process.t_max
     for i, t in enumerate(levels.t.tolist()):
         if not low <= t <= high:
             raise InvalidSchedule(f"times[{i}] = {t} is outside [{low}, {high}] of {levels.process.kind}")
@@ -89,7 +93,8 @@ def _check_gap(levels: Levels, name: str, s: int, t: int) -> None:
 
 
 def _check_network_time(levels: Levels, name: str, i: int, offset: float) -> None:
-    network_time, process = float(levels.t[i]) + offset, levels.process
+    network_time = float(levels.t[i]) + offset
+    process = levels.process
     if not process.t_zero < network_time <= process.t_max:
         raise InvalidSchedule(
             f"{name} tells the network time {network_time} (offset {offset}), outside ({process.t_zero}, "
@@ -97,16 +102,18 @@ def _check_network_time(levels: Levels, name: str, i: int, offset: float) -> Non
         )
 
 
-def _check_used(levels: Levels, name: str, step: Step, where: np.ndarray, s: int, used: set[int]) -> None:
-    """All outputs that a step uses exist, and a polynomial passes through them."""
-    if used and min(used) < 0:
-        raise InvalidSchedule(f"{name} uses an output {s - step.start - min(used)} calls back, but there are fewer")
-    if step.form == "noise" and levels.alpha[s] == 0.0 and (used - {s}):
-        raise InvalidSchedule(f"{name} predicts noise from alpha = 0, where the data cannot be told: predict data")
-    if step.weights or not used:
+def _check_outputs(levels: Levels, name: str, step: Step, where: np.ndarray, s: int, outputs: set[int]) -> None:
+    """Raises where an output of a step does not exist, or where no polynomial passes through its outputs."""
+    if outputs and min(outputs) < 0:
+        raise InvalidSchedule(f"{name} uses an output {s - step.start - min(outputs)} calls back, but there are fewer")
+    if step.form == "noise" and levels.alpha[s] == 0.0 and (outputs - {s}):
+        raise InvalidSchedule(
+            f"{name} predicts noise from alpha = 0, where it does not determine the data: predict data"
+        )
+    if step.weights or not outputs:
         return
     target = s - step.start
-    for p in sorted({s, target, *used}):
+    for p in sorted({s, target, *outputs}):
         if not np.isfinite(where[p]):
             raise InvalidSchedule(
                 f"{name} interpolates in {step.variable}, which is infinite at times[{p}] = {levels.t[p]}: use order "
@@ -114,7 +121,7 @@ def _check_used(levels: Levels, name: str, step: Step, where: np.ndarray, s: int
             )
     if not np.isfinite(levels.lam[target] - levels.lam[s]) and {step.scale, step.corrector_scale} != {"none"}:
         raise InvalidSchedule(f"{name} scales a derivative over an infinite log-SNR gap: set its scale to none")
-    nodes = sorted({s, *used})
+    nodes = sorted({s, *outputs})
     with np.errstate(invalid="ignore"):
         apart = np.abs(np.subtract.outer(levels.lam[nodes], levels.lam[nodes]))
     for a in range(len(nodes)):

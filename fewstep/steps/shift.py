@@ -1,8 +1,8 @@
-"""Time shift as a choice of a schedule: give the network the time that fits the state's own noise (Li et al. 2024,
-"Alleviating exposure bias").
+"""Time shift of a schedule: the network's time is the one that fits each state's noise.
 
-A few-step sampler's state does not have exactly the noise that its time promises. For each sample, look which time near
-t would: the one whose expected pixel variance is nearest to the state's (algorithm 3, lines 6-9):
+A few-step sampler's state does not have exactly the noise level of its time. For each sample, the shifted time is the
+one near t whose expected pixel variance is nearest to the state's (Li et al. 2024, "Alleviating exposure bias",
+algorithm 3, lines 6-9):
 
     t_s = argmin_{|τ − t| ≤ w/2} | Var(x) − v(τ) |   where t > t_c, else t
 
@@ -11,7 +11,7 @@ t would: the one whose expected pixel variance is nearest to the state's (algori
 | ``paper`` | σ_τ² | leaves the data's own variance out, hence the cut-off t_c |
 | ``calibrated`` | σ_τ² + α_τ² V | V: mean pixel variance of a clean sample |
 
-Var(x) is the unbiased variance over all numbers of one sample. Nothing is called more often than without.
+Var(x) is the unbiased variance over all numbers of one sample. A time shift adds no network calls.
 """
 
 from dataclasses import asdict, dataclass
@@ -31,8 +31,8 @@ __all__ = ["MODES", "TARGETS", "TimeShift"]
 
 TARGETS = ("paper", "calibrated")
 MODES = ("network", "start")
-FINE = 128  # candidates on either side, where a process has no table of times of its own
-FLAT = 0.05  # a target that changes by less than this share of itself tells no times apart
+CANDIDATES = 128  # on either side, for processes without a table of times
+MIN_CHANGE = 0.05  # a target whose relative range is smaller does not determine a time
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class TimeShift:
 
     def __post_init__(self) -> None:
         for name in ("window", "cutoff", "variance"):
-            if (value := getattr(self, name)) is not None:
+            value = getattr(self, name)
+            if value is not None:
                 object.__setattr__(self, name, number(f"time shift {name}", value, InvalidSchedule))
         if self.window is None or not self.window > 0:
             raise InvalidSchedule(f"a time shift's window is above 0, got {self.window}: leave the shift out for none")
@@ -71,15 +72,16 @@ class TimeShift:
 
     def expected(self, process: Process, t: Any) -> Any:
         """v(t), same shape as ``t``."""
-        return process.sigma(t) ** 2 + (process.alpha(t) ** 2 * self.variance if self.variance is not None else 0.0)
+        data = process.alpha(t) ** 2 * self.variance if self.variance is not None else 0.0
+        return process.sigma(t) ** 2 + data
 
     def check(self, process: Process) -> None:
-        """Raises `InvalidSchedule` where v hardly changes over the process, so that no variance tells a time.
+        """Raises `InvalidSchedule` where v hardly changes over the process, so that no variance determines a time.
 
-        So it is on variance-preserving laws where the data have variance 1.
+        This is so on variance-preserving processes where the data have variance 1.
         """
-        values = self.expected(process, np.linspace(process.t_min, process.t_max, 2 * FINE))
-        if np.ptp(values) < FLAT * values.max():
+        values = self.expected(process, np.linspace(process.t_min, process.t_max, 2 * CANDIDATES))
+        if np.ptp(values) < MIN_CHANGE * values.max():
             raise InvalidSchedule(
                 f"with variance {self.variance} on {process.kind} the expected pixel variance lies between "
                 f"{values.min():.4g} and {values.max():.4g} at all times and tells none: take the target 'paper'"
@@ -90,8 +92,8 @@ class TimeShift:
     ) -> "torch.Tensor":
         """Shifted times t_s (B,), for the network, of states ``x`` (B, ...) at times ``t`` (B,).
 
-        Candidates are the table's own times t ± 0, 1, 2 … on a discrete process, a fine grid on others, inside
-        [t_min, t_max] or ``within``. At t_max, where nothing has been sampled yet, t stays. Raises `InvalidInput` for
+        Candidates are the table's times t ± 0, 1, 2 … on a discrete process, a fine grid on others, inside
+        [t_min, t_max] or ``within``. At t_max, the start of sampling, t stays. Raises `InvalidInput` for
         samples of fewer than two numbers.
 
         >>> import torch
@@ -118,7 +120,7 @@ class TimeShift:
             most = int(self.window // 2)
             steps = xp.arange(-most, most + 1, device=t.device, dtype=t.dtype)
         else:
-            steps = xp.linspace(-self.window / 2, self.window / 2, 2 * FINE + 1, device=t.device, dtype=t.dtype)
+            steps = xp.linspace(-self.window / 2, self.window / 2, 2 * CANDIDATES + 1, device=t.device, dtype=t.dtype)
         nearest_first: torch.Tensor = steps[steps.abs().argsort(stable=True)]
         return nearest_first
 

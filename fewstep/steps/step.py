@@ -1,6 +1,6 @@
-"""The strategy of one step: where it starts, what it extrapolates from which outputs, and how it is corrected.
+"""The choices of one step: its start state, the outputs that it extrapolates and how, its corrector and fresh noise.
 
-Outputs and states are named by how far they lie back from the step's target: −1 is the latest call, −2 the one before.
+Outputs and states are counted back from the step's target: −1 is the latest call, −2 the one before.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -17,8 +17,8 @@ __all__ = ["CHOICES", "MAX_ORDER", "MAX_START", "PREDICTIONS", "RANGES", "VARIAB
 PREDICTIONS = ("data", "noise")
 VARIABLES = ("lambda", "t", "rho", "velocity")
 MAX_ORDER = 4
-MAX_START = 4  # states that a step may go back to: one for each stage of the classical Runge–Kutta step
-CHOICES = {  # the words of a step, as `fewstep/schedule.schema.json` has them
+MAX_START = 4  # states that a step may go back: one for each stage of the classical Runge–Kutta step
+CHOICES = {  # allowed values, the same as in `fewstep/schedule.schema.json`
     "prediction": PREDICTIONS,
     "scale": tuple(SCALES),
     "variable": VARIABLES,
@@ -27,27 +27,27 @@ CHOICES = {  # the words of a step, as `fewstep/schedule.schema.json` has them
 }
 RANGES = {"order": (1, MAX_ORDER), "start": (-MAX_START, -1), "corrector": (0, MAX_ORDER + 1)}  # whole numbers
 BASE = ("prediction", "order", "scale", "slope", "second")  # entries that every stored step has
-FREE = ("none", "linear")  # scales that do not ask for the sign of an exponential
+VELOCITY_SCALES = ("none", "linear")  # the others are made of the exponential of the data or noise form
 Offsets = tuple[int, ...]
 
 
 @dataclass(frozen=True, repr=False)
 class Step:
-    """What one step does. Only ``prediction`` and ``order`` matter to most solvers.
+    """One step of a schedule. Most solvers use ``prediction`` and ``order`` only.
 
-    ``prediction``: what is interpolated, "data" or "noise". ``order``: how many outputs are used, 1–4. ``variable``:
-    what the polynomial runs in, "lambda", "t" or "rho" = σ/α; or "velocity": data and noise both, in t. ``start``: the
-    state that the step starts from, −1 (the latest) to −4. ``points``: for each derivative the outputs that estimate
-    it, the starting one left out; none for the nearest ones ("full order"). ``scale`` and ``slope`` multiply the first
-    derivative ("linear": 1 + slope·h with h the λ-gap), ``second`` multiplies the second.
+    ``prediction``: the outputs that are interpolated, "data" or "noise". ``order``: the number of outputs, 1–4.
+    ``variable`` of the polynomial: "lambda", "t" or "rho" = σ/α; or "velocity": data and noise both, in t. ``start``:
+    the state that the step starts from, −1 (the latest) to −4. ``points``: for each derivative the outputs that
+    estimate it, without the starting one; none for the nearest ones ("full order"). ``scale`` and ``slope`` multiply
+    the first derivative ("linear": 1 + slope·h with h the λ-gap), ``second`` multiplies the second.
 
     ``weights``: instead of derivatives, a fixed average of ``order`` outputs, with ``points`` (one tuple) naming them.
     ``corrector``: order of the UniC correction once the target is evaluated, 0 for none, at most order + 1; it costs no
-    call, and ``corrector_scale`` and ``corrector_slope`` are its own. ``eta``: share of fresh noise, of kind ``noise``:
-    "ancestral" (DDPM at 1), "bridge" (DDM at 1) or "langevin" (τ of the SDE). ``offset``: added to the time that this
-    step's call tells the network.
+    call, and ``corrector_scale`` and ``corrector_slope`` belong to it. ``eta``: share of fresh noise, of kind
+    ``noise``: "ancestral" (DDPM at 1), "bridge" (DDM at 1) or "langevin" (τ of the SDE). ``offset``: added to the
+    network's time in this step's call.
 
-    >>> Step("noise", order=1).canonical()  # one output: all predictions and factors mean the same
+    >>> Step("noise", order=1).canonical()  # one output: all predictions and factors are equal
     Step()
     >>> Step("data", 2, "bh2", corrector=3)
     Step(order=2, scale='bh2', corrector=3)
@@ -109,8 +109,10 @@ class Step:
         plain = self.order == 1 and not self.corrector
         if self.weights and (self.corrector or self.eta):
             raise InvalidSchedule("a step with weights has no corrector and no fresh noise: leave out one of them")
-        if self.variable == "velocity" and not {self.scale, self.corrector_scale} <= set(FREE):
-            raise InvalidSchedule(f"velocity takes the scales {FREE}, got {self.scale!r} and {self.corrector_scale!r}")
+        if self.variable == "velocity" and not {self.scale, self.corrector_scale} <= set(VELOCITY_SCALES):
+            raise InvalidSchedule(
+                f"velocity takes the scales {VELOCITY_SCALES}, got {self.scale!r} and {self.corrector_scale!r}"
+            )
         if self.eta < 0 or (self.eta > 1 and self.noise != "langevin"):
             raise InvalidSchedule(f"eta is at least 0, and at most 1 unless noise is 'langevin', got {self.eta}")
         if self.eta and not plain and (self.prediction, self.variable) != ("data", "lambda"):
@@ -125,26 +127,26 @@ class Step:
 
     @property
     def form(self) -> str:
-        """Which equation the step integrates: "data", "noise" or "velocity"."""
+        """The equation that the step integrates: in "data", "noise" or "velocity" prediction."""
         return "velocity" if self.variable == "velocity" else self.prediction
 
     @property
     def sets(self) -> tuple[Offsets, ...]:
-        """For each derivative 1 … order − 1 the outputs that estimate it, the starting one left out."""
+        """For each derivative 1 … order − 1 the outputs that estimate it, without the starting one."""
         if self.weights:
             return ()
         return self.points or (_nearest(self.order - 1, self.start),) * (self.order - 1)
 
     @property
     def corrector_sets(self) -> tuple[Offsets, ...]:
-        """The same for the corrector's derivatives 1 … corrector − 1; 0 is the new output, which joins every set."""
+        """The outputs for the corrector's derivatives 1 … corrector − 1; 0 is the new output, a member of every set."""
         if not self.points:
             return ((0, *_nearest(self.corrector - 2, self.start)),) * (self.corrector - 1)
         every = tuple(sorted({p for each in self.points for p in each}, reverse=True))
         return tuple((0, *each) for each in (*self.points, every)[: self.corrector - 1])
 
     def canonical(self, moved: bool = False) -> "Step":
-        """The simplest step with the same meaning: choices that nothing uses are reset.
+        """The simplest equal step: choices without effect are reset to their defaults.
 
         ``moved``: the state that the step starts from was corrected after its call, so that predictions differ even
         at order 1.
@@ -154,8 +156,8 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the entries that every step has, and the others where they are not the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept = {f.name for f in fields(self) if values[f.name] != f.default}
-        return {k: _plain(v) for k, v in values.items() if k in BASE or k in kept}
+        changed = {f.name for f in fields(self) if values[f.name] != f.default}
+        return {k: _plain(v) for k, v in values.items() if k in BASE or k in changed}
 
 
 @lru_cache(maxsize=2**14)  # a search asks for the same steps again and again
@@ -163,12 +165,13 @@ def _canonical(step: Step, moved: bool) -> Step:
     if step.weights:
         outputs = step.points[0] if step.points else tuple(range(-1, -step.order - 1, -1))
         pairs = sorted(((p, w) for p, w in zip(outputs, step.weights, strict=True) if w), reverse=True)
-        named, weights = tuple(p for p, _ in pairs), tuple(w for _, w in pairs)
+        named = tuple(p for p, _ in pairs)
+        weights = tuple(w for _, w in pairs)
         plain = named == (step.start,)
-        usual = plain or named == tuple(range(-1, -len(named) - 1, -1))
-        step = replace(step, order=len(named), weights=() if plain else weights, points=() if usual else (named,))
+        latest = plain or named == tuple(range(-1, -len(named) - 1, -1))
+        step = replace(step, order=len(named), weights=() if plain else weights, points=() if latest else (named,))
     derived = step.order > 1 and not step.weights
-    used = derived or step.corrector > 0  # whether anything is interpolated
+    interpolates = derived or step.corrector > 0
     step = replace(step, points=tuple(tuple(sorted(each, reverse=True)) for each in step.points))
     short = replace(step, points=()) if derived else step
     nearest = (short.sets, short.corrector_sets) == (step.sets, step.corrector_sets)
@@ -176,11 +179,11 @@ def _canonical(step: Step, moved: bool) -> Step:
     corrector_scale, corrector_slope = _factor(step.corrector_scale, step.corrector_slope, step.corrector > 0)
     return replace(
         step,
-        prediction=step.form if step.form == "noise" and (used or step.weights or moved) else "data",
+        prediction=step.form if step.form == "noise" and (interpolates or step.weights or moved) else "data",
         scale=scale,
         slope=slope,
         second=step.second if derived and step.order > 2 else 1.0,
-        variable=step.variable if used or (step.form == "velocity" and (step.weights or moved)) else "lambda",
+        variable=step.variable if interpolates or (step.form == "velocity" and (step.weights or moved)) else "lambda",
         points=short.points if nearest else step.points,
         corrector_scale=corrector_scale,
         corrector_slope=corrector_slope,
@@ -192,8 +195,8 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
-def _factor(scale: str, slope: float, used: bool) -> tuple[str, float]:
-    if not used or (scale, slope) == ("linear", 0.0):
+def _factor(scale: str, slope: float, effective: bool) -> tuple[str, float]:
+    if not effective or (scale, slope) == ("linear", 0.0):
         return "none", 0.0
     return scale, slope if scale == "linear" else 0.0
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.interpolate import PchipInterpolator
 
 from fewstep.errors import InvalidInput
-from fewstep.grids.monotone import interpolate, reached
+from fewstep.grids.monotone import interpolate, invert_length
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 30])
@@ -26,11 +26,11 @@ def test_curves_are_flat_beyond_their_ends() -> None:
 def test_shares_of_a_length_are_found_where_it_grows() -> None:
     """Shares rise with their places, both ends are kept, and where nothing grows there are no places."""
     knots, increments = np.linspace(0, 5, 6), np.array([1.0, 0.0, 0.0, 3.0, 0.5])
-    places = reached(knots, increments, np.linspace(0, 1, 101))
+    places = invert_length(knots, increments, np.linspace(0, 1, 101))
     assert places[0] == 0.0
     assert places[-1] == 5.0
     assert np.all(np.diff(places) > 0)
-    assert reached(knots, increments, np.array([1.0 / 4.5]))[0] == pytest.approx(1.0)
+    assert invert_length(knots, increments, np.array([1.0 / 4.5]))[0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_shares_of_a_length_are_found_where_it_grows() -> None:
 def test_lengths_that_do_not_grow_are_refused(knots: list[float], increments: list[float], words: str) -> None:
     """Negative, missing and vanishing costs have no arc length."""
     with pytest.raises(InvalidInput, match=words):
-        reached(np.array(knots), np.array(increments), np.array([0.5]))
+        invert_length(np.array(knots), np.array(increments), np.array([0.5]))
 
 
 def test_knots_that_do_not_rise_are_refused() -> None:

@@ -44,7 +44,7 @@ def by_moves(updates: list[Update], values: np.ndarray) -> list[torch.Tensor]:
     for i, update in enumerate(updates):
         output = torch.tensor(values[1 + i : 2 + i])
         states.append(history.advance(update, states[-1], output, lambda: next(noises)[None]))
-    assert not history._kept  # nothing is held after its last use
+    assert not history._tensors  # nothing is held after its last use
     return states
 
 

@@ -1,4 +1,4 @@
-"""Schedules read out of other libraries' samplers."""
+"""Import of other libraries' samplers as schedules."""
 
 from fewstep.diffusers.importer.diffusers import from_diffusers
 

@@ -1,4 +1,4 @@
-"""What am I running now? The schedule that a diffusers scheduler amounts to."""
+"""Imports a diffusers scheduler: the schedule that does what it does."""
 
 import copy
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from fewstep.tableau import Tableau
 __all__ = ["from_diffusers"]
 
 NONLINEAR = ("clip_sample", "thresholding")
-SAME_TIME = 1e-5  # in λ: closer times are the same time in float32
-SAME_ROWS = 1e-4  # relative to a row's largest entry: diffusers' float32 coefficients
+TIME_TOLERANCE = 1e-5  # in λ: closer times are the same time in float32
+ROW_TOLERANCE = 1e-4  # relative to a row's largest entry: diffusers' float32 coefficients
 
 
 def from_diffusers(
@@ -29,19 +29,19 @@ def from_diffusers(
     sigmas: Sequence[float] | np.ndarray | None = None,
     mu: float | None = None,
 ) -> Schedule:
-    """The schedule of a diffusers scheduler with that many inference steps, or with what its set_timesteps takes else.
+    """The schedule of a diffusers scheduler, for a number of inference steps or other arguments of its set_timesteps.
 
-    The scheduler itself is left alone: a copy is set and run. Where its method has an encoding that does the same, the
-    schedule's choices are that. Where it tells the network times beside its states' (rounded ones, say), the numbers
-    for its kind of prediction come along as ``rows``. Where nothing encodes what it does, ``rows`` are as measured, in
-    float32, beside the nearest choices.
+    The scheduler is not changed: a copy is set and run. Where the schedule space has its method, the schedule has those
+    choices. Where the network's times differ from its states' (rounded ones, say), the numbers for its kind of
+    prediction are added as ``fitted``. Where the schedule space does not have its method, ``fitted`` has the measured
+    numbers, in float32, and the choices are the nearest ones.
 
     Calls are counted, not steps: Heun's method makes two for a step. Times of flow schedules are the σ of
-    ``processes.Flow()``. Schedulers that keep x/α (Euler and its kin) may start from a little less noise than the noise
-    law has: the schedule does not.
+    ``processes.Flow()``. Schedulers with states x/α (Euler and related ones) may start from a little less noise than
+    the process has: the schedule does not.
 
     Raises `InvalidInput` where the class is unknown, where it is not linear (clipping, thresholding), and where it does
-    what no schedule can.
+    something that no schedule can.
 
     >>> from diffusers import PNDMScheduler
     >>> schedule = from_diffusers(PNDMScheduler(skip_prk_steps=True, steps_offset=1), 4)
@@ -73,13 +73,15 @@ def from_diffusers(
 
 
 def _schedule(scheduler: Any, terms: Interpretation) -> Schedule:
-    name, n = type(scheduler).__name__, len(terms.network_times)
-    measured, steps = probe(scheduler, terms), guess(scheduler)
+    name = type(scheduler).__name__
+    n = len(terms.network_times)
+    measured = probe(scheduler, terms)
+    steps = guess(scheduler)
     plain = _valid(name, terms, steps or (Step(),) * n)
     if steps is not None:
-        exact = _retell(compile(plain), terms)
+        exact = _for_denoiser(compile(plain), terms)
         if _close(exact, measured):
-            return _lean(plain, exact, terms)
+            return _simplest(plain, exact, terms)
     return replace(plain, fitted=measured)
 
 
@@ -87,17 +89,17 @@ def _valid(name: str, terms: Interpretation, steps: tuple[Step, ...]) -> Schedul
     try:
         return Schedule(terms.process, tuple(terms.times.tolist()), steps)
     except InvalidSchedule as error:
-        still = (
-            " (its last step has no length: try another final_sigmas_type)" if len(set(terms.times[-2:])) < 2 else ""
-        )
-        raise InvalidInput(f"the times that this {name} uses are no schedule's{still}: {error}") from error
+        hint = ""
+        if len(set(terms.times[-2:])) < 2:
+            hint = " (its last step has no length: try another final_sigmas_type)"
+        raise InvalidInput(f"the times that this {name} uses are no schedule's{hint}: {error}") from error
 
 
-def _lean(plain: Schedule, exact: Tableau, terms: Interpretation) -> Schedule:
-    """The choices alone where they say everything, else with the numbers."""
+def _simplest(plain: Schedule, exact: Tableau, terms: Interpretation) -> Schedule:
+    """The choices alone where they compile to the ``exact`` numbers, else with the numbers."""
     with np.errstate(invalid="ignore"):
         apart = np.abs(plain.process.log_snr(terms.network_times) - plain.process.log_snr(terms.times[:-1]))
-    if not np.any(apart > SAME_TIME):
+    if not np.any(apart > TIME_TOLERANCE):
         return plain
     offsets = terms.network_times - terms.times[:-1]
     steps = tuple(replace(step, offset=float(d)) for step, d in zip(plain.steps, offsets, strict=True))
@@ -108,15 +110,19 @@ def _lean(plain: Schedule, exact: Tableau, terms: Interpretation) -> Schedule:
     return shifted if compile(shifted).close_to(exact) else replace(plain, fitted=exact)
 
 
-def _retell(tableau: Tableau, terms: Interpretation) -> Tableau:
-    """The tableau in terms of our denoisers' data predictions, where the scheduler reads the network at other times.
+def _for_denoiser(tableau: Tableau, terms: Interpretation) -> Tableau:
+    """The tableau over a denoiser's data predictions, where the scheduler reads outputs at the states' times.
 
-    An output F is a·y + b·D of what our denoiser makes of it, so each row is rewritten with D_j → a_j·y_j + b_j·D_j.
+    The scheduler's data prediction is a·y + b·D with the denoiser's D, which replaces D_j by a_j·y_j + b_j·D_j.
     """
-    (p, q), (p_meant, q_meant) = terms.assumed, terms.meant
-    a, b = p - q * p_meant / q_meant, q / q_meant
-    n, fresh = tableau.calls, tableau.noise.shape[1]
-    states, data = np.zeros((n + 1, 1 + n + fresh)), np.zeros((n, 1 + n + fresh))
+    p, q = terms.scheduler_weights
+    p_denoiser, q_denoiser = terms.denoiser_weights
+    a = p - q * p_denoiser / q_denoiser
+    b = q / q_denoiser
+    n = tableau.calls
+    fresh = tableau.noise.shape[1]
+    states = np.zeros((n + 1, 1 + n + fresh))
+    data = np.zeros((n, 1 + n + fresh))
     states[0, 0] = 1.0
     for i in range(n):
         data[i] = a[i] * states[i]
@@ -128,8 +134,8 @@ def _retell(tableau: Tableau, terms: Interpretation) -> Tableau:
 
 
 def _close(exact: Tableau, measured: Tableau) -> bool:
-    """Whether rows agree to float32."""
+    """Whether the numbers agree to float32."""
     if exact.noise.shape != measured.noise.shape:
         return False
     ours, theirs = (np.hstack([t.start[:, None], t.outputs, t.noise]) for t in (exact, measured))
-    return bool(np.all(np.abs(theirs - ours).max(1) <= SAME_ROWS * np.abs(ours).max(1)))
+    return bool(np.all(np.abs(theirs - ours).max(1) <= ROW_TOLERANCE * np.abs(ours).max(1)))

@@ -1,4 +1,4 @@
-"""What a diffusers scheduler really does, read off by running it: schedulers are linear in all that they are given."""
+"""Measures a diffusers scheduler's tableau by running it: schedulers are linear in state, outputs and noise."""
 
 import copy
 import inspect
@@ -14,38 +14,39 @@ from fewstep.tableau import Tableau
 __all__ = ["probe"]
 
 SEED = 0
-NOTHING = 1e-4  # float32, with states of size 100
+NOISE_TOLERANCE = 1e-4  # float32, with states of size 100
 
 
 def probe(scheduler: Any, terms: Interpretation) -> Tableau:
-    """The scheduler's own tableau, to float32.
+    """The scheduler's tableau, measured to float32.
 
-    One run with a network that predicts the j-th unit vector in call j shows the weights of the start state and of all
-    outputs at once; one with nothing but noise shows what is drawn, once a call at most. Raises `InvalidInput` where
-    noise is drawn otherwise, and where states are not finite.
+    One run with a network that predicts the j-th unit vector in call j gives the weights of the start state and of all
+    outputs; one with zeros gives the weights of fresh noise, at most one draw a call. Raises `InvalidInput` where noise
+    is drawn otherwise, and where states are not finite.
     """
-    name, n = type(scheduler).__name__, len(terms.network_times)
-    drawn = _run(scheduler, terms, np.zeros((n + 1, n + 1)))
-    rows = _run(scheduler, terms, np.eye(n + 1)) - drawn
-    if not np.all(np.isfinite(rows)):
+    name = type(scheduler).__name__
+    n = len(terms.network_times)
+    noisy = _run(scheduler, terms, np.zeros((n + 1, n + 1)))
+    states = _run(scheduler, terms, np.eye(n + 1)) - noisy
+    if not np.all(np.isfinite(states)):
         raise InvalidInput(
             f"with these settings {name} makes NaN or infinity of ordinary states, as some do where the last sigma is "
             "zero: try final_sigmas_type='sigma_min'"
         )
     generator = torch.Generator().manual_seed(SEED)
     noises = np.array([torch.randn(1, n + 1, 1, 1, generator=generator).numpy().ravel() for _ in range(n)])
-    weights = np.linalg.lstsq(noises.T, drawn[1:].T, rcond=None)[0].T
-    weights[np.abs(weights) < NOTHING] = 0.0
-    if np.abs(drawn[1:] - weights @ noises).max() > NOTHING or np.any(np.triu(weights, 1)):
+    weights = np.linalg.lstsq(noises.T, noisy[1:].T, rcond=None)[0].T
+    weights[np.abs(weights) < NOISE_TOLERANCE] = 0.0
+    if np.abs(noisy[1:] - weights @ noises).max() > NOISE_TOLERANCE or np.any(np.triu(weights, 1)):
         raise InvalidInput(f"{name} draws noise in a way that no schedule has")
-    used = weights[:, np.any(weights, axis=0)]
-    return Tableau(terms.times, terms.network_times, rows[1:, 0], np.tril(rows[1:, 1:]), used)
+    noise = weights[:, np.any(weights, axis=0)]
+    return Tableau(terms.times, terms.network_times, states[1:, 0], np.tril(states[1:, 1:]), noise)
 
 
 def _run(scheduler: Any, terms: Interpretation, inputs: np.ndarray) -> np.ndarray:
     """All states, (N+1, N+1), from start state ``inputs[0]`` where call j's data prediction is ``inputs[1 + j]``."""
     n = len(terms.network_times)
-    p, q = terms.meant
+    p, q = terms.denoiser_weights
     parameters = inspect.signature(scheduler.step).parameters
     draws = {"generator": torch.Generator().manual_seed(SEED)} if "generator" in parameters else {}
     scheduler = copy.deepcopy(scheduler)

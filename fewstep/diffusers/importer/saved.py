@@ -1,4 +1,4 @@
-"""Diffusers schedulers as they lie on disk, in a folder of their own or in a pipeline's."""
+"""Loads a saved diffusers scheduler from its folder or from a pipeline's."""
 
 import json
 from pathlib import Path

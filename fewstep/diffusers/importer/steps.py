@@ -1,23 +1,22 @@
-"""Which steps a diffusers scheduler takes, from its settings: the encodings of its methods in the schedule space.
+"""Encodings of diffusers' methods in the schedule space: the likely steps of a scheduler, from its settings.
 
-A guess to be checked: whether the scheduler does so is decided by running it (`fewstep.diffusers.importer.probe`).
+A guess: `fewstep.diffusers.importer.probe` runs the scheduler to check it.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fewstep.solvers.base import FEW_CALLS
 from fewstep.solvers.deis import ADAMS
 from fewstep.solvers.pndm import FOURTH, SECOND
 from fewstep.steps.step import Step
 
 __all__ = ["guess"]
 
-FEW_CALLS = 15  # below this, the multistep classes lower the order of the last steps
-
 
 def guess(scheduler: Any) -> tuple[Step, ...] | None:
-    """The steps of a scheduler whose set_timesteps has been called, one for each call; None where there are none."""
+    """The steps of a scheduler after its set_timesteps, one for each call; None for a class without an encoding."""
     name = type(scheduler).__name__
     method = next((each for start, each in GUESSES.items() if name.startswith(start)), None)
     return None if method is None else method(scheduler, len(scheduler.timesteps))
@@ -34,7 +33,7 @@ def _ancestral(scheduler: Any, n: int) -> tuple[Step, ...]:
 def _dpm(scheduler: Any, n: int) -> tuple[Step, ...]:
     """DPM-Solver multistep: order up by one a call, and down again over the last two where there are few."""
     config = scheduler.config
-    if config.algorithm_type == "sde-dpmsolver":  # adds more noise than it takes: no choice of ours does, only numbers
+    if config.algorithm_type == "sde-dpmsolver":  # adds more noise than it removes, which no step does
         return (Step(eta=1.0),) * n
     form = "noise" if config.algorithm_type == "dpmsolver" else "data"
     eta = 1.0 if config.algorithm_type.startswith("sde") else 0.0
@@ -63,7 +62,8 @@ def _orders(config: Any, n: int, euler_at_final: bool) -> list[int]:
 def _unipc(scheduler: Any, n: int) -> tuple[Step, ...]:
     """Predictor of order p, corrected to order p + 1 once the next call has been made."""
     config = scheduler.config
-    form, scale = "data" if config.predict_x0 else "noise", config.solver_type
+    form = "data" if config.predict_x0 else "noise"
+    scale = config.solver_type
     steps = []
     for i in range(n):
         most = min(config.solver_order, n - i) if config.lower_order_final else config.solver_order
@@ -78,7 +78,8 @@ def _unipc(scheduler: Any, n: int) -> tuple[Step, ...]:
 
 def _singlestep(scheduler: Any, n: int) -> tuple[Step, ...]:
     """DPM-Solver singlestep: sub-step k of a stride starts k states back."""
-    config, steps = scheduler.config, []
+    config = scheduler.config
+    steps = []
     form = "noise" if config.algorithm_type == "dpmsolver" else "data"
     heun = config.solver_type == "heun"
     for order in scheduler.order_list:
@@ -103,13 +104,13 @@ def _lms(scheduler: Any, n: int) -> tuple[Step, ...]:
 
 
 def _pndm(scheduler: Any, n: int) -> tuple[Step, ...]:
-    """Strides of two or four calls at first, then Adams–Bashforth on the outputs that strides begin with."""
+    """Strides of two or four calls at first, then Adams–Bashforth on the first outputs of the strides."""
     block, count = (SECOND, 1) if scheduler.config.skip_prk_steps else (FOURTH, 3)
     steps = [stage.step for stage in block] * count
-    begun = [k * len(block) for k in range(count)]
+    firsts = [k * len(block) for k in range(count)]
     for i in range(len(steps), n):
-        begun.append(i)
-        calls = begun[:-5:-1]
+        firsts.append(i)
+        calls = firsts[:-5:-1]
         points = (tuple(call - i - 1 for call in calls),)
         steps.append(Step("noise", len(calls), weights=ADAMS[len(calls) - 1], points=points))
     return tuple(steps[:n])

@@ -125,7 +125,7 @@ def test_numbers_that_are_not_finite_are_found(
     file: Path, kind: str, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One NaN or infinity anywhere is found, also past the first chunk; the largest finite numbers are no infinity."""
-    monkeypatch.setattr("fewstep.models.header.CHUNK", 64)
+    monkeypatch.setattr("fewstep.models.header.CHECK_CHUNK", 64)
     dtype = getattr(torch, kind)
     good = torch.tensor([torch.finfo(dtype).max, torch.finfo(dtype).min, torch.finfo(dtype).tiny, 0.0], dtype=dtype)
     save_file({"first": good.repeat(20), "second": good}, file)

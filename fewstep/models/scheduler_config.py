@@ -1,9 +1,9 @@
-"""What a diffusers scheduler's saved settings say about the network: its noise law, what it predicts, its time units.
+"""Noise process, prediction and time units of a network, from the saved config of its diffusers scheduler.
 
-Only the JSON is read. Which solver a scheduler is, and how it spaces its steps, is of no concern here
-(`fewstep.diffusers.importer` reads that).
+Only the JSON is read. Which solver a scheduler is, and how it spaces its steps, is read by
+`fewstep.diffusers.importer`.
 
-| family | process | the network is told |
+| family | process | time input of the network |
 |---|---|---|
 | a table of β | `Discrete` | indices of the table |
 | flow matching | `Flow` with the scheduler's shift | σ · number of training steps |
@@ -26,7 +26,7 @@ __all__ = ["EDM", "FLOW", "TABLE", "NetworkSpec", "alphas_cumprod", "read", "tab
 _SMALL = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 _LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
 _SCALED = _LATENT | {"beta_schedule": "scaled_linear"}
-TABLE: dict[str, dict[str, Any]] = {  # the settings where a saved config leaves them out
+TABLE: dict[str, dict[str, Any]] = {  # defaults of the settings that a saved config leaves out
     "DDIMInverseScheduler": _SMALL,
     "DDIMParallelScheduler": _SMALL,
     "DDIMScheduler": _SMALL,
@@ -51,14 +51,16 @@ TABLE: dict[str, dict[str, Any]] = {  # the settings where a saved config leaves
 }
 FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
 EDM = ("EDMDPMSolverMultistepScheduler", "EDMEulerScheduler")
-MOST_STEPS = 100_000  # entries of a table
-LAST = 2.0**-24  # what diffusers, too, takes for a last ᾱ of zero: the smallest number of half precision
+MAX_TABLE = 100_000  # entries of a table
+LAST_ALPHA = 2.0**-24  # ᾱ at the end in the place of zero, as in diffusers: the smallest number of half precision
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """``process`` and ``prediction`` as `fewstep.models.base.to_data` takes them; ``time_scale`` makes of the process's
-    time (of σ, for a flow) what the network is told; ``sigma_data`` is that of EDM's preconditioning, else None.
+    """``process`` and ``prediction`` as `fewstep.models.base.to_data` takes them.
+
+    ``time_scale`` times the process's time (σ, for a flow) is the network's time input; ``sigma_data`` is that of EDM's
+    preconditioning, else None.
     """
 
     process: Process
@@ -68,7 +70,10 @@ class NetworkSpec:
 
 
 def read(config: Mapping[str, Any]) -> NetworkSpec:
-    """What a scheduler's config (the JSON of scheduler_config.json) says; raises `InvalidModel` where it says nothing.
+    """The network facts in a scheduler's config (the JSON of scheduler_config.json).
+
+    Raises `InvalidModel` where a setting is wrong, `UnknownName` for an unknown scheduler class, prediction or table.
+
 
     >>> read({"_class_name": "DDPMScheduler"}).process == Discrete.linear_betas()
     True
@@ -79,9 +84,9 @@ def read(config: Mapping[str, Any]) -> NetworkSpec:
     if name in EDM or (config.get("timestep_type") == "continuous" and _predicts(config) == "velocity"):
         return _edm(config, 0.5 if name in EDM else 1.0)
     if name in FLOW or config.get("use_flow_sigmas") is True:
-        shift = (
-            1.0 if config.get("use_dynamic_shifting") is True else config.get("shift", config.get("flow_shift", 1.0))
-        )
+        shift = config.get("shift", config.get("flow_shift", 1.0))
+        if config.get("use_dynamic_shifting") is True:
+            shift = 1.0
         return NetworkSpec(Flow(shift=number("shift", shift, InvalidModel)), "flow", float(_steps(config)))
     if not isinstance(name, str) or name not in TABLE:
         raise UnknownName("scheduler class", str(name)[:80], (*TABLE, *FLOW, *EDM))
@@ -89,7 +94,7 @@ def read(config: Mapping[str, Any]) -> NetworkSpec:
 
 
 def table(name: str, config: Mapping[str, Any]) -> Discrete:
-    """The noise law of a scheduler class in `TABLE`, whose own settings stand in for missing ones.
+    """The noise process of a scheduler class in `TABLE`, whose defaults fill in for missing settings.
 
     >>> round(table("LMSDiscreteScheduler", {"beta_end": 0.01}).alphas_cumprod[-1], 6)
     0.006302
@@ -109,29 +114,29 @@ def alphas_cumprod(config: Mapping[str, Any]) -> np.ndarray:
     """
     trained = config.get("trained_betas")
     if trained is not None:
-        if not isinstance(trained, list) or not 2 <= len(trained) <= MOST_STEPS:
-            raise InvalidModel(f"trained_betas is a list of 2 to {MOST_STEPS} numbers, got {str(trained)[:80]}")
+        if not isinstance(trained, list) or not 2 <= len(trained) <= MAX_TABLE:
+            raise InvalidModel(f"trained_betas is a list of 2 to {MAX_TABLE} numbers, got {str(trained)[:80]}")
         betas = np.array([number(f"trained_betas[{i}]", beta, InvalidModel) for i, beta in enumerate(trained)])
     else:
-        ends = [number(key, config.get(key), InvalidModel) for key in ("beta_start", "beta_end")]
+        first, last = (number(key, config.get(key), InvalidModel) for key in ("beta_start", "beta_end"))
         kind = config.get("beta_schedule")
         if not isinstance(kind, str) or kind not in BETAS:
             raise UnknownName("beta_schedule", str(kind)[:80], BETAS)
-        betas = BETAS[kind](ends[0], ends[1], _steps(config))
+        betas = BETAS[kind](first, last, _steps(config))
     if not np.all((betas > 0) & (betas < 1)):
         raise InvalidModel(f"betas lie between 0 and 1, got {betas.min():g} to {betas.max():g}")
     bars: np.ndarray = np.cumprod(1 - betas)
     if config.get("rescale_betas_zero_snr") is True:
         root = np.sqrt(bars)
         bars = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-        bars[-1] = min(LAST, bars[-2] / 4)
+        bars[-1] = min(LAST_ALPHA, bars[-2] / 4)
     return bars
 
 
 def _steps(config: Mapping[str, Any]) -> int:
     steps = config.get("num_train_timesteps", 1000)
-    if type(steps) is not int or not 2 <= steps <= MOST_STEPS:
-        raise InvalidModel(f"num_train_timesteps is a whole number from 2 to {MOST_STEPS}, got {str(steps)[:40]}")
+    if type(steps) is not int or not 2 <= steps <= MAX_TABLE:
+        raise InvalidModel(f"num_train_timesteps is a whole number from 2 to {MAX_TABLE}, got {str(steps)[:40]}")
     return steps
 
 
@@ -147,7 +152,7 @@ def _scaled_linear(first: float, last: float, count: int) -> np.ndarray:
 
 
 def _cosine(first: float, last: float, count: int) -> np.ndarray:
-    """Nichol and Dhariwal 2021, eq. 17; β is cut at 0.999, and the other settings mean nothing here."""
+    """Nichol and Dhariwal 2021, eq. 17; β is cut at 0.999; ``first`` and ``last`` have no effect."""
     bar = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
     betas: np.ndarray = np.minimum(1 - bar[1:] / bar[:-1], 0.999)
     return betas
@@ -169,8 +174,8 @@ def _predicts(config: Mapping[str, Any]) -> str:
 
 
 def _edm(config: Mapping[str, Any], sigma_data: float) -> NetworkSpec:
-    ends = [config.get(key) or usual for key, usual in (("sigma_min", 0.002), ("sigma_max", 80.0))]
-    low, high = (number("sigma_min or sigma_max", end, InvalidModel) for end in ends)
+    low = number("sigma_min or sigma_max", config.get("sigma_min") or 0.002, InvalidModel)
+    high = number("sigma_min or sigma_max", config.get("sigma_max") or 80.0, InvalidModel)
     data = number("sigma_data", config.get("sigma_data", sigma_data), InvalidModel)
     if data <= 0:
         raise InvalidModel(f"sigma_data is the standard deviation of the data, above 0, got {data}")

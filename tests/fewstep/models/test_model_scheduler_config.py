@@ -1,4 +1,4 @@
-"""Noise laws read out of scheduler configs against the schedulers themselves."""
+"""Noise processes read out of scheduler configs against the schedulers themselves."""
 
 import contextlib
 import inspect
@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
-from fewstep.models import law
+from fewstep.models import scheduler_config
 from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers'
-MADE = [name for name in law.TABLE if name != "DPMSolverSDEScheduler"]  # that one needs a package of its own
+MADE = [
+    name for name in scheduler_config.TABLE if name != "DPMSolverSDEScheduler"
+]  # that one needs a package of its own
 BETAS = [
     {"beta_schedule": "linear"},
     {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
@@ -40,7 +42,7 @@ def test_a_table_is_the_schedulers_own(name: str, tmp_path: Path) -> None:
     """ᾱ of every class, to the float32 that diffusers keeps it in, for each way to give β."""
     for options in BETAS:
         scheduler = getattr(diffusers, name)(**options)
-        read = law.read(saved(scheduler, tmp_path))
+        read = scheduler_config.read(saved(scheduler, tmp_path))
         assert isinstance(read.process, Discrete)
         wanted = scheduler.alphas_cumprod.double().numpy()
         np.testing.assert_allclose(read.process.alphas_cumprod, wanted, rtol=2e-4)  # 4000 roundings of float32
@@ -51,8 +53,10 @@ def test_a_table_is_the_schedulers_own(name: str, tmp_path: Path) -> None:
 def test_settings_that_are_left_out_are_the_classes_own(name: str) -> None:
     """A config without betas means what the class makes without arguments."""
     defaults = inspect.signature(getattr(diffusers, name).__init__).parameters
-    assert all(defaults[key].default == value for key, value in law.TABLE[name].items())
-    assert law.read({"_class_name": name}).process == law.table(name, law.TABLE[name])
+    assert all(defaults[key].default == value for key, value in scheduler_config.TABLE[name].items())
+    assert scheduler_config.read({"_class_name": name}).process == scheduler_config.table(
+        name, scheduler_config.TABLE[name]
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,7 @@ def test_settings_that_are_left_out_are_the_classes_own(name: str) -> None:
 def test_zero_terminal_snr(name: str, options: dict) -> None:
     """The rescaled table is the scheduler's own up to its last entry, which is all but zero."""
     scheduler = getattr(diffusers, name)(rescale_betas_zero_snr=True, **options)
-    read = law.read(dict(scheduler.config) | {"_class_name": name}).process
+    read = scheduler_config.read(dict(scheduler.config) | {"_class_name": name}).process
     assert isinstance(read, Discrete)
     np.testing.assert_allclose(
         read.alphas_cumprod[:-1], scheduler.alphas_cumprod.double().numpy()[:-1], rtol=2e-3, atol=1e-9
@@ -74,7 +78,7 @@ def test_zero_terminal_snr(name: str, options: dict) -> None:
 def test_flow_schedulers_shift_and_scale_time(steps: int) -> None:
     """The times that a flow scheduler tells its network are time_scale·σ, its sigmas the process's on an even grid."""
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, num_train_timesteps=steps)
-    read = law.read(dict(scheduler.config) | {"_class_name": type(scheduler).__name__})
+    read = scheduler_config.read(dict(scheduler.config) | {"_class_name": type(scheduler).__name__})
     assert (read.process, read.prediction, read.time_scale) == (Flow(shift=3.0), "flow", steps)
     scheduler.set_timesteps(4)
     told = read.time_scale * scheduler.sigmas[:-1].double()
@@ -89,30 +93,32 @@ def test_flow_sigmas_of_other_schedulers() -> None:
     scheduler = diffusers.DPMSolverMultistepScheduler(
         use_flow_sigmas=True, flow_shift=5.0, prediction_type="flow_prediction"
     )
-    read = law.read(dict(scheduler.config) | {"_class_name": type(scheduler).__name__})
+    read = scheduler_config.read(dict(scheduler.config) | {"_class_name": type(scheduler).__name__})
     assert (read.process, read.prediction, read.time_scale) == (Flow(shift=5.0), "flow", 1000.0)
 
 
 def test_edm_schedulers_precondition() -> None:
     """Both EDM classes, and Euler on continuous time with a velocity, whose data have unit variance."""
-    for name in law.EDM:
-        read = law.read({"_class_name": name, "sigma_min": 0.01, "sigma_max": 50.0, "sigma_data": 0.7})
-        assert read == law.NetworkSpec(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
+    for name in scheduler_config.EDM:
+        read = scheduler_config.read({"_class_name": name, "sigma_min": 0.01, "sigma_max": 50.0, "sigma_data": 0.7})
+        assert read == scheduler_config.NetworkSpec(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
     euler = {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}
-    assert law.read(euler | {"sigma_min": 0.002, "sigma_max": 700.0}).sigma_data == 1.0
+    assert scheduler_config.read(euler | {"sigma_min": 0.002, "sigma_max": 700.0}).sigma_data == 1.0
 
 
 @pytest.mark.parametrize("kind", DIFFUSERS)
 def test_every_prediction_type_is_known(kind: str) -> None:
     """The four words of diffusers."""
-    assert law.read({"_class_name": "DDIMScheduler", "prediction_type": kind}).prediction == DIFFUSERS[kind]
+    assert (
+        scheduler_config.read({"_class_name": "DDIMScheduler", "prediction_type": kind}).prediction == DIFFUSERS[kind]
+    )
 
 
-def test_an_imported_schedule_is_on_the_same_law() -> None:
+def test_an_imported_schedule_is_on_the_same_process() -> None:
     """What a pipeline runs now can be evaluated on its model: both are read from one table."""
     scheduler = diffusers.DDIMScheduler(clip_sample=False, beta_schedule="scaled_linear")
     config = dict(scheduler.config) | {"_class_name": "DDIMScheduler"}
-    assert from_diffusers(scheduler, 5).process == law.read(config).process
+    assert from_diffusers(scheduler, 5).process == scheduler_config.read(config).process
 
 
 @pytest.mark.parametrize(
@@ -139,13 +145,13 @@ def test_an_imported_schedule_is_on_the_same_law() -> None:
 def test_what_a_config_cannot_say_is_refused(config: dict, message: str) -> None:
     """With the value that was given and what was wanted."""
     with pytest.raises(InvalidInput, match=message) as error:
-        law.read(config)
+        scheduler_config.read(config)
     assert isinstance(error.value, (InvalidModel, UnknownName, InvalidInput))
 
 
 VALUES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.floats(), max_size=4)
-    | st.sampled_from([*law.BETAS, *DIFFUSERS, "continuous", *law.FLOW])
+    | st.sampled_from([*scheduler_config.BETAS, *DIFFUSERS, "continuous", *scheduler_config.FLOW])
 )  # fmt: skip
 KEYS = [
     "beta_start",
@@ -166,8 +172,11 @@ KEYS = [
 ]
 
 
-@given(st.sampled_from([*law.TABLE, *law.FLOW, *law.EDM]), st.dictionaries(st.sampled_from(KEYS), VALUES))
+@given(
+    st.sampled_from([*scheduler_config.TABLE, *scheduler_config.FLOW, *scheduler_config.EDM]),
+    st.dictionaries(st.sampled_from(KEYS), VALUES),
+)
 def test_any_config_is_read_or_refused(name: str, settings: dict) -> None:
-    """Whatever the values, a law comes out or our own error does."""
+    """Whatever the values, a process comes out, or an error of fewstep."""
     with contextlib.suppress(InvalidInput):
-        assert law.read({"_class_name": name, **settings}).process.t_max > 0
+        assert scheduler_config.read({"_class_name": name, **settings}).process.t_max > 0
