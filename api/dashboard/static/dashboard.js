@@ -123,7 +123,7 @@ function stopped({ noises }) {
 }
 
 function opacity(trial) {
-  return stopped(trial) ? FAINT : 0.75;
+  return stopped(trial) ? FAINT : 0.9;
 }
 
 function hover(trial) {
