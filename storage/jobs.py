@@ -108,6 +108,7 @@ class Jobs:
             data = {
                 "number": trial.number,
                 "origin": str(trial.origin),
+                "stage": trial.origin.stage,
                 "value": trial.score and trial.score.value,
                 "standard_error": trial.score and trial.score.standard_error,
                 "noises": trial.score and trial.score.noises,

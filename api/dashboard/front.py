@@ -1,4 +1,4 @@
-"""The front of a model: error against the number of calls, found beside best by hand, as one drawing with error bars.
+"""The front of a model: error against the number of calls, winners beside best baselines, drawn with error bars.
 
 Made on the server, readable without a script; the table of the same page says the same in numbers.
 """
@@ -50,8 +50,8 @@ class Axes:
 def front(published: Sequence[Published]) -> Markup:
     """The drawing as inline SVG, of one metric's front with at least one schedule."""
     lines = {
-        "by-hand": [(found.result.schedule.nfe, found.result.baseline.score) for found in published],
-        "found": [(found.result.schedule.nfe, found.result.score) for found in published],
+        "baseline": [(each.result.schedule.nfe, each.result.baseline.score) for each in published],
+        "winner": [(each.result.schedule.nfe, each.result.score) for each in published],
     }
     axes = _axes([point for line in lines.values() for point in line])
     parts = [f'<svg class="front" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_words(published)}">']
@@ -79,7 +79,7 @@ def _line(name: str, points: list[tuple[float, Score]], axes: Axes) -> list[str]
     for x, score in points:
         reach = SURE * score.standard_error
         low, high = axes.y(score.value - reach), axes.y(score.value + reach)
-        note = f"{name.replace('-', ' ')}: {measured(score.value, score.standard_error)}"
+        note = f"{name}: {measured(score.value, score.standard_error)}"
         parts.append(
             f'<g><title>{note}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{high:.1f}" y2="{low:.1f}"/>'
             f'<circle cx="{x:.1f}" cy="{axes.y(score.value):.1f}" r="4"/></g>'
@@ -88,8 +88,9 @@ def _line(name: str, points: list[tuple[float, Score]], axes: Axes) -> list[str]
 
 
 def _words(published: Sequence[Published]) -> str:
-    told = [
+    results = [each.result for each in published]
+    lines = [
         f"{result.schedule.nfe} calls: {short(result.score.value)} against {short(result.baseline.value)}"
-        for result in (found.result for found in published)
+        for result in results
     ]
-    return f"Error found against best by hand, {'; '.join(told)}"
+    return f"Error of the winner against the best baseline, {'; '.join(lines)}"

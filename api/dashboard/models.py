@@ -14,15 +14,15 @@ SEARCHES = 10  # of a model, on its page
 
 @dataclass(frozen=True)
 class ModelLine:
-    """A model in the list, and how many schedules were found for it: one for each metric and number of calls."""
+    """A model in the list, and how many schedules it has: one for each metric and number of calls."""
 
     model: Model
-    found: int
+    schedules: int
 
 
 @dataclass(frozen=True)
 class ModelPage:
-    """One model: what is known of it, its front by number of calls for each metric, its last searches."""
+    """One model: its facts, its front by number of calls for each metric, its last searches."""
 
     model: Model
     fronts: dict[str, list[Published]]

@@ -15,6 +15,7 @@ from api.dashboard.front import front
 from api.dashboard.strip import strip
 from fewstep.cli.display import measured, rows, short
 from fewstep.cli.wording import ENDINGS, limits_in_words
+from fewstep.values.stages import NEUTRAL, STAGES, look
 
 __all__ = ["render"]
 
@@ -51,27 +52,41 @@ def _count(number: int) -> str:
     return f"{number:,}".replace(",", "\N{THIN SPACE}")
 
 
+def _stages() -> list[dict[str, str]]:
+    """The registered stages in order, for the script."""
+    return [{"name": name, **look(name)._asdict()} for name in STAGES]
+
+
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"when": _when, "duration": _duration, "count": _count, "forecast": _forecast, "short": short}
-    made.globals |= {
+    environment.filters |= {
+        "when": _when,
+        "duration": _duration,
+        "count": _count,
+        "forecast": _forecast,
+        "short": short,
+    }
+    environment.globals |= {
         "address": address,
         "endings": ENDINGS,
         "front": front,
         "limits_in_words": limits_in_words,
+        "look": look,
         "measured": measured,
+        "neutral": NEUTRAL,
         "plotly_style_ids": plotly_style_ids,
         "rows": rows,
+        "stages": _stages,
         "strip": strip,
         "version": version("fewstep"),
     }
-    return made
+    return environment
 
 
 PAGES = _environment()

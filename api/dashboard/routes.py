@@ -38,14 +38,14 @@ def search(id: Identity, store: TheStore) -> Response:
 
 @router.get("/searches/{id}/schedule.json")
 def schedule(id: Identity, store: TheStore) -> Response:
-    """The schedule that the search found, or its best so far, as a file."""
+    """The winner's schedule, or before there is one the incumbent's, as a file."""
     page = search_page(store, id)
-    if page.found is None:
+    if page.schedule is None:
         raise NotFound(f"search {id} has no schedule yet: wait for its first trial")
     model = re.sub(r"[^0-9A-Za-z_.]+", "-", page.model.name).strip("-.") or page.model.id
-    name = f"{model}-{page.found.nfe}-calls-{page.found.digest[:8]}.json"
+    name = f"{model}-{page.schedule.nfe}-calls-{page.schedule.digest[:8]}.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(page.found.to_json(indent=2) + "\n", headers=headers, media_type="application/json")
+    return Response(page.schedule.to_json(indent=2) + "\n", headers=headers, media_type="application/json")
 
 
 @router.get("/models")

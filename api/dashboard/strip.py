@@ -1,7 +1,7 @@
 """The schedule strip: two schedules against log-SNR as one drawing, made on the server, readable without a script.
 
 Every step is a bar from its call to the next state: as wide as the log-SNR it gains, as high as its order, coloured by
-its prediction. The found schedule stands on the axis, the hand-made one hangs from it.
+its prediction. The schedule stands on the axis, the baseline hangs from it.
 """
 
 from dataclasses import dataclass
@@ -45,14 +45,17 @@ class Scale:
         return [float(k * step) for k in np.arange(first, np.floor(self.high / step) + 1)]
 
 
-def strip(found: Schedule, reference: Schedule | None = None) -> Markup:
+def strip(schedule: Schedule, reference: Schedule | None = None) -> Markup:
     """The drawing as inline SVG; ``reference`` is the schedule to compare with, if there is one."""
-    schedules = [found] if reference is None else [found, reference]
-    tallest = [UNIT * max(step.order for step in schedule.steps) for schedule in schedules]
-    scale, floor, height = _scale(schedules), TOP + tallest[0], 2 * TOP + AXIS + sum(tallest)
-    parts = [f'<svg class="strip" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{_words(found, reference)}">']
+    schedules = [schedule] if reference is None else [schedule, reference]
+    tallest = [UNIT * max(step.order for step in each.steps) for each in schedules]
+    scale = _scale(schedules)
+    floor = TOP + tallest[0]
+    height = 2 * TOP + AXIS + sum(tallest)
+    words = _words(schedule, reference)
+    parts = [f'<svg class="strip" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{words}">']
     parts += _axis(scale, floor)
-    parts += _bars(found, scale, floor, up=True)
+    parts += _bars(schedule, scale, floor, up=True)
     if reference is not None:
         parts += _bars(reference, scale, floor + AXIS, up=False)
     return Markup("".join([*parts, "</svg>"]))
@@ -101,7 +104,12 @@ def _signed(tick: float) -> str:
     return f"{tick:g}".replace("-", "\N{MINUS SIGN}")
 
 
-def _words(found: Schedule, reference: Schedule | None) -> str:
-    named = [("found", found)] if reference is None else [("found", found), ("by hand", reference)]
-    orders = [f"{name}: orders {', '.join(str(row.order) for row in rows(schedule))}" for name, schedule in named]
+def _words(schedule: Schedule, reference: Schedule | None) -> str:
+    orders = [f"schedule: orders {_orders(schedule)}"]
+    if reference is not None:
+        orders.append(f"baseline: orders {_orders(reference)}")
     return f"Steps against log-SNR; {'; '.join(orders)}. The table of numbers says the same."
+
+
+def _orders(schedule: Schedule) -> str:
+    return ", ".join(str(row.order) for row in rows(schedule))

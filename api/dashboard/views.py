@@ -23,20 +23,21 @@ BASELINES = "baselines"
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial as its event tells of it; ``predicted`` forecasts log(value), ``noises`` are those it was
-    measured on (None: all, in events of older versions)."""
+    """A measured trial as its event has it; ``predicted`` forecasts log(value), ``noises`` is how many it was measured
+    on (None: all, in events of older versions)."""
 
     number: int
     origin: str
+    stage: str
     value: float
     standard_error: float
     predicted: float | None
     noises: int | None = None
 
     @property
-    def by_hand(self) -> bool:
-        """Whether it is a baseline."""
-        return Origin.parse(self.origin).stage == BASELINES
+    def is_baseline(self) -> bool:
+        """Whether it is a named solver."""
+        return self.stage == BASELINES
 
     @property
     def name(self) -> str:
@@ -67,8 +68,9 @@ class Lines:
 class SearchPage:
     """One search: where it stands, its best trials, its best schedule beside the best baseline, its result.
 
-    ``last`` is the id of the last event that went into it, ``phase`` the data of the last one that told of progress;
-    ``reference`` is the baseline to compare ``found`` with, unless they are one.
+    ``last`` is the id of the last event that went into it, ``phase`` the data of the last one about progress;
+    ``incumbent`` and ``baseline`` are the best trial of all and the best named solver's. ``schedule`` is the winner's,
+    before there is one the incumbent's; ``reference`` is the baseline's to compare it with, unless they are one.
     """
 
     search: Search
@@ -76,9 +78,9 @@ class SearchPage:
     last: int
     phase: dict[str, Any] | None
     leaders: list[Point]
-    best: Point | None
-    by_hand: Point | None
-    found: Schedule | None
+    incumbent: Point | None
+    baseline: Point | None
+    schedule: Schedule | None
     reference: Schedule | None
     result: Result | None
 
@@ -89,13 +91,14 @@ class SearchPage:
 
     @property
     def ratio(self) -> float | None:
-        """Best trial over best baseline, on the noises that chose them."""
-        return _ratio(self.best, self.by_hand)
+        """Incumbent over best baseline, on the search noises."""
+        return _ratio(self.incumbent, self.baseline)
 
 
 def line_page(store: Store, cursor: str | None) -> Lines:
     """A page of the list of searches, newest first; raises `InvalidInput` where the cursor is none."""
-    page, names = store.searches(limit=SEARCHES, cursor=cursor), {model.id: model.name for model in store.models()}
+    page = store.searches(limit=SEARCHES, cursor=cursor)
+    names = {model.id: model.name for model in store.models()}
     lines = []
     for search in page.items:
         with suppress(NotFound):  # deleted since the page was read
@@ -106,22 +109,23 @@ def line_page(store: Store, cursor: str | None) -> Lines:
 def search_page(store: Store, id: str) -> SearchPage:
     """Everything about one search; raises `NotFound`."""
     events = _events(store, id)  # before the search, whose state is then at least as new
-    search, scored = store.search(id), _scored(events)
+    search = store.search(id)
+    scored = _scored(events)
     phases = [event.data for event in events if event.kind == "phase"]
-    best, by_hand = _bests(scored)
+    incumbent, baseline = _bests(scored)
     result = store.result(id).result if search.state is SearchState.SUCCEEDED else None
-    found = result.schedule if result else _schedule(store, id, best)
-    reference = result.baseline.schedule if result else _schedule(store, id, by_hand)
+    schedule = result.schedule if result else _schedule(store, id, incumbent)
+    reference = result.baseline.schedule if result else _schedule(store, id, baseline)
     return SearchPage(
         search=search,
         model=store.model(search.problem.model),
         last=events[-1].id if events else 0,
         phase=phases[-1] if phases else None,
         leaders=scored[:LEADERS],
-        best=best,
-        by_hand=by_hand,
-        found=found,
-        reference=None if reference == found else reference,
+        incumbent=incumbent,
+        baseline=baseline,
+        schedule=schedule,
+        reference=None if reference == schedule else reference,
         result=result,
     )
 
@@ -154,13 +158,13 @@ def _scored(events: list[Event]) -> list[Point]:
 
 
 def _bests(scored: list[Point]) -> tuple[Point | None, Point | None]:
-    """The best of all, and the best baseline."""
-    return next(iter(scored), None), next((point for point in scored if point.by_hand), None)
+    """The incumbent, and the best baseline."""
+    return next(iter(scored), None), next((point for point in scored if point.is_baseline), None)
 
 
 def _schedule(store: Store, id: str, point: Point | None) -> Schedule | None:
     return None if point is None else store.trial(id, point.number).schedule
 
 
-def _ratio(best: Point | None, by_hand: Point | None) -> float | None:
-    return best.value / by_hand.value if best and by_hand and by_hand.value else None
+def _ratio(incumbent: Point | None, baseline: Point | None) -> float | None:
+    return incumbent.value / baseline.value if incumbent and baseline and baseline.value else None

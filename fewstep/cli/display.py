@@ -8,14 +8,16 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fewstep.schedule import Schedule, Step
 from fewstep.values.event import Event
-from fewstep.values.origin import Origin
+from fewstep.values.stages import look
 
 __all__ = ["Row", "axis", "follow", "measured", "rows", "short", "steps_table", "table"]
+
+BAR = 20  # width of a progress bar in characters, so that a line fits a terminal of 100
 
 
 class Row(NamedTuple):
@@ -103,12 +105,13 @@ def measured(value: float, standard_error: float) -> str:
 
 def table(columns: Iterable[str], lines: Iterable[Iterable[object]], words: Iterable[str] = ()) -> Table:
     """A table for a terminal; columns in ``words`` hold words and may wrap, the others numbers."""
-    made, wrapped = Table(box=box.SIMPLE_HEAD, pad_edge=False), set(words)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    wrapped = set(words)
     for column in columns:
-        made.add_column(column, justify="left" if column in wrapped else "right", no_wrap=column not in wrapped)
+        drawn.add_column(column, justify="left" if column in wrapped else "right", no_wrap=column not in wrapped)
     for line in lines:
-        made.add_row(*(escape(str(value)) for value in line))
-    return made
+        drawn.add_row(*(escape(str(value)) for value in line))
+    return drawn
 
 
 def steps_table(schedule: Schedule) -> Table:
@@ -122,18 +125,24 @@ def steps_table(schedule: Schedule) -> Table:
 
 
 def follow(events: Iterable[Event], console: Console) -> Event | None:
-    """Draw a search's events as they come, one bar for each phase; returns the last event, if there was any."""
+    """Draw a search's events as they come, one bar for each phase; returns the last event, if there was any.
+
+    Beside the bar stand the errors of incumbent and best baseline, and the stage that proposed the last trial, with the
+    label and colour of the table of stages.
+    """
     columns = (
         TextColumn("{task.description:<8}"),
-        BarColumn(),
+        BarColumn(bar_width=BAR),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    last, tasks = None, {}
-    best, baseline = math.inf, math.inf
+    last = None
+    tasks: dict[str, TaskID] = {}
+    incumbent = baseline = math.inf
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for event in events:
-            last, data = event, event.data
+            last = event
+            data = event.data
             if event.kind == "phase":
                 name = data["phase"]
                 if name not in tasks:
@@ -142,9 +151,11 @@ def follow(events: Iterable[Event], console: Console) -> Event | None:
             elif event.kind == "state":
                 console.print(f"{data['state']}{': ' + data['reason'] if 'reason' in data else ''}", markup=False)
             elif event.kind == "trial" and data["value"] is not None:
-                best = min(best, data["value"])
-                if Origin.parse(data["origin"]).stage == "baselines":
+                incumbent = min(incumbent, data["value"])
+                if data["stage"] == "baselines":
                     baseline = min(baseline, data["value"])
                 if "search" in tasks:
-                    progress.update(tasks["search"], note=f"best {short(best)}, baseline {short(baseline)}")
+                    label, colour = look(data["stage"])
+                    scores = f"incumbent {short(incumbent)}, baseline {short(baseline)}"
+                    progress.update(tasks["search"], note=f"{scores}  [{colour}]●[/] {escape(label)}")
     return last

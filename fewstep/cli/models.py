@@ -87,7 +87,7 @@ def show(model: ModelName, url: Url = URL) -> None:
 
 @app.command()
 def remove(model: ModelName, url: Url = URL) -> None:
-    """Make the service forget a model with everything found for it."""
+    """Make the service forget a model with its searches and schedules."""
     with Client(url) as client:
         client.remove_model(model)
 

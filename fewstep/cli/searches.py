@@ -1,4 +1,4 @@
-"""The command line's searches: submitted to the service, followed, and what they found fetched."""
+"""The command line's searches: submitted to the service, followed, their schedules fetched."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +60,7 @@ def fetch(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; standard output by default.")] = None,
     url: Url = URL,
 ) -> None:
-    """Fetch the best schedule found for a model with at most so many calls."""
+    """Fetch the best schedule of a model with at most so many calls."""
     with Client(url) as client:
         result = client.best(model, nfe, metric).result
     text = result.schedule.to_json(indent=2) + "\n"

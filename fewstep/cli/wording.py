@@ -1,4 +1,4 @@
-"""Problems and results in words: limits, what ended a search, what it found."""
+"""Problems and results in words: limits, what ended a search, winner and baseline."""
 
 from fewstep.cli.display import measured, short
 from fewstep.values.limits import Limits
@@ -32,18 +32,19 @@ def limits_in_words(limits: Limits) -> list[str]:
 
 
 def summary(result: Result) -> str:
-    """What a search found, in a few lines: by its metric, by the one beside it, and at which cost."""
+    """Winner and baseline of a search, in a few lines: by its metric, by the secondary one, and at which cost."""
     winner, baseline, problem, cost = result.winner, result.baseline, result.problem, result.cost
     between = "" if winner.interval is None else f"  [{short(winner.interval.low)}, {short(winner.interval.high)}]"
     lines = [
         f"{problem.metric} on {winner.noises} test noises",
-        f"found     {measured(winner.value, winner.standard_error)}{between}  {result.schedule.digest[:16]}",
+        f"winner    {measured(winner.value, winner.standard_error)}{between}  {result.schedule.digest[:16]}",
         f"baseline  {measured(baseline.value, baseline.standard_error)}  {result.baseline_name}",
         f"ratio     {result.ratio:.2f}  [{result.ratio_interval.low:.2f}, {result.ratio_interval.high:.2f}]",
     ]
     if winner.secondary is not None and baseline.secondary is not None:
-        ours, theirs = (measured(each.value, each.standard_error) for each in (winner.secondary, baseline.secondary))
-        lines.append(f"{problem.report}: found {ours}, baseline {theirs}")
+        of_winner = measured(winner.secondary.value, winner.secondary.standard_error)
+        of_baseline = measured(baseline.secondary.value, baseline.secondary.standard_error)
+        lines.append(f"{problem.report}: winner {of_winner}, baseline {of_baseline}")
     why = ENDINGS.get(result.ended, result.ended)
     lines.append(f"{cost.evaluations} trials, {why}; {cost.calls:,} network calls, {cost.seconds:.0f} s")
     return "\n".join(lines)

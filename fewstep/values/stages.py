@@ -6,13 +6,18 @@ cost, which is then reserved for it. Labels and colours are in this table, so th
 """
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from fewstep.errors import InvalidInput
 from fewstep.registry import Registry
 
-__all__ = ["STAGES", "Stage", "order"]
+__all__ = ["STAGES", "Look", "Stage", "look", "order"]
+
+COLOUR = re.compile("#[0-9a-f]{6}")
+NEUTRAL = "#8d7f73"  # of stages that are not registered here
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Stage:
     is ``left``. Without a cost it uses what the reserves of the others leave. Both are functions, or their places as
     "module:function". ``final`` stages come last, on their reserves; ``optional`` ones get a
     share only where all others have theirs. ``phase`` is what its progress is reported under.
+
+    The colour is written #rrggbb; one with a contrast of 3 to white and to #1a1e25 is seen in both themes of the
+    dashboard. Raises `InvalidInput` where it is written otherwise.
     """
 
     name: str
@@ -33,6 +41,10 @@ class Stage:
     final: bool = False
     optional: bool = False
     phase: str = "search"
+
+    def __post_init__(self) -> None:
+        if not COLOUR.fullmatch(self.colour):
+            raise InvalidInput(f"stage {self.name!r} has the colour {self.colour!r}: write it as #rrggbb in lower case")
 
     def __call__(self, state: Any) -> Any:
         """The stage's batches."""
@@ -62,13 +74,13 @@ STAGES: Registry[Stage] = Registry(
     {
         stage.name: stage
         for stage in (
-            _builtin("baselines", "baselines", "#8c8c8c", "baselines"),
-            _builtin("arc-length", "arc-length seeds", "#c9a227", "arc_length", optional=True),
-            _builtin("guided", "guided", "#2f6fb0", "guided", cost=False),
-            _builtin("warm-start", "warm start", "#5b9f8f", "warm_start", final=True, phase="fit"),
-            _builtin("fit", "fit", "#3a8f4d", "fit", final=True, phase="fit"),
-            _builtin("time-search", "time search", "#8a5fb3", "time_search", final=True, phase="fit"),
-            _builtin("polish", "polish", "#c4512d", "polish", final=True, phase="fit"),
+            _builtin("baselines", "baselines", "#7a828e", "baselines"),
+            _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
+            _builtin("guided", "guided", "#3f7de0", "guided", cost=False),
+            _builtin("warm-start", "warm start", "#1f9a93", "warm_start", final=True, phase="fit"),
+            _builtin("fit", "fit", "#4a9a2b", "fit", final=True, phase="fit"),
+            _builtin("time-search", "time search", "#9b62d0", "time_search", final=True, phase="fit"),
+            _builtin("polish", "polish", "#e0483c", "polish", final=True, phase="fit"),
         )
     },
 )
@@ -84,3 +96,22 @@ def order(stages: Sequence[Stage] = ()) -> tuple[Stage, ...]:
     """
     chosen = stages or [STAGES[name] for name in STAGES]
     return tuple(sorted(chosen, key=lambda stage: (stage.final, not stage.final and stage.cost is None)))
+
+
+class Look(NamedTuple):
+    """How a stage is shown to people: its label, and the colour of its marks."""
+
+    label: str
+    colour: str
+
+
+def look(name: str) -> Look:
+    """How the stage of that name is shown; one that is not registered here has its name and a neutral colour.
+
+    >>> look("time-search").label, look("from-elsewhere").label
+    ('time search', 'from-elsewhere')
+    """
+    if name not in STAGES:
+        return Look(name, NEUTRAL)
+    stage = STAGES[name]
+    return Look(stage.label, stage.colour)

@@ -10,6 +10,7 @@ from api.settings import Settings
 from fewstep import Schedule
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
+from fewstep.values.stages import STAGES
 from storage.jobs import Jobs
 from storage.lease import Claim
 from tests.api.support import Service, add_model, claim, serving
@@ -63,38 +64,37 @@ def test_a_search_is_followed_live(service: Service, held: Claim, open_page: Any
     drawn(page, 4)
     assert page.locator("#schedule svg").inner_html() != first
     assert page.locator("#curve .legendtext").all_text_contents() == [
-        "by hand",
-        "mutation",
-        "best by hand",
-        "best so far",
+        "baselines",
+        "guided",
+        "best baseline",
+        "incumbent",
     ]
 
     page.locator("summary").click()
     Jobs(service.store).succeed(held, samples.result(held.search.problem))
     shown(page, "h1", "succeeded")
-    shown(page, "#figures", "noises the search never saw")
+    shown(page, "#figures", "test noises")
     assert page.locator("details").get_attribute("open") is not None
     assert page.evaluate("window.sameDocument")
 
 
-def test_the_legend_names_every_origin(service: Service, held: Claim, open_page: Any) -> None:
-    """Also what comes after the guided trials, samplers of other searches, and trials that a race gave up."""
+def test_the_legend_names_every_stage(service: Service, held: Claim, open_page: Any) -> None:
+    """In the order of the search; one unknown here under its name; then trials that were stopped early."""
     page = open_page(f"/searches/{held.search.id}")
-    origins = ("baseline ddim time", "seed unipc-2 arc", "evolution", "cmaes", "nested fill", "fit row", "polish")
+    origins = ("baseline ddim time", "mirror: reversed", "seed unipc-2 arc", "evolution", "cmaes")
+    origins += ("nested fill", "fit row", "fit closed-loop", "polish")
     for number, origin in enumerate(origins):
-        record(service, held, number, 0.2 / (number + 1), origin, 128 if number != 3 else 20)
+        record(service, held, number, 0.2 / (number + 1), origin, 128 if number != 4 else 20)
     drawn(page, len(origins))
     assert page.locator("#curve .legendtext").all_text_contents() == [
-        "by hand",
-        "on measured grids",
-        "from fewer calls",
-        "fitted",
-        "polished",
-        "evolution, cmaes",
-        "given up early",
-        "best by hand",
-        "best so far",
+        *(STAGES[name].label for name in STAGES),
+        "mirror",
+        "stopped early",
+        "best baseline",
+        "incumbent",
     ]
+    fills = page.locator("#curve .scatterlayer .points path").evaluate_all("all => all.map(one => one.style.stroke)")
+    assert len(set(fills)) == len(STAGES) + 1
 
 
 def test_the_list_is_kept_current(service: Service, held: Claim, open_page: Any) -> None:

@@ -1,5 +1,6 @@
 """The dashboard's pages as the server makes them: content, safety and what they load."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,9 @@ from fewstep.cli.display import measured
 from fewstep.values.limits import Limits
 from fewstep.values.model import Model
 from fewstep.values.problem import Problem
+from fewstep.values.result import StageReport
 from fewstep.values.score import Score
+from fewstep.values.stages import STAGES, Stage
 from fewstep.values.trial import Trial
 from storage.jobs import Jobs
 from storage.lease import Claim
@@ -113,21 +116,21 @@ def test_a_running_search(client: TestClient, store: Store, held: Claim) -> None
     assert figures[1] == "0.200 ± 0.020dpmpp-2m quadratic"
     assert figures[2].startswith("0.250")
     assert best.schedule.digest[:16] in elements.text("code")
-    assert len(elements.text("svg")) == 1
+    assert len(elements.text("svg", **{"class": "strip"})) == 1
 
 
 def test_a_search_that_succeeded(client: TestClient, store: Store, held: Claim) -> None:
-    """Its figures are the result's: held-out error, interval, tau; its schedule is the published one."""
+    """Its figures are the result's: test error, interval, tau; its schedule is the published one."""
     record(store, held, 0, 0.01)
     result = samples.result(held.search.problem, 0.05, samples.fitted(4))
     Jobs(store).succeed(held, result)
     elements = page(client, f"/searches/{held.search.id}")
     figures = " ".join(elements.text("dd"))
-    for wanted in (measured(0.05, result.score.standard_error), "64 noises", "0.250", "0.167 to 0.500"):
+    for wanted in (measured(0.05, result.score.standard_error), "64 test noises", "0.250", "0.167 to 0.500"):
         assert wanted in figures
     assert result.baseline_name in figures
-    assert "Fitted numbers" in " ".join(elements.text("details"))
-    assert "the result is measured on others" in elements.text("section", id="trials")[0]
+    assert "Fitted coefficients" in " ".join(elements.text("details"))
+    assert "the result is measured on test noises" in elements.text("section", id="trials")[0]
     assert not elements.text("meta", **{"http-equiv": "refresh"})
     assert "--nfe 4" in elements.text("code")[-1]
 
@@ -149,22 +152,78 @@ def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, st
     assert "no forecast reached the improvement" in elements.text("section", id="standing")[0]
     figures = " ".join(elements.text("dd"))
     assert "95 % interval 0.0250 to 0.100" in figures
-    assert f"{measured(0.05 / 3, 0.05 / 21)}{measured(0.3, 0.3 / 7)} best by hand" in figures
+    assert f"{measured(0.05 / 3, 0.05 / 21)}{measured(0.3, 0.3 / 7)} best baseline" in figures
     assert "kid:digits:teacher" in elements.text("dt")
     assert "--metric frechet:digits:teacher" in elements.text("code")[-1]
     assert "frechet:digits:teacher" in page(client, "/").text("tr")[1]
 
 
-def test_trials_that_lost_their_race_are_told_apart(client: TestClient, store: Store, held: Claim) -> None:
+def test_trials_that_were_stopped_early_are_told_apart(client: TestClient, store: Store, held: Claim) -> None:
     """A trial on fewer noises than the search's has their number and a row of its own kind; so has none on all."""
     record(store, held, 0, 0.1)
     trial = trial_of(1, samples.schedule(4), Score(0.2, 0.02, 32, 128), "mutation")
     Jobs(store).record(held, trial)
     elements = page(client, f"/searches/{held.search.id}")
-    (lost,) = elements.text("tr", **{"class": "lost"})
-    assert lost.split()[0] == "1"
-    assert " 32 " in lost
+    (stopped,) = elements.text("tr", **{"class": "stopped"})
+    assert stopped.split()[0] == "1"
+    assert " 32 " in stopped
     assert elements.text("main", **{"data-noises": "64"})
+
+
+def shown_stages(client: TestClient, held: Claim) -> dict[str, dict[str, str]]:
+    """The stages that the page hands to its script, by name."""
+    (main,) = (given for tag, given, _ in page(client, f"/searches/{held.search.id}").found if tag == "main")
+    return {stage["name"]: stage for stage in json.loads(main["data-stages"])}
+
+
+def marks(client: TestClient, held: Claim) -> list[str | None]:
+    """The colours of the marks on the page, from top to bottom."""
+    found = page(client, f"/searches/{held.search.id}").found
+    return [given["fill"] for tag, given, _ in found if tag == "circle"]
+
+
+def test_a_stage_of_a_package_is_shown_as_it_says(client: TestClient, store: Store, held: Claim) -> None:
+    """Its label and colour reach script and table; where it is unknown, its trials are shown in a neutral colour."""
+    record(store, held, 0, 0.1, "mirror: reversed")
+    neutral = marks(client, held)
+    stage = Stage("mirror", "<mirrored> 'times'", "#b0609a", lambda state: iter(()))
+    STAGES.add("mirror", stage)
+    try:
+        assert list(shown_stages(client, held)) == list(STAGES)
+        assert shown_stages(client, held)["mirror"] == {"name": "mirror", "label": stage.label, "colour": stage.colour}
+        assert marks(client, held) == [stage.colour]
+    finally:
+        STAGES.remove("mirror")
+    assert "mirror" not in shown_stages(client, held)
+    (colour,) = neutral
+    assert marks(client, held) == neutral
+    assert colour not in {stage["colour"] for stage in shown_stages(client, held).values()}
+
+
+def test_a_result_says_what_each_stage_spent_and_gained(client: TestClient, store: Store, held: Claim) -> None:
+    """Trials, calls, seconds and the incumbent before and after, in the order of the search."""
+    result = samples.result(held.search.problem)
+    reports = (
+        StageReport("baselines", 12, 3072, 2.5, None, 0.2),
+        StageReport("fit", 4, 1024, 80.0, 0.2, 0.05),
+        StageReport("elsewhere", 0, 0, 0.0, 0.05, 0.05),
+    )
+    Jobs(store).succeed(held, replace(result, cost=replace(result.cost, stages=reports)))
+    (table,) = page(client, f"/searches/{held.search.id}").text("section", id="stages")
+    thin = "\N{THIN SPACE}"
+    for row in (
+        f"baselines 12 3{thin}072 2.5 s – 0.200 –",
+        f"fit 4 1{thin}024 1 min 20 s 0.200 0.0500 0.25",
+        "elsewhere 0 0 0.0 s 0.0500 0.0500 1.00",
+    ):
+        assert " ".join(row.split()) in table
+    assert marks(client, held)[:2] == [STAGES[name].colour for name in ("baselines", "fit")]
+
+
+def test_a_result_without_reports_of_stages_shows_none(client: TestClient, store: Store, held: Claim) -> None:
+    """Results of older versions have no such reports."""
+    Jobs(store).succeed(held, samples.result(held.search.problem))
+    assert page(client, f"/searches/{held.search.id}").text("section", id="stages") == [""]
 
 
 def test_a_failed_search_says_why_and_cannot_inject(client: TestClient, store: Store, held: Claim) -> None:
@@ -184,7 +243,7 @@ def test_events_are_read_to_the_last(
     monkeypatch.setattr(views, "MAX_PAGE", 3)
     for number in range(8):
         record(store, held, number, 1.0 - number / 10)
-    assert views.search_page(store, held.search.id).best.number == 7
+    assert views.search_page(store, held.search.id).incumbent.number == 7
     assert views.search_page(store, held.search.id).last == store.events(held.search.id)[-1].id
 
 

@@ -124,9 +124,9 @@ def test_every_metric_has_a_front_of_its_own(client: TestClient, store: Store, m
     first, second = (Text(part).words for part in text.split("<h3>")[1:])
     assert "0.100 ±" in first
     assert "0.0500 to 0.200" in first
-    assert "endpoint, by hand" not in first
+    assert "endpoint, baseline" not in first
     assert "0.600 ±" in second
-    assert f"{measured(0.2, 0.6 / 21)} endpoint, by hand {measured(0.3, 0.3 / 7)}" in second
+    assert f"{measured(0.2, 0.6 / 21)} endpoint, baseline {measured(0.3, 0.3 / 7)}" in second
     assert text.count("<circle") == 6
     assert re.search(r"data 3 ", page(client, "/models").words)
 
@@ -135,12 +135,12 @@ def test_a_front_is_drawn_to_scale(store: Store, model: Model) -> None:
     """Equal ratios of errors are equal heights, bars reach 1.96 standard errors, calls lie evenly."""
     for nfe, value in ((4, 0.08), (6, 0.04), (8, 0.02)):
         publish(store, Problem(model.id, nfe), value=value)
-    found = front(store.front(model.id)).split('class="found"')[1]
-    x, y = zip(*((float(a), float(b)) for a, b in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', found)), strict=True)
+    winners = front(store.front(model.id)).split('class="winner"')[1]
+    x, y = zip(*((float(a), float(b)) for a, b in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', winners)), strict=True)
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
     assert y[1] - y[0] == pytest.approx(y[2] - y[1], abs=0.2)
     assert y[0] < y[2]
-    tops = [(float(a), float(b)) for a, b in re.findall(r'y1="([\d.]+)" y2="([\d.]+)"', found)]
+    tops = [(float(a), float(b)) for a, b in re.findall(r'y1="([\d.]+)" y2="([\d.]+)"', winners)]
     assert all(top < centre < bottom for (top, bottom), centre in zip(tops, y, strict=True))
     per_halving = (y[2] - y[0]) / 2
     want = math.log2(1 + 1.96 / 7) * per_halving

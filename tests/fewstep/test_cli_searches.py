@@ -71,7 +71,7 @@ def test_submit_refuses_in_one_line(fewstep: Fewstep, service: Service, words: t
 
 
 def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -> None:
-    """Phases, best error and state are drawn from the events; the way to the result is named."""
+    """Phases, incumbent, stage and state are drawn from the events; the way to the result is named."""
     model = add_model(service.store)
     search = service.store.submit(Problem(model.id, 4, budget=3))
     held, jobs = claim(service.store, search), Jobs(service.store)
@@ -95,7 +95,7 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
         "succeeded",
     ]
     assert re.search(r"teacher .*2/2", watched.stdout)
-    assert re.search(r"search .*3/3 +best 0.0500, baseline 0.200", watched.stdout)
+    assert re.search(r"search .*3/3 +incumbent 0.0500, baseline 0.200 +● guided", watched.stdout)
     assert f"fewstep fetch {model.id} --nfe 4 -o" in watched.stderr
     assert "4 calls by endpoint" in watched.stdout
     assert "endpoint on 64 test noises" in watched.stdout
@@ -127,7 +127,7 @@ def test_several_searches_are_watched_in_turn(fewstep: Fewstep, service: Service
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1] == f"fewstep: search {first} failed: all trials diverged"
     assert done.stdout.index("4 calls by frechet:digits:teacher") < done.stdout.index("6 calls by frechet")
-    assert f"endpoint: found {measured(0.05 / 3, 0.05 / 21)}, baseline {measured(0.3, 0.3 / 7)}" in done.stdout
+    assert f"endpoint: winner {measured(0.05 / 3, 0.05 / 21)}, baseline {measured(0.3, 0.3 / 7)}" in done.stdout
     assert "its limit of calls was reached" in done.stdout
     assert "--nfe 6 --metric frechet:digits:teacher -o" in done.stderr
     assert second in done.stdout

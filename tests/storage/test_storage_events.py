@@ -1,20 +1,32 @@
 """The log of events tells every change, once and in order."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
 from fewstep.errors import FewstepError
 from storage import Claim, Jobs, Store
+from storage.log import write_event
 from tests.storage import samples
 from tests.storage.samples import report, states
+from tests.trials import trial_of
 
 
 def test_phase(store: Store, jobs: Jobs, claim: Claim) -> None:
     """A phase is told in the log."""
     jobs.phase(claim, "teacher", 3, 10)
     assert store.events(claim.search.id)[-1].data == {"phase": "teacher", "done": 3, "total": 10}
+
+
+def test_a_trial_names_its_stage(store: Store, jobs: Jobs, claim: Claim) -> None:
+    """As it is recorded; to an event from before there were stages, its origin gives one."""
+    jobs.record(claim, trial_of(0, samples.schedule(), None, "mirror: reversed", reason="no memory"))
+    with store.write() as session:
+        data = {"number": 1, "origin": "fit closed-loop", "value": None}
+        write_event(session, claim.search.id, "trial", data, datetime.now(UTC))
+    assert [event.data["stage"] for event in store.events(claim.search.id)[-2:]] == ["mirror", "time-search"]
 
 
 def test_log_is_monotonic(store: Store, jobs: Jobs) -> None:

@@ -3,7 +3,7 @@
 const TERMINAL = ["succeeded", "failed", "cancelled"];
 const BETWEEN = 1000; // ms from one refresh of the sections to the next
 const LIST = 3000; // ms between looks at a page that has no stream of events
-const AGAIN = 5000; // ms until a stream that the browser gave up is opened anew
+const AGAIN = 5000; // ms until a stream that the browser closed is opened anew
 
 const main = document.querySelector("main");
 const link = document.getElementById("link");
@@ -68,19 +68,8 @@ document.addEventListener("click", async ({ target }) => {
 
 // --- the curve
 
-const ORIGINS = {
-  baseline: ["by hand", "diamond-open"],
-  seed: ["on measured grids", "diamond"],
-  nested: ["from fewer calls", "triangle-right"],
-  fit: ["fitted", "hexagon"],
-  polish: ["polished", "hexagram"],
-  uniform: ["uniform", "x-thin-open"],
-  tpe: ["tpe", "triangle-up"],
-  crossover: ["crossover", "square"],
-  mutation: ["mutation", "circle"],
-  guided: ["guided", "star"],
-  other: ["", "cross"], // named after its trials
-};
+const STAGES = JSON.parse(main.dataset.stages ?? "[]"); // name, label and colour of those that the service knows
+const SYMBOLS = ["diamond-open", "diamond", "circle", "triangle-right", "hexagon", "square", "hexagram", "triangle-up", "cross"];
 const FAINT = 0.25;
 const trials = new Map();
 let waiting = false;
@@ -89,61 +78,59 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function wordOf({ origin }) {
-  return origin.split(" ")[0];
-}
-
-function groupOf(trial) {
-  const word = wordOf(trial);
-  return word in ORIGINS ? word : "other";
+function stagesOf(points) {
+  const known = new Set(STAGES.map(({ name }) => name));
+  const others = new Set(points.map(({ stage }) => stage).filter((name) => !known.has(name)));
+  return [...STAGES, ...[...others].map((name) => ({ name, label: name, colour: main.dataset.neutral }))];
 }
 
 function traces(points) {
-  const made = Object.entries(ORIGINS).flatMap(([group, [name, symbol]]) => {
-    const own = points.filter((trial) => groupOf(trial) === group);
-    if (!own.length) return [];
+  const lines = stagesOf(points).flatMap(({ name, label, colour }, place) => {
+    const proposed = points.filter(({ stage }) => stage === name);
+    if (!proposed.length) return [];
+    const symbol = SYMBOLS[place % SYMBOLS.length];
     return {
-      name: name || [...new Set(own.map(wordOf))].join(", "),
+      name: label,
       mode: "markers",
-      x: own.map(({ number }) => number),
-      y: own.map(({ value }) => value),
-      text: own.map(hover),
+      x: proposed.map(({ number }) => number),
+      y: proposed.map(({ value }) => value),
+      text: proposed.map(hover),
       hoverinfo: "text",
-      marker: { color: color(group), symbol, size: 7, opacity: own.map(opacity), line: { color: color(group), width: 1.5 } },
+      marker: { color: colour, symbol, size: 7, opacity: proposed.map(opacity), line: { color: colour, width: 1.5 } },
     };
   });
-  if (points.some(lost)) {
+  if (points.some(stopped)) {
     const marker = { color: color("soft"), size: 7, opacity: FAINT };
-    made.push({ name: "given up early", mode: "markers", x: [null], y: [null], marker, hoverinfo: "skip" });
+    lines.push({ name: "stopped early", mode: "markers", x: [null], y: [null], marker, hoverinfo: "skip" });
   }
-  const running = [];
-  for (const { value } of points) running.push(Math.min(value, running.at(-1) ?? Infinity));
-  const byHand = points.filter((trial) => groupOf(trial) === "baseline").map(({ value }) => value);
+  const incumbents = [];
+  for (const { value } of points) incumbents.push(Math.min(value, incumbents.at(-1) ?? Infinity));
+  const baselines = points.filter(({ stage }) => stage === "baselines").map(({ value }) => value);
   const numbers = points.map(({ number }) => number);
-  if (byHand.length) {
-    const level = Math.min(...byHand);
+  if (baselines.length) {
+    const level = Math.min(...baselines);
     const ends = [numbers[0], numbers.at(-1)];
     const line = { color: color("baseline"), dash: "dash", width: 1.5 };
-    made.push({ name: "best by hand", mode: "lines", x: ends, y: [level, level], line, hoverinfo: "skip" });
+    lines.push({ name: "best baseline", mode: "lines", x: ends, y: [level, level], line, hoverinfo: "skip" });
   }
   const line = { color: color("best"), shape: "hv", width: 2.5 };
-  made.push({ name: "best so far", mode: "lines", x: numbers, y: running, line, hoverinfo: "skip" });
-  return made;
+  lines.push({ name: "incumbent", mode: "lines", x: numbers, y: incumbents, line, hoverinfo: "skip" });
+  return lines;
 }
 
-function lost({ noises }) {
-  return noises < Number(main.dataset.noises); // it was given up before all noises; older events do not say
+function stopped({ noises }) {
+  return noises < Number(main.dataset.noises); // on fewer noises than the search has; older events do not say
 }
 
 function opacity(trial) {
-  return lost(trial) ? FAINT : 0.75;
+  return stopped(trial) ? FAINT : 0.9;
 }
 
 function hover(trial) {
   const { number, origin, value, standard_error, predicted, noises } = trial;
-  const given = lost(trial) ? `<br>given up after ${noises} noises` : "";
+  const early = stopped(trial) ? `<br>stopped after ${noises} noises` : "";
   const forecast = predicted === null ? "" : `<br>forecast ${Math.exp(predicted).toPrecision(3)}`;
-  return `trial ${number}, ${origin}<br>${value.toPrecision(3)} ± ${standard_error.toPrecision(2)}${forecast}${given}`;
+  return `trial ${number}, ${origin}<br>${value.toPrecision(3)} ± ${standard_error.toPrecision(2)}${forecast}${early}`;
 }
 
 function layout() {
@@ -178,16 +165,16 @@ function follow(search) {
   let last = Number(main.dataset.last);
   const stream = new EventSource(`/v1/searches/${search}/events`);
   const take = ({ type, data, lastEventId }) => {
-    const told = JSON.parse(data);
-    if (type === "trial" && told.value > 0) {
-      trials.set(told.number, told);
+    const event = JSON.parse(data);
+    if (type === "trial" && event.value > 0) {
+      trials.set(event.number, event);
       draw();
     }
     if (Number(lastEventId) > last) {
       main.dataset.last = last = Number(lastEventId);
       refresh();
     }
-    if (type === "state" && TERMINAL.includes(told.state)) stream.close();
+    if (type === "state" && TERMINAL.includes(event.state)) stream.close();
   };
   for (const kind of ["state", "phase", "trial", "published"]) stream.addEventListener(kind, take);
   stream.onopen = () => say("");
