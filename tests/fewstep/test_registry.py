@@ -1,4 +1,4 @@
-"""Registries: built-in names first, entry points of installed packages, entries of scripts; nothing is imported early."""
+"""Registries: built-in names first, then entry points of packages, then what scripts add; nothing is imported early."""
 
 import importlib
 import sys
@@ -49,7 +49,7 @@ def test_a_package_cannot_take_a_built_in_name() -> None:
 
 
 def test_a_script_adds_and_removes() -> None:
-    """An entry is known from then on; a taken name is refused, a removed one is unknown, with the list of the others."""
+    """From then on there is an entry; a taken name is refused, a removed one is unknown, with the list of the others."""
     registry = shapes()
     registry.add("pentagon", 5)
     assert "pentagon" in registry
