@@ -49,7 +49,7 @@ def test_a_package_cannot_take_a_built_in_name() -> None:
 
 
 def test_a_script_adds_and_removes() -> None:
-    """From then on there is an entry; a taken name is refused, a removed one is unknown, with the list of the others."""
+    """From then on there is an entry; a taken name is refused, a removed one unknown, with the list of the others."""
     registry = shapes()
     registry.add("pentagon", 5)
     assert "pentagon" in registry
