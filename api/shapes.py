@@ -59,18 +59,19 @@ def _body_field(spec: FieldSpec) -> tuple[Any, Any]:
 
 
 def _type_with_checks(spec: FieldSpec) -> Any:
-    kind = spec.type
-    about = spec.about
+    kind, about = spec.type, spec.about
     checks: dict[str, Any] = {"ge": about.low, "gt": about.above, "le": about.high, "max_length": about.length}
+    reader: Callable[[str], str] | None = None
     if about.parse is not None:
-        kind = Annotated[kind, AfterValidator(_parser(about.parse))]
-        checks["json_schema_extra"] = _schema_writer(spec)
+        reader = _parser(about.parse)
     elif tuple(about.choices):
-        kind = Annotated[kind, AfterValidator(_choice_check(spec))]
-        checks["json_schema_extra"] = _schema_writer(spec)
-    else:
+        reader = _choice_check(spec)
+    if reader is None:
         checks["pattern"] = about.pattern
-    return Annotated[kind, Field(**{name: check for name, check in checks.items() if check is not None})]
+    else:
+        checks["json_schema_extra"] = _schema_writer(spec)
+    kind = Annotated[kind, Field(**{name: check for name, check in checks.items() if check is not None})]
+    return kind if reader is None else Annotated[kind, AfterValidator(reader)]
 
 
 def _schema_writer(spec: FieldSpec) -> Callable[[dict[str, Any]], None]:

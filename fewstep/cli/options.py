@@ -23,10 +23,9 @@ def option(spec: FieldSpec) -> Any:
     choices = ", ".join(about.choices)
     names = ", ".join(about.names)
     suffix = f": {choices}" if choices else f" ({names})" if names else ""
-    low = about.low if spec.type is int else None
-    high = about.high if spec.type is int else None
+    least = f", at least {about.low}" if about.low else ""
     kind = spec.type | None if spec.optional else spec.type
-    return Annotated[kind, typer.Option(help=f"{about.help}{suffix}.", min=low, max=high)]
+    return Annotated[kind, typer.Option(help=f"{about.help}{least}{suffix}.")]
 
 
 Metric = option(next(spec for spec in field_specs(Problem) if spec.name == "metric"))
@@ -36,22 +35,22 @@ def with_problem_options(command: Callable[..., None]) -> Callable[..., None]:
     """A decorator that replaces a command's parameter ``options`` by one option for every field of a `Problem` with a
     default; the command gets them together, as `fewstep.values.problem.Options`."""
     signature = inspect.signature(command, eval_str=True)
-    fields = list(_fields(Problem))
 
     @wraps(command)
     def with_options(**arguments: Any) -> None:
         options: dict[str, Any] = {}
-        for spec, holder in fields:
-            target = options if holder is None else options.setdefault(holder.name, {})
-            target[spec.name] = arguments.pop(_name(spec))
-        for holder in {holder.name: holder for _, holder in fields if holder is not None}.values():
-            options[holder.name] = holder.type(**options[holder.name])
+        for spec in field_specs(Problem):
+            if is_dataclass(spec.type):
+                parts = {part.name: arguments.pop(_name(part)) for part in field_specs(spec.type)}
+                options[spec.name] = spec.type(**parts)  # type: ignore[operator]
+            elif not spec.required:
+                options[spec.name] = arguments.pop(_name(spec))
         command(**arguments, options=options)
 
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.name == "options":
-            parameters += [_parameter(spec) for spec, _ in fields]
+            parameters += [_parameter(spec) for spec in _optional(Problem)]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -59,13 +58,13 @@ def with_problem_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def _fields(kind: type) -> Iterator[tuple[FieldSpec, FieldSpec | None]]:
-    """Each field with a default, those of an inner value one by one, with the field that holds them."""
+def _optional(kind: Any) -> Iterator[FieldSpec]:
+    """The fields with a default; a field that holds a value is represented by the fields of that value."""
     for spec in field_specs(kind):
         if is_dataclass(spec.type):
-            yield from ((inner, spec) for inner in field_specs(spec.type))
+            yield from field_specs(spec.type)
         elif not spec.required:
-            yield spec, None
+            yield spec
 
 
 def _name(spec: FieldSpec) -> str:

@@ -33,7 +33,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def run(problem: Problem, process: object, pool: object, rank: object, **given: Any) -> Result:
         calls.append(given)
         if len(calls) % 2:
-            given["record"](samples.trial(0, plan=samples.schedule(problem.nfe)))
+            given["on"].trial(samples.trial(0, plan=samples.schedule(problem.nfe)))
             raise Stopped("the runner stops")
         return samples.result(problem)
 
@@ -61,13 +61,13 @@ def test_a_search_taken_up_again_is_handed_the_same(tmp_path: Path, handed: list
                 publish(store, Problem(model, 4, metric), value=0.01)
                 Jobs(store).resume(search.id)
         first, second = handed
-        assert {trial.schedule.nfe for trial in first["others"]} == {3, 4, 6}
-        assert second["others"] == first["others"]
-        assert [schedule.nfe for schedule in first["seeds"]] == [4]
-        assert second["seeds"] == first["seeds"]
-        assert (first["elapsed"], first["recorded"]) == (0, [])
-        assert second["elapsed"] > 0
-        assert len(second["recorded"]) == 1
+        assert {trial.schedule.nfe for trial in first["warm"].trials} == {3, 4, 6}
+        assert second["warm"].trials == first["warm"].trials
+        assert [schedule.nfe for schedule in first["warm"].schedules] == [4]
+        assert second["warm"].schedules == first["warm"].schedules
+        assert (first["log"].elapsed, first["log"].trials) == (0, [])
+        assert second["log"].elapsed > 0
+        assert len(second["log"].trials) == 1
         assert store.result(search.id).result.problem == problem
 
 

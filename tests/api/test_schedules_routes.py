@@ -1,6 +1,6 @@
 """Published schedules over HTTP: front, best, digest, caching."""
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 import pytest
 from fastapi.testclient import TestClient
@@ -36,8 +36,11 @@ def test_a_published_result_says_all_that_was_measured(client: TestClient, store
     assert best["baseline"]["name"] == found.baseline_name
     assert best["baseline"]["score"] == asdict(found.baseline.score)
     assert Schedule.from_dict(best["baseline"]["schedule"]) == found.baseline.schedule
-    for name in ("ratio", "ratio_low", "ratio_high", "teacher_error", "calls", "evaluations", "seconds", "tau"):
+    assert (best["ratio"], best["ratio_low"], best["ratio_high"]) == (found.ratio, *astuple(found.ratio_interval))
+    for name in ("teacher_error", "tau"):
         assert best[name] == getattr(found, name)
+    for name in ("calls", "evaluations", "seconds"):
+        assert best[name] == getattr(found.cost, name)
 
 
 def test_nothing_published_is_not_found(client: TestClient, store: Store, model: Model) -> None:

@@ -72,7 +72,7 @@ def test_what_was_found_out_is_shown(client: Client, service: Service, folder: P
     assert held is not None
     ModelChecks(service.store).ready(held, Facts("UNet2DModel", "noise", 44_969, passes=1, seconds_per_call=0.25))
     ready = client.wait_for_model(model.id)
-    assert (ready.state, ready.network, ready.parameters) == ("ready", "UNet2DModel", 44_969)
+    assert (ready.state, ready.facts.network, ready.facts.parameters) == ("ready", "UNet2DModel", 44_969)
     assert (ready.facts.passes, ready.facts.seconds_per_call) == (1, 0.25)
     other = client.add_model(pipeline(folder.parent / "other", seed=1), "upload")
     held = ModelChecks(service.store).claim("test runner", 60)

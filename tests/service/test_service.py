@@ -11,7 +11,7 @@ import fewstep
 from fewstep import models
 from fewstep.client import Published
 from fewstep.errors import NotFound
-from fewstep.search.budget import MOST_FITS
+from fewstep.search.stages.fit import MOST
 from fewstep.values.limits import Limits
 from storage.store import Store
 from tests.service.support import Running, finish, started, wait_until
@@ -72,7 +72,7 @@ def trials_of(database_url: str, search: str) -> list[int]:
 def assert_whole(numbers: list[int]) -> None:
     """Every trial once; fits may be fewer than their room, where replay found fewer places."""
     assert numbers == list(range(len(numbers)))
-    assert BUDGET - MOST_FITS < len(numbers) <= BUDGET
+    assert BUDGET - MOST < len(numbers) <= BUDGET
 
 
 def test_two_workers_find_what_one_finds_and_it_can_be_used(
