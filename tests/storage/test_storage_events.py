@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from storage.log import write_event
 
 from fewstep.errors import FewstepError
 from storage import Claim, Jobs, Store
+from storage.events import write_event
 from tests.storage import samples
 from tests.storage.samples import report, states
 from tests.trials import trial_of
