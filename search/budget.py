@@ -1,7 +1,8 @@
 """Budget of one search: trials, network calls and seconds, with a reserve for the final stages.
 
 It knows no stage. Each states its cost and gets a share of what is left, in their order; a stage without a cost takes
-what the shares leave. Shares are planned anew before every stage until the one that takes the rest has begun.
+what the shares leave. Shares are planned anew before every stage until the one that takes the rest has begun. Before the
+first trial nobody knows what will be left, so all but the first stage are asked what they could use at most.
 """
 
 import math
@@ -82,7 +83,9 @@ class Budget:
         self._shares = {}
         for stage in sorted(stages, key=lambda each: each.optional):
             if stage.cost is not None:
-                self._shares[stage.name] = stage.share(state, self.left)
+                begins = self.trials > 0 or stage is stages[0]
+                left = self.left if begins else self.left._replace(calls=math.inf)
+                self._shares[stage.name] = stage.share(state, left)
 
     def share(self, name: str) -> Share:
         """What is set aside for a stage, nothing where it has no share."""
@@ -93,6 +96,11 @@ class Budget:
         for name, change in ((giver, -calls), (taker, calls)):
             share = self.share(name)
             self._shares[name] = share._replace(calls=share.calls + change)
+
+    @property
+    def allowed(self) -> float:
+        """Calls for all stages together: what the limit leaves beside the teacher and the reserves."""
+        return self._most.calls - self._calls["teacher"] - sum(self._reserves.values())
 
     @property
     def left(self) -> Share:
@@ -109,6 +117,6 @@ class Budget:
         It may spend its own share and what no other share holds.
         """
         unspent = max(self.share(stage.name).calls - self._calls[stage.name], 0)
-        if calls > unspent + self.left.calls:
+        if calls > unspent + max(self.left.calls, 0):
             return "calls"
         return None if self.in_time else "seconds"

@@ -5,6 +5,7 @@ search needs no data. 32 samples at ratio 1.2 place knots within a few percent; 
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +18,7 @@ from fewstep.search.budget import Share
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
+from fewstep.search.stages import fit, polish
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Trial
@@ -31,8 +33,11 @@ BLENDS = {"score-optimal": 1.0, "score-blend": BLEND}
 
 
 def cost(state: SearchState, left: Share) -> Share:
-    """The measurement, where all other stages have their calls; the seeds are trials like others."""
-    return Share(0, CALLS if left.calls >= CALLS else 0)
+    """The measurement, where the other stages could have all that they want; the seeds are trials like others."""
+    first = min(BATCH, state.problem.budget) * state.calls_of_trial
+    fits = fit.cost(state, Share(left.trials, math.inf)).calls
+    wanted = first + CALLS + fits + polish.most_calls(state)
+    return Share(0, CALLS if wanted <= state.budget.allowed else 0)
 
 
 def propose(state: SearchState) -> Iterator[Batch]:

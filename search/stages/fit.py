@@ -5,6 +5,7 @@ the polish, and the rest to fits.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -32,9 +33,8 @@ NEAR = 0.1  # log λ-gaps that differ by no more came to the same place
 
 def cost(state: SearchState, left: Share) -> Share:
     """The trials of all final stages, and the calls of as many fits as there is room for."""
-    problem = state.problem
-    trials = min(MOST, problem.budget // 4)
-    most = trials if problem.limits.calls is None else min(trials, MOST_LIMITED)
+    trials = min(MOST, state.problem.budget // 4)
+    most = trials if math.isinf(left.calls) else min(trials, MOST_LIMITED)
     fits = int(min(most, max(left.calls, 0) // _calls_of_fit(state)))
     return Share(trials, fits * _calls_of_fit(state))
 

@@ -4,6 +4,7 @@ Times, network times and rows move together (`fewstep.search.optimize.descent`).
 iterations, and what is said where there is no gradient or the error does not fall.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from fewstep.search.state import Batch, SearchState
 from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Rejected, Trial
 
-__all__ = ["calls", "cost", "count", "obstacle", "propose", "trials"]
+__all__ = ["calls", "cost", "count", "most_calls", "obstacle", "propose", "trials"]
 
 NAME, PROBE = "polish", "gradient check"
 CALLS, MOST_CALLS = 500, 30_000  # for each evaluation of the budget, and in all; those of the time search among them
@@ -27,9 +28,15 @@ LARGE_NFE, BATCH_LARGE_NFE = 6, 16  # with more calls than that, where each iter
 
 
 def cost(state: SearchState, left: Share) -> Share:
-    """Its calls, beside those of the time search; as trials they are among those of the fit stage."""
+    """Its calls, beside those of the time search; as trials they are among those of the fit stage.
+
+    The model's gradient is probed once the calls that are left are known.
+    """
     room = calls(state, left)
-    return Share(0, 0 if room == 0 or obstacle(state) is not None else room)
+    known = math.isfinite(left.calls) or state.problem.limits.calls is None
+    if room > 0 and known and obstacle(state) is not None:
+        room = 0
+    return Share(0, room)
 
 
 def calls(state: SearchState, left: Share) -> int:
@@ -37,12 +44,16 @@ def calls(state: SearchState, left: Share) -> int:
 
     None where they are too few for a polish.
     """
-    if state.budget.share("fit").trials < FEWEST_TRIALS:
-        return 0
-    most = min(state.problem.budget * CALLS, MOST_CALLS) - state.budget.share("time-search").calls
+    most = most_calls(state) - state.budget.share("time-search").calls
     room = int(min(most, left.calls + state.budget.spent(PROBE).calls) - gradient_check.PROBE_CALLS)
     limited = state.problem.limits.calls is not None
     return 0 if room <= 0 or (limited and count(state, room) == 0) else room
+
+
+def most_calls(state: SearchState) -> int:
+    """Network calls that polish, time search and the probe of the gradient may take at most."""
+    enough = state.budget.share("fit").trials >= FEWEST_TRIALS
+    return min(state.problem.budget * CALLS, MOST_CALLS) if enough else 0
 
 
 def obstacle(state: SearchState) -> str | None:
