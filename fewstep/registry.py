@@ -5,8 +5,8 @@ A package adds one by an entry point of the registry's group, for instance in it
     [project.entry-points."fewstep.metrics"]
     sharpness = "my_package.sharpness:Sharpness"
 
-and a script by `Registry.add`. A built-in entry may be written as "module:attribute" too: it is imported at its
-first use, so that names can be listed without importing the entries. `docs/extending.md` shows each kind.
+and a script by `Registry.add`. A built-in entry may be written as "module:attribute" too: it is imported at its first
+use, so that names can be listed without importing the entries. `docs/extending.md` shows each kind.
 """
 
 import importlib
@@ -24,8 +24,8 @@ Entry = TypeVar("Entry")
 class Registry(Generic[Entry]):
     """Entries of one ``kind`` by name: the ``builtin`` ones, and those of the entry-point ``group``.
 
-    Iterating gives the names, the built-in ones first, in the order of their declaration. A package
-    cannot replace a built-in one.
+    Iterating gives the names, the built-in ones first, in the order of their declaration. A package cannot
+    replace a built-in one.
 
     >>> shapes = Registry("shape", "example.shapes", {"square": 4, "digits": "string:digits"})
     >>> list(shapes), shapes["square"], shapes["digits"]
