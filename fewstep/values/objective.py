@@ -54,7 +54,7 @@ class Objective:
     reference: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, str) or self.metric not in METRICS:
+        if self.metric not in METRICS:
             raise UnknownName("metric", str(self.metric)[:40], METRICS)
         if self.metric == ALONE:
             if self.features or self.reference:

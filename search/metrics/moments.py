@@ -4,7 +4,7 @@
 
 | symbol | field | shape | meaning |
 |---|---|---|---|
-| n | ``count`` | | rows seen |
+| n | ``count`` | | number of rows |
 | μ | ``mean`` | (F,) | their mean |
 | M | ``scatter`` | (F, F) | Σ (x − μ)(x − μ)ᵀ |
 """
