@@ -1,8 +1,8 @@
 """Budget of one search: trials, network calls and seconds, with a reserve for the final stages.
 
 It knows no stage. Each states its cost and gets a share of what is left, in their order; a stage without a cost takes
-what the shares leave. Shares are planned anew before every stage until the one that takes the rest has begun. Before the
-first trial nobody knows what will be left, so all but the first stage are asked what they could use at most.
+what the shares leave. Shares are planned anew before every stage until the one that takes the rest has begun. Before
+the first trial nobody knows what will be left, so all but the first stage are asked what they could use at most.
 """
 
 import math
