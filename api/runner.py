@@ -1,17 +1,15 @@
 """The runner: claims searches, runs them on a pool of evaluator slots, records every trial; checks submitted models.
 
-The only place where search, predictor and storage meet. Several runners may share a database. Where one dies, its lease
+The only place where search, rankers and storage meet. Several runners may share a database. Where one dies, its lease
 expires, the search returns to the queue, and the next runner resumes it from the recorded trials.
 """
 
-import contextlib
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,19 +21,19 @@ from api.model_checker import ModelChecker
 from api.settings import Settings
 from api.submission import reference
 from fewstep import Schedule, predictor, processes
-from fewstep.errors import FewstepError, InvalidInput, ServiceError
+from fewstep.errors import FewstepError, ServiceError
 from fewstep.search.engine import run
 from fewstep.search.evaluation.pool import WorkerPool, open_pool
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
 from fewstep.trajectory import Trajectories
-from fewstep.values.problem import Problem
+from fewstep.values.rankers import RANKERS, Transfers
 from fewstep.values.search import Search
-from fewstep.values.trial import Trial
+from fewstep.values.trial import Rank, Trial
 from storage.jobs import Jobs
 from storage.lease import Claim, LeaseLost
 from storage.store import Store
 
-__all__ = ["alive_file", "lessons", "pool_url", "seeds", "serve", "work"]
+__all__ = ["alive_file", "pool_url", "seeds", "serve", "work"]
 
 IDLE_SECONDS = 0.5  # between two polls of an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
@@ -92,12 +90,15 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
     search = claim.search
     logger = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)
     logger.info("search starts", recorded=search.evaluations)
-    past = [] if search.started is None else lessons(store, search.problem, search.started)
-    rankers: list[predictor.Ranker] = []
+    records = [] if search.started is None else store.lessons(search.problem, search.started)
+    transfers: list[Transfers] = []  # the search's ranker, where it transfers
 
-    def rank(trajectories: Trajectories) -> predictor.Ranker:
-        rankers.append(predictor.ranker(trajectories, lessons=past, model=search.problem.model))
-        return rankers[-1]
+    def rank(trajectories: Trajectories) -> Rank:
+        ranker = RANKERS[settings.ranker](trajectories)
+        if isinstance(ranker, Transfers):
+            ranker.learn(records)
+            transfers.append(ranker)
+        return ranker
 
     try:
         model = store.model(search.problem.model)
@@ -116,9 +117,8 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
             ),
         )
         trials = store.trials(search.id)
-        jobs.succeed(
-            claim, replace(result, tau=predictor.kendall_tau(trials)), _lesson(rankers, trials, search.problem.metric)
-        )
+        record = transfers[-1].record(search.problem, trials) if transfers else None
+        jobs.succeed(claim, replace(result, tau=predictor.kendall_tau(trials)), record)
         logger.info(
             "search succeeded", ratio=round(result.ratio, 3), ended=result.ended, seconds=round(result.cost.seconds)
         )
@@ -132,22 +132,6 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
     except Exception as error:
         logger.exception("search failed")
         jobs.fail(claim, str(error) if isinstance(error, FewstepError) else f"{type(error).__name__}: {error}")
-
-
-def lessons(store: Store, problem: Problem, until: datetime) -> list[predictor.Lesson]:
-    """What searches of other models had taught by then; lessons of another version are left out."""
-    found = []
-    for text in store.lessons(problem, until):
-        with contextlib.suppress(InvalidInput):
-            found.append(predictor.Lesson.from_json(text))
-    return found
-
-
-def _lesson(rankers: Sequence[predictor.Ranker], trials: Sequence[Trial], metric: str) -> str | None:
-    """What the trials teach, as JSON; None where nothing was ranked, or no trial could teach anything."""
-    with contextlib.suppress(InvalidInput):
-        return rankers[-1].lesson(trials, metric).to_json() if rankers else None
-    return None
 
 
 def seeds(store: Store, search: Search) -> list[Schedule]:

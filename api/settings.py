@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fewstep.errors import InvalidInput
+from fewstep.values.rankers import RANKERS
 
 __all__ = ["Settings", "is_loopback", "load"]
 
@@ -18,8 +19,9 @@ class Settings(BaseSettings):
 
     ``host`` must be a loopback address unless ``allow_public`` says that something else guards the port (a container's
     network, a proxy that asks for keys). ``pool`` is the URL of the runner's pool ("local:4", "local:cuda:0,cuda:1");
-    by default every GPU of this machine once, or ``slots`` evaluations at a time on its CPU. ``lease_seconds`` is how
-    long a silent runner keeps its search, ``poll_seconds`` how often an event stream polls for events.
+    by default every GPU of this machine once, or ``slots`` evaluations at a time on its CPU. ``ranker`` is the name of
+    what forecasts schedules in its searches (`fewstep.values.rankers`). ``lease_seconds`` is how long a silent runner
+    keeps its search, ``poll_seconds`` how often an event stream polls for events.
 
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
@@ -39,6 +41,7 @@ class Settings(BaseSettings):
     allow_public: bool = False
     pool: str | None = Field(None, min_length=1, max_length=1024)
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
+    ranker: str = Field("learned", max_length=200)
     lease_seconds: float = Field(30.0, gt=0, le=3600)
     poll_seconds: float = Field(0.25, gt=0, le=60)
     max_body_bytes: int = Field(2**20, ge=1024)
@@ -66,6 +69,13 @@ class Settings(BaseSettings):
     @classmethod
     def _folders(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(_folder(root) for root in roots)
+
+    @field_validator("ranker")
+    @classmethod
+    def _ranker(cls, name: str) -> str:
+        if name not in RANKERS:
+            raise ValueError(f"there is no ranker of that name: choose one of {', '.join(RANKERS)}")
+        return name
 
     @field_validator("metrics_dir")
     @classmethod

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.predictor [--quick] [--out FILE]`` writes JSON: ``unseen``, random schedules ranked with each
 kind of knowledge after 0 to 200 trials; ``repeatability``, τ between two measurements of the same schedules on
-different noises, which no forecast can pass; ``warm``, what trials at other numbers of calls and lessons of another
+different noises, which no forecast can pass; ``warm``, what trials at other numbers of calls and records of another
 model add (`benchmarks.warm`); ``speed``, seconds of one question of a search; ``guided``, whole searches with replay
 alone and with the predictor. docs/evidence.md quotes the first, docs/predictor.md the third.
 """
@@ -22,17 +22,18 @@ from benchmarks.judge import MOST_KNOWN, judge
 from benchmarks.trials import NOISES, draw, measure, trajectories, trials
 from benchmarks.warm import warm
 from fewstep import models, predictor
-from fewstep.predictor.dataset import KNOWLEDGE
+from fewstep.predictor.dataset import FEATURE_SETS
 from fewstep.predictor.report import coverage
 from fewstep.predictor.train import log_score
 from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks
-from fewstep.search.samplers.ranking import RankFactory, by_replay
+from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.space import Space
 from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
+from fewstep.values.rankers import RankFactory
 from fewstep.values.score import Score
 from fewstep.values.stages import STAGES
 from fewstep.values.trial import Candidate, Trial
@@ -50,10 +51,10 @@ REPORT = Path("docs/benchmarks/predictor.json")  # what is written there, pages 
 def unseen(model: str, nfe: int, unknown: int, splits: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of τ on ``unknown`` schedules for each knowledge and number of trials; the repeatability of the scores."""
     known, about, rows = trials(model, nfe, unknown + MOST_KNOWN), {"model": model, "nfe": nfe}, []
-    for knowledge in KNOWLEDGE:
-        rank = predictor.ranker(trajectories(model), knowledge=knowledge)
-        for count in TRIALS[knowledge == "tableau" :]:  # a tableau alone says nothing before the first trial
-            rows.append({**about, "knowledge": knowledge, "trials": count, **judge(rank, known, count, splits)})
+    for features in FEATURE_SETS:
+        rank = predictor.ranker(trajectories(model), features=features)
+        for count in TRIALS[features == "tableau" :]:  # a tableau alone says nothing before the first trial
+            rows.append({**about, "knowledge": features, "trials": count, **judge(rank, known, count, splits)})
     again = measure(model, [trial.schedule for trial in known[:REPEATED]], seed=3)
     pair = [[log_score(trial) for trial in part] for part in (known[:REPEATED], again)]
     best = np.argsort(pair[0])[: REPEATED // 4]

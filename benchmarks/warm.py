@@ -20,21 +20,21 @@ def warm(
 ) -> list[dict[str, Any]]:
     """Rows of what is known besides, and by number of own trials, for ``nfe`` calls of a zoo model.
 
-    Known besides are `TAUGHT` trials at ``beside`` calls of the same model, lessons of the ``stranger`` at both numbers
+    Known besides are `TAUGHT` trials at ``beside`` calls of the same model, records of the ``stranger`` at both numbers
     of calls, or all of these.
     """
     own, path = trials(model, nfe, unseen + MOST_KNOWN), trajectories(model)
     others = trials(model, beside, TAUGHT)
     teacher = predictor.ranker(trajectories(stranger), model=stranger)
-    lessons = [teacher.lesson(trials(stranger, calls, TAUGHT)) for calls in (nfe, beside)]
-    cases: dict[str, tuple[list[predictor.Lesson], list[Any]]] = {
+    records = [teacher.transfer_record(trials(stranger, calls, TAUGHT)) for calls in (nfe, beside)]
+    cases: dict[str, tuple[list[predictor.TransferRecord], list[Any]]] = {
         f"{beside} calls": ([], others),
-        stranger: (lessons, []),
-        f"{beside} calls and {stranger}": (lessons, others),
+        stranger: (records, []),
+        f"{beside} calls and {stranger}": (records, others),
     }
     rows = []
     for name, (given, shown) in cases.items():
-        rank = predictor.ranker(path, lessons=given, model=model)
+        rank = predictor.ranker(path, transfer=given, model=model)
         for count in counts:
             judged = judge(rank, own, count, splits, shown)
             rows.append({"model": model, "nfe": nfe, "besides": name, "trials": count, **judged})

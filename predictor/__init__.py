@@ -1,6 +1,7 @@
-"""Ranks schedules by a forecast of their score: physics from teacher trajectories, what was evaluated, past lessons.
+"""Learned ranker of schedules: forecasts of scores from teacher trajectories, trials and transfer records.
 
-Installed as `fewstep.predictor`.
+A good forecast lets a search try a few hundred schedules of a space that it could never go through. Installed as
+`fewstep.predictor`.
 """
 
 if __name__ == "predictor":
@@ -8,8 +9,10 @@ if __name__ == "predictor":
 
     same(__name__)
 else:
-    from fewstep.predictor.lesson import Lesson
     from fewstep.predictor.ranking import Ranker, ranker
-    from fewstep.predictor.report import Report, cross_validate, kendall_tau
+    from fewstep.predictor.report import kendall_tau
+    from fewstep.predictor.transfer import TransferRecord
 
-__all__ = ["Lesson", "Ranker", "Report", "cross_validate", "kendall_tau", "ranker"]
+    Lesson = TransferRecord  # the name of the first releases
+
+__all__ = ["Lesson", "Ranker", "TransferRecord", "kendall_tau", "ranker"]

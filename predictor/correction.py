@@ -1,20 +1,20 @@
-"""What lessons say of new schedules: a correction of the physics' forecast, linear in the pooled columns.
+"""Correction of the physics forecast by transfer records: ridge regression on the pooled columns.
 
-    f(x) = z·w + level,   w = γ w_other + `OWN` Δ,   z = (x − median)/`UNIT`, cut off at `OUTLIER`
+    f(x) = z·w + level,   w = γ w_other + `TRUST` Δ,   z = (x − median)/`UNIT`, clipped at `OUTLIER`
 
-Both w_other and Δ are ridge regressions of the deviations d on z, each lesson centred by itself, so that only
-differences between schedules of one search count: w_other over lessons of other models, Δ over the model's own lessons,
-fitted to what γ w_other leaves. How far other models are trusted, γ, is found by leaving out one of their lessons at a
-time: it is the slope of that lesson's deviations over their forecast from the rest, between 0 and 1, where one lesson
-more is made up whose slope is the cautious `DOUBT`.
+Both w_other and Δ are ridge regressions of the deviations d on z, each record centred by itself, so that only
+differences between schedules of one search count: w_other over records of other models, Δ over records of the same
+model, fitted to what γ w_other leaves. How far other models are trusted, γ, is estimated by leave-one-out: the slope of
+a record's deviations over their forecast from the other records, between 0 and 1, shrunk by one pseudo-record whose
+slope is the cautious `DOUBT`.
 
-The unit is the same for all columns and lessons: in units of its spread, a column that hardly varied in a lesson, as
-most do where all schedules were hand-made, would be given a slope that misleads wherever it varies more.
+The unit is the same for all columns and records: in units of its spread, a column that hardly varied in a record, as
+most do where all schedules were baselines, would get a slope that misleads wherever it varies more.
 
 | symbol | meaning | shape |
 |---|---|---|
-| x | ``Lesson.features`` | (n, P) |
-| d | ``Lesson.deviations``, at most `FAR` from the lesson's median | (n,) |
+| x | ``TransferRecord.features`` | (n, P) |
+| d | ``TransferRecord.deviations``, at most `FAR` from the record's median | (n,) |
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fewstep.predictor.lesson import COLUMNS, Lesson
+from fewstep.predictor.transfer import COLUMNS, TransferRecord
 
 __all__ = ["Correction", "learn"]
 
@@ -30,18 +30,18 @@ UNIT = 0.3  # of every column; a typical spread
 RIDGE = 100.0  # in rows of unit spread
 OUTLIER = 3.0
 FAR = 1.0  # of log(score)
-OWN = 0.75  # trust in the model's own lessons: their schedules may be of another kind than those to forecast
-DOUBT = 0.5  # trust in the lesson of one other model
+TRUST = 0.75  # in records of the same model: their schedules may be of another kind than those to forecast
+DOUBT = 0.5  # trust in the record of one other model
 
 
 class _Part(NamedTuple):
-    """One lesson, centred: ``z`` (n, P) and ``d`` (n,)."""
+    """One record, centred: ``z`` (n, P) and ``d`` (n,)."""
 
     z: np.ndarray
     d: np.ndarray
 
 
-def _nothing(pooled: np.ndarray) -> np.ndarray:
+def _zero(pooled: np.ndarray) -> np.ndarray:
     return np.zeros(len(pooled))
 
 
@@ -49,28 +49,29 @@ Correction = Callable[[np.ndarray], np.ndarray]
 """Pooled columns (M, P) -> what to add to the forecasts of log(score), (M,)."""
 
 
-def learn(own: Sequence[Lesson], other: Sequence[Lesson]) -> Correction:
-    """The correction from lessons of the model itself, at other numbers of calls, and of other models."""
-    lessons = [*own, *other]
-    if not lessons:
-        return _nothing
-    rows = [np.array(lesson.features) for lesson in lessons]
+def learn(of_model: Sequence[TransferRecord], of_others: Sequence[TransferRecord]) -> Correction:
+    """The correction from records of the model itself, at other NFE, and of other models."""
+    records = [*of_model, *of_others]
+    if not records:
+        return _zero
+    rows = [np.array(record.features) for record in records]
     centre = np.median(np.concatenate(rows), axis=0)
 
     def standard(pooled: np.ndarray) -> np.ndarray:
-        cut: np.ndarray = np.clip((pooled - centre) / UNIT, -OUTLIER, OUTLIER)
-        return cut
+        clipped: np.ndarray = np.clip((pooled - centre) / UNIT, -OUTLIER, OUTLIER)
+        return clipped
 
-    parts = [_centred(standard(x), np.array(lesson.deviations)) for x, lesson in zip(rows, lessons, strict=True)]
-    mine, others = parts[: len(own)], parts[len(own) :]
-    far = _trust(others) * _ridge(others)
-    weights = far + OWN * _ridge([_Part(z, d - z @ far) for z, d in mine])
-    middle = np.mean([standard(x).mean(axis=0) for x in rows[: len(own)] or rows], axis=0)
-    level = sum(float(np.median(lesson.deviations)) for lesson in own) / (len(own) + 1)  # one lesson of doubt
+    parts = [_centred(standard(x), np.array(record.deviations)) for x, record in zip(rows, records, strict=True)]
+    near, far = parts[: len(of_model)], parts[len(of_model) :]
+    prior = _trust(far) * _ridge(far)
+    weights = prior + TRUST * _ridge([_Part(z, d - z @ prior) for z, d in near])
+    middle = np.mean([standard(x).mean(axis=0) for x in rows[: len(of_model)] or rows], axis=0)
+    levels = [float(np.median(record.deviations)) for record in of_model]
+    level = sum(levels) / (len(levels) + 1)  # one record of level 0 more: caution
 
     def correct(pooled: np.ndarray) -> np.ndarray:
-        moved: np.ndarray = level + np.sum((standard(pooled) - middle) * weights, axis=1)
-        return moved
+        correction: np.ndarray = level + np.sum((standard(pooled) - middle) * weights, axis=1)
+        return correction
 
     return correct
 
@@ -82,7 +83,7 @@ def _centred(z: np.ndarray, deviations: np.ndarray) -> _Part:
 
 
 def _ridge(parts: Sequence[_Part]) -> np.ndarray:
-    """Weights (P,); zeros of no lessons."""
+    """Weights (P,); zeros without parts."""
     gram, moment = RIDGE * np.eye(len(COLUMNS)), np.zeros(len(COLUMNS))
     for z, d in parts:
         gram += z.T @ z
@@ -92,10 +93,10 @@ def _ridge(parts: Sequence[_Part]) -> np.ndarray:
 
 
 def _trust(parts: Sequence[_Part]) -> float:
-    """γ of lessons of other models."""
+    """γ of records of other models."""
     if len(parts) < 2:
         return DOUBT
     pairs = [(z @ _ridge([*parts[:i], *parts[i + 1 :]]), d) for i, (z, d) in enumerate(parts)]
-    known = np.array([[forecast @ d, forecast @ forecast] for forecast, d in pairs])  # (L, 2)
-    covariance, variance = known.sum(axis=0) + known[:, 1].mean() * np.array([DOUBT, 1.0])
+    moments = np.array([[forecast @ d, forecast @ forecast] for forecast, d in pairs])  # (L, 2)
+    covariance, variance = moments.sum(axis=0) + moments[:, 1].mean() * np.array([DOUBT, 1.0])
     return float(np.clip(covariance / max(variance, np.finfo(float).tiny), 0.0, 1.0))

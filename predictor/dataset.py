@@ -1,10 +1,10 @@
-"""Feature tables of schedules, worked out once for each schedule: a search asks for the same trials again and again.
+"""Feature tables of schedules, cached by schedule: a search forecasts from the same trials again and again.
 
-| knowledge | features | prior: forecast with nothing evaluated |
+| feature set | features | prior: forecast without trials |
 |---|---|---|
 | ``tableau`` | λ-gaps, choices and tableau entries (`fewstep.predictor.encode`) | none: all schedules alike |
 | ``replay`` | open-loop residuals: each row, their maximum and mean | the worst row's residual |
-| ``all`` | every forecast of `predictor.physics`, their maxima, the open loop's mean | closed loop's end, some modes |
+| ``all`` | all physics forecasts, their maxima, mean of the open loop | closed loop's end, some modes |
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
 
-__all__ = ["KNOWLEDGE", "NOTHING", "Dataset", "Table"]
+__all__ = ["EMPTY", "FEATURE_SETS", "Dataset", "Table"]
 
 MODES_SHARE = 0.1  # weight of the mixtures in the prior; 0.1 and 0.15 rank alike, 0.2 worse
-KEPT = 20_000  # schedules; about 40 MB
+CACHED = 20_000  # schedules; about 40 MB
 
 
 class Table(NamedTuple):
-    """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) with nothing evaluated.
+    """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) without trials.
 
-    For the ranker that reads steps: ``steps`` (M, N, C) what is known of each, ``whole`` (M, W) of all together.
-    ``shifts`` (M, 4) are the time shifts, which nothing else here knows of. ``pooled`` (M, P) is what lessons are made
-    of, `fewstep.predictor.lesson.COLUMNS` where all is known, else nothing (P = 0); ``correction`` (M,) what lessons
-    add to the prior.
+    For the recurrent ranker: ``steps`` (M, N, C) features of each step, ``whole`` (M, W) of the schedule. ``shifts``
+    (M, 4) are the time shifts, which no other field holds. ``pooled`` (M, P) are the columns of transfer records,
+    `fewstep.predictor.transfer.COLUMNS`, in the feature set "all", else none (P = 0); ``correction`` (M,) is added to
+    the prior by transfer records.
     """
 
     features: np.ndarray
@@ -42,13 +42,13 @@ class Table(NamedTuple):
     pooled: np.ndarray
     correction: np.ndarray
 
-    def shifted(self) -> "Table":
-        """With the time shifts among the features and among what is known of all steps."""
+    def with_shifts(self) -> "Table":
+        """With the time shifts among the features, those of the whole schedule too."""
         features, whole = (np.column_stack([part, self.shifts]) for part in (self.features, self.whole))
         return self._replace(features=features, whole=whole)
 
-    def taught(self) -> "Table":
-        """With the lessons' correction among the features."""
+    def with_correction(self) -> "Table":
+        """With the correction among the features."""
         return self._replace(features=np.column_stack([self.features, self.correction]))
 
     def of(self, rows: np.ndarray) -> "Table":
@@ -56,7 +56,7 @@ class Table(NamedTuple):
         return Table(*(part[rows] for part in self))
 
 
-NOTHING = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), (0, 0), (0, 0), (0, 0), 0)))  # no schedule at all
+EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), (0, 0), (0, 0), (0, 0), 0)))  # of no schedule
 
 
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
@@ -85,7 +85,7 @@ def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tab
     return Table(features, prior, steps, whole, encode_shifts(schedules), pooled, np.zeros(len(logs)))
 
 
-KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {
+FEATURE_SETS: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {
     "tableau": _tableau,
     "replay": _replay,
     "all": _all,
@@ -93,26 +93,27 @@ KNOWLEDGE: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], 
 
 
 class Dataset:
-    """Tables of schedules of the trajectories' process; ``knowledge`` is one of `KNOWLEDGE`."""
+    """Tables of schedules of the trajectories' process; ``features`` is one of `FEATURE_SETS`."""
 
-    def __init__(self, trajectories: Trajectories, knowledge: str = "all") -> None:
-        if knowledge not in KNOWLEDGE:
-            raise UnknownName("knowledge", knowledge, KNOWLEDGE)
-        self._process, self._physics, self._make = trajectories.process, Physics(trajectories), KNOWLEDGE[knowledge]
-        self._known: dict[Schedule, tuple[np.ndarray, ...]] = {}
+    def __init__(self, trajectories: Trajectories, features: str = "all") -> None:
+        if features not in FEATURE_SETS:
+            raise UnknownName("feature set", features, FEATURE_SETS)
+        self._process, self._physics = trajectories.process, Physics(trajectories)
+        self._featurise = FEATURE_SETS[features]
+        self._cache: dict[Schedule, tuple[np.ndarray, ...]] = {}
 
     def __call__(self, schedules: Sequence[Schedule]) -> Table:
-        """The table of at least one schedule, all with the same number of calls; raises `InvalidInput`."""
-        missing = [schedule for schedule in dict.fromkeys(schedules) if schedule not in self._known]
+        """The table of at least one schedule, all of one NFE; raises `InvalidInput`."""
+        missing = [schedule for schedule in dict.fromkeys(schedules) if schedule not in self._cache]
         for schedule in missing:
             if schedule.process != self._process:
                 raise InvalidInput(
                     f"a schedule was made for {schedule.process}, but the trajectories for {self._process}"
                 )
         if missing:
-            table = self._make(self._physics, missing, [compile(schedule) for schedule in missing])
-            self._known |= zip(missing, zip(*table, strict=True), strict=True)
-        rows = [self._known[schedule] for schedule in schedules]
-        for old in list(self._known)[: max(len(self._known) - KEPT, 0)]:
-            del self._known[old]
+            table = self._featurise(self._physics, missing, [compile(schedule) for schedule in missing])
+            self._cache |= zip(missing, zip(*table, strict=True), strict=True)
+        rows = [self._cache[schedule] for schedule in schedules]
+        for old in list(self._cache)[: max(len(self._cache) - CACHED, 0)]:
+            del self._cache[old]
         return Table(*(np.array(part) for part in zip(*rows, strict=True)))

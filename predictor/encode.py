@@ -1,4 +1,4 @@
-"""Schedules as rows of numbers: λ-gaps, choices and tableau entries; schedules of equal meaning give equal rows.
+"""Encoding of schedules as feature vectors: λ-gaps, choices, tableau entries; equivalent schedules give equal vectors.
 
 | columns | count | meaning |
 |---|---|---|
@@ -31,7 +31,7 @@ LIMIT = 1e6  # of any entry; a schedule with larger weights diverges anyway
 
 
 def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.ndarray:
-    """Features (M, F) of M schedules of one process and one number of calls, ``tableaus`` being theirs compiled.
+    """Features (M, F) of M schedules of one process and one NFE, ``tableaus`` being theirs compiled.
 
     >>> from fewstep import compile, processes, solvers
     >>> schedule = solvers.named("ddim").schedule(processes.VPLinear(), nfe=4)

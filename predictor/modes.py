@@ -1,4 +1,4 @@
-"""A tableau's exact error on a one-dimensional mixture of two modes: what no linear model of a network can show.
+"""A tableau's exact error on a one-dimensional mixture of two Gaussians: non-linear, unlike the Gaussian forecasts.
 
     p(x_0) = ½ N(−m, s²) + ½ N(m, s²),   D(x, t) = μ + (α s²/v)(x − α μ),   μ = m tanh(α m x/v),   v = α² s² + σ²
 

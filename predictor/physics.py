@@ -1,4 +1,4 @@
-"""What a tableau's errors can be known to be without a network call: from stored teacher trajectories alone.
+"""Physics forecasts: errors of a tableau without a network call, from stored teacher trajectories alone.
 
 Three forecasts for each row of the tableau, and one for its end, all logarithms of root mean square errors:
 
@@ -29,13 +29,13 @@ __all__ = ["GAINS", "Physics"]
 GAINS = (0.9, 1.0, 1.15, 1.3)  # above 1: between the modes of real data the denoiser is steeper than a Gaussian's
 GROUPS = 16
 MODES = (4.0, 1.0)  # variances of the two-mode mixtures, in units of the data's mean eigenvalue
-RANK = 12  # numbers kept for each group: trajectories are smooth in λ, so few describe them
+RANK = 12  # numbers for each group: trajectories are smooth in λ, so few describe them
 FLOOR = 1e-12
 BLOCK = 48  # tableaus at a time, so that the work stays in the processor's cache
 
 
 class Physics:
-    """Forecasts from ``trajectories``, prepared once: call it with tableaus of one length."""
+    """Physics forecasts from ``trajectories``, prepared once: call it with tableaus of one length."""
 
     def __init__(self, trajectories: Trajectories) -> None:
         states, outputs = trajectories.states, trajectories.outputs

@@ -1,10 +1,10 @@
-"""Two regressors that say how sure they are: extremely randomised trees and a Gaussian process.
+"""Regressors with predictive standard deviations: extremely randomised trees and a Gaussian process.
 
 Both fit several targets at once: ``fit(x, y, seed)`` takes features ``x`` (n, F) and targets ``y`` (n, T) and returns a
 function from features (M, F) to the mean and the standard deviation of each target, both (M, T).
 
 The Gaussian process has the kernel k(x, x') = x·x'/F + Matérn_{5/2}(|x − x'|/(ℓ√F)) on standardised features: a linear
-trend, which carries forecasts beyond what was measured, and a smooth correction. ℓ and the noise are the pair of a
+trend, which extrapolates beyond the trials, and a smooth correction. ℓ and the noise are the pair of a
 small table with the highest likelihood, amplitude profiled out (Rasmussen and Williams 2006, sections 2.7 and 5.4).
 """
 
@@ -52,20 +52,20 @@ def gaussian_process(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
         result: np.ndarray = np.clip((rows - centre) / scale, -OUTLIER, OUTLIER) / np.sqrt(width)
         return result
 
-    known, targets = standard(x), (y - middle) / unit
+    train, targets = standard(x), (y - middle) / unit
     some = np.unique(np.linspace(0, count - 1, COMPARED).astype(int))
     length, noise = max(
         ((length, noise) for length in LENGTHS for noise in NOISES),
-        key=_likelihoods(known[some], targets[some]).__getitem__,
+        key=_likelihoods(train[some], targets[some]).__getitem__,
     )
     matern = Matern(length, nu=2.5)
-    factor = cho_factor(known @ known.T + matern(known) + noise * np.eye(count), lower=True)
+    factor = cho_factor(train @ train.T + matern(train) + noise * np.eye(count), lower=True)
     solved = cho_solve(factor, targets)  # (n, T)
     amplitude = np.sqrt(np.mean(targets * solved, axis=0))
 
     def forecast(new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = standard(new)
-        cross = rows @ known.T + matern(rows, known)  # (M, n)
+        cross = rows @ train.T + matern(rows, train)  # (M, n)
         left = 1.0 + noise + np.sum(rows**2, axis=1) - np.sum(cross * cho_solve(factor, cross.T).T, axis=1)
         spread = np.sqrt(np.maximum(left, noise))[:, None] * amplitude
         return middle + unit * (cross @ solved), unit * spread

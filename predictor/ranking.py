@@ -1,6 +1,10 @@
-"""The ranker of a search: forecasts from teacher trajectories, the trials at hand, and lessons of other searches."""
+"""Learned ranker: forecasts of log(score) from teacher trajectories, trials and transfer records.
+
+One ranker serves all NFE of a model, so trials at one NFE help at another.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -8,130 +12,155 @@ from threadpoolctl import threadpool_limits
 from fewstep.errors import InvalidInput
 from fewstep.predictor.calibrate import milestone
 from fewstep.predictor.correction import Correction, learn
-from fewstep.predictor.dataset import NOTHING, Dataset, Table
-from fewstep.predictor.lesson import Lesson
+from fewstep.predictor.dataset import EMPTY, Dataset, Table
 from fewstep.predictor.train import ENOUGH, Model, calibrate, log_score, train
+from fewstep.predictor.transfer import TransferRecord, readable
 from fewstep.schedule import Schedule
 from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
+from fewstep.values.problem import Problem
 from fewstep.values.trial import Trial
 
 __all__ = ["Ranker", "ranker"]
 
-Seen = tuple[tuple[Schedule, float], ...]
-Lessons = tuple[Lesson, ...]
-Known = tuple[Seen, Lessons]
+Scored = tuple[tuple[Schedule, float], ...]  # with log scores
+Records = tuple[TransferRecord, ...]
+Evidence = tuple[Scored, Records]
 
 
 class Ranker:
-    """``rank(trials, candidates)``, a `fewstep.values.problem.Rank`; one for all numbers of calls of a model.
+    """``rank(trials, schedules)``, a `fewstep.values.trial.Rank`, which also `fewstep.values.rankers.Transfers`.
 
-    Candidates are compared with the trials of their own number of calls; trials at other numbers of calls and the
-    lessons correct what physics forecasts of them. Trials without a score are left out.
+    Schedules are compared with the trials of their own NFE; trials at other NFE and transfer records correct the
+    physics forecast. Trials without a score are left out.
     """
 
     def __init__(
         self,
         trajectories: Trajectories,
         seed: int = 0,
-        knowledge: str = "all",
-        lessons: Sequence[Lesson] = (),
+        features: str = "all",
+        transfer: Sequence[TransferRecord] = (),
         model: str = "",
     ) -> None:
-        if lessons and knowledge != "all":
-            raise InvalidInput(f"lessons want knowledge 'all', got {knowledge!r}: leave out one of them")
-        metrics = sorted({lesson.metric for lesson in lessons})
-        if len(metrics) > 1:
-            raise InvalidInput(f"lessons want one metric, got {', '.join(metrics)}: give those of the search's own")
         with threadpool_limits(1):  # one order of summation: the same forecast whatever the machine
-            self._dataset = Dataset(trajectories, knowledge)
-        self._seed, self._all, self._model = seed, knowledge == "all", model
-        self._own = tuple(lesson for lesson in lessons if model and lesson.model == model)
-        self._other = tuple(lesson for lesson in lessons if not model or lesson.model != model)
-        self._taught: dict[int, tuple[Seen, Lesson]] = {}  # by number of calls, as the rest
-        self._corrections: dict[int, tuple[Lessons, Correction]] = {}
-        self._scales: dict[int, tuple[Known, float]] = {}
-        self._fitted: dict[int, tuple[Known, Model]] = {}
+            self._dataset = Dataset(trajectories, features)
+        self._seed, self._features, self._model = seed, features, model
+        self._at_other_nfe: dict[int, tuple[Scored, TransferRecord]] = {}  # by NFE, as the rest
+        self._use(transfer)
 
-    def __call__(self, trials: Sequence[Trial], candidates: Sequence[Schedule]) -> Forecasts:
-        """Forecasts of log(score) of the candidates; raises `InvalidInput` for schedules of another process."""
-        mean, std = np.zeros(len(candidates)), np.zeros(len(candidates))
+    def __call__(self, trials: Sequence[Trial], schedules: Sequence[Schedule]) -> Forecasts:
+        """Forecasts of log(score) of the schedules; raises `InvalidInput` for schedules of another process."""
+        mean, std = np.zeros(len(schedules)), np.zeros(len(schedules))
         scored = [trial for trial in trials if trial.score is not None]
         with threadpool_limits(1):
-            for nfe in sorted({candidate.nfe for candidate in candidates}):
-                own = (*self._own, *self._at_hand(scored, nfe))
-                if nfe not in self._corrections or self._corrections[nfe][0] != own:
-                    self._corrections[nfe] = own, learn(own, self._other)
-                model = self._train(_seen(scored, nfe), own, nfe)
-                chosen = [i for i, candidate in enumerate(candidates) if candidate.nfe == nfe]
-                mean[chosen], std[chosen] = model(self._table([candidates[i] for i in chosen]))
+            for nfe in sorted({schedule.nfe for schedule in schedules}):
+                records = (*self._of_model, *self._from_trials(scored, nfe))
+                if nfe not in self._corrections or self._corrections[nfe][0] != records:
+                    self._corrections[nfe] = records, learn(records, self._of_others)
+                model = self._train(_log_scores(scored, nfe), records, nfe)
+                chosen = [i for i, schedule in enumerate(schedules) if schedule.nfe == nfe]
+                mean[chosen], std[chosen] = model(self._table([schedules[i] for i in chosen]))
         return Forecasts(mean, std)
 
-    def lesson(self, trials: Sequence[Trial], metric: str = "endpoint") -> Lesson:
-        """What the scored trials of one search teach; fitted schedules are left out, as no forecast chose among them.
+    def learn(self, records: Sequence[str]) -> None:
+        """Use these transfer records (JSON) instead of those it has; records of another version are left out."""
+        self._use(readable(records))
 
-        Raises `InvalidInput` where no scored trial is left, where they differ in their number of calls, and for rankers
-        of less knowledge than "all".
+    def record(self, problem: Problem, trials: Sequence[Trial]) -> str | None:
+        """The transfer record (JSON) of a search; None where none of its trials is fit for one."""
+        try:
+            record = self.transfer_record(trials, problem.metric)
+        except InvalidInput:
+            return None
+        return replace(record, model=problem.model).to_json()
+
+    def transfer_record(self, trials: Sequence[Trial], metric: str = "endpoint") -> TransferRecord:
+        """The transfer record of the scored trials of one search, less fitted schedules, which no forecast chose.
+
+        Raises `InvalidInput` where no scored trial is left, where they differ in NFE, and for rankers of a feature set
+        other than "all".
         """
-        if not self._all:
-            raise InvalidInput("a lesson wants a ranker of knowledge 'all'")
-        seen = [(t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.fitted is None]
-        lengths = sorted({schedule.nfe for schedule, _ in seen})
+        if self._features != "all":
+            raise InvalidInput(
+                f"a transfer record wants a ranker of feature set 'all', this one has {self._features!r}"
+            )
+        scored = [(t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.fitted is None]
+        lengths = sorted({schedule.nfe for schedule, _ in scored})
         if len(lengths) != 1:
-            raise InvalidInput(f"a lesson wants scored trials of one number of calls, got {lengths or 'none'}")
+            raise InvalidInput(f"a transfer record wants scored trials of one NFE, got {lengths or 'none'}")
         with threadpool_limits(1):
-            table = self._dataset([schedule for schedule, _ in seen])
-        deviations = np.array([score for _, score in seen]) - table.prior
-        return Lesson.of(table.pooled, deviations, lengths[0], metric, self._model)
+            table = self._dataset([schedule for schedule, _ in scored])
+        deviations = np.array([score for _, score in scored]) - table.prior
+        return TransferRecord.of(table.pooled, deviations, lengths[0], metric, self._model)
 
-    def _at_hand(self, scored: Sequence[Trial], nfe: int) -> list[Lesson]:
-        """Lessons of the trials at other numbers of calls than ``nfe``, renewed at milestones of their number."""
-        lessons = []
-        chosen = [trial for trial in scored if trial.schedule.fitted is None] if self._all else []
+    def _use(self, transfer: Sequence[TransferRecord]) -> None:
+        if transfer and self._features != "all":
+            raise InvalidInput(
+                f"transfer records want feature set 'all', got {self._features!r}: leave out one of them"
+            )
+        metrics = sorted({record.metric for record in transfer})
+        if len(metrics) > 1:
+            raise InvalidInput(
+                f"transfer records want one metric, got {', '.join(metrics)}: pass those of the search's own"
+            )
+        self._of_model = tuple(record for record in transfer if self._model and record.model == self._model)
+        self._of_others = tuple(record for record in transfer if not self._model or record.model != self._model)
+        self._corrections: dict[int, tuple[Records, Correction]] = {}
+        self._scales: dict[int, tuple[Evidence, float]] = {}
+        self._fitted: dict[int, tuple[Evidence, Model]] = {}
+
+    def _from_trials(self, scored: Sequence[Trial], nfe: int) -> list[TransferRecord]:
+        """Records of the trials at other NFE than ``nfe``, renewed at milestones of their number."""
+        records = []
+        chosen = [trial for trial in scored if trial.schedule.fitted is None] if self._features == "all" else []
         for other in sorted({trial.schedule.nfe for trial in chosen} - {nfe}):
-            known = [trial for trial in chosen if trial.schedule.nfe == other]
-            known = known[: milestone(len(known), ENOUGH)]
-            if known:
-                if other not in self._taught or self._taught[other][0] != _seen(known, other):
-                    self._taught[other] = _seen(known, other), self.lesson(known)
-                lessons.append(self._taught[other][1])
-        return lessons
+            trials = [trial for trial in chosen if trial.schedule.nfe == other]
+            trials = trials[: milestone(len(trials), ENOUGH)]
+            if trials:
+                scores = _log_scores(trials, other)
+                if other not in self._at_other_nfe or self._at_other_nfe[other][0] != scores:
+                    self._at_other_nfe[other] = scores, self.transfer_record(trials)
+                records.append(self._at_other_nfe[other][1])
+        return records
 
-    def _train(self, seen: Seen, own: Lessons, nfe: int) -> Model:
-        """The model for ``nfe`` calls, that of the last question where nothing has changed."""
-        first = seen[: milestone(len(seen), ENOUGH)]
-        if nfe not in self._scales or self._scales[nfe][0] != (first, own):
-            self._scales[nfe] = (first, own), calibrate(*self._known(first), self._seed)
-        if nfe not in self._fitted or self._fitted[nfe][0] != (seen, own):
-            self._fitted[nfe] = (seen, own), train(*self._known(seen), self._seed, self._scales[nfe][1])
+    def _train(self, scored: Scored, records: Records, nfe: int) -> Model:
+        """The model for ``nfe`` calls; that of the last forecast where the evidence is the same."""
+        first = scored[: milestone(len(scored), ENOUGH)]
+        if nfe not in self._scales or self._scales[nfe][0] != (first, records):
+            self._scales[nfe] = (first, records), calibrate(*self._training_set(first), self._seed)
+        if nfe not in self._fitted or self._fitted[nfe][0] != (scored, records):
+            model = train(*self._training_set(scored), self._seed, self._scales[nfe][1])
+            self._fitted[nfe] = (scored, records), model
         return self._fitted[nfe][1]
 
-    def _known(self, seen: Seen) -> tuple[Table, np.ndarray]:
-        """What is known of seen schedules, and their log scores (n,)."""
-        table = self._table([schedule for schedule, _ in seen]) if seen else NOTHING
-        return table, np.array([score for _, score in seen])
+    def _training_set(self, scored: Scored) -> tuple[Table, np.ndarray]:
+        """The table of scored schedules, and their log scores (n,)."""
+        table = self._table([schedule for schedule, _ in scored]) if scored else EMPTY
+        return table, np.array([score for _, score in scored])
 
     def _table(self, schedules: Sequence[Schedule]) -> Table:
-        """The table of schedules of one number of calls, with what the lessons add."""
+        """The table of schedules of one NFE, with the correction by transfer records."""
         table = self._dataset(schedules)
         return table._replace(correction=self._corrections[schedules[0].nfe][1](table.pooled))
 
 
-def _seen(trials: Sequence[Trial], nfe: int) -> Seen:
+def _log_scores(trials: Sequence[Trial], nfe: int) -> Scored:
     return tuple((t.schedule, log_score(t)) for t in trials if t.score is not None and t.schedule.nfe == nfe)
 
 
 def ranker(
     trajectories: Trajectories,
     seed: int = 0,
-    knowledge: str = "all",
-    lessons: Sequence[Lesson] = (),
+    features: str = "all",
+    transfer: Sequence[TransferRecord] = (),
     model: str = "",
 ) -> Ranker:
-    """A rank from teacher trajectories: deterministic in its arguments and ``seed``, for any number of trials.
+    """A ranker from teacher trajectories: deterministic in its arguments and ``seed``, for any number of trials.
 
-    ``knowledge`` names the features it may use (`fewstep.predictor.dataset`): "all", or less for comparison.
-    ``lessons`` are what other searches taught, of one metric; those whose ``model`` is this one's are trusted more than
-    others, for which "" stands where nobody knows. Raises `InvalidInput` for lessons that do not go together.
+    ``features`` names the feature set (`fewstep.predictor.dataset`): "all", or less for comparison. ``transfer`` are
+    records of other searches, of one metric; those whose ``model`` is this one's are trusted more than others, and all
+    count as others where it is "". Raises `InvalidInput` for records that do not go together, `UnknownName` for an
+    unknown feature set.
     """
-    return Ranker(trajectories, seed, knowledge, lessons, model)
+    return Ranker(trajectories, seed, features, transfer, model)

@@ -1,12 +1,12 @@
-"""A forecast of log(score) for schedules of one number of calls, fitted to everything evaluated so far.
+"""Forecast model of log(score) for schedules of one NFE, fitted to the trials so far.
 
-With nothing evaluated it is the prior: physics, and the correction that lessons teach (`fewstep.predictor.correction`),
-if any. From a few trials it takes their mean deviation from the prior; from `ENOUGH` on it is the average, weighted by
-certainty, of the regressors of `fewstep.predictor.rankers`, each fitted to log(score) itself and to its deviation from
-the prior: the first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A part
-of the forecast is that of `fewstep.predictor.sequence`, whose errors are of another kind; and the standard deviations
-are scaled by `fewstep.predictor.calibrate`. The lessons' correction is then one more number that is known of a
-schedule, no part of the prior: the trials say what it is worth.
+Without trials it is the prior: physics, and the correction by transfer records (`fewstep.predictor.correction`), if
+any. A few trials shift it by their mean deviation; from `ENOUGH` on it is the inverse-variance average of the
+regressors of `fewstep.predictor.rankers`, each fitted to log(score) itself and to its deviation from the prior: the
+first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A share
+`ORDERED` of the forecast is that of `fewstep.predictor.sequence`, whose errors are of another kind; the standard
+deviations are scaled by `fewstep.predictor.calibrate`. The correction is then one more feature, no part of the prior:
+the trials say what it is worth.
 """
 
 from collections.abc import Callable
@@ -58,32 +58,32 @@ def train(table: Table, targets: np.ndarray, seed: int = 0, scale: float = 1.0) 
 
 
 def calibrate(table: Table, targets: np.ndarray, seed: int = 0) -> float:
-    """The scale of the standard deviations that holds on the targets (n,); 1 where nothing has been seen."""
+    """The scale of the standard deviations that holds on the targets (n,); 1 without targets."""
     if not len(targets):
         return 1.0
-    return conformal(lambda known, new: _regress(table.of(known), targets[known], seed)(table.of(new)), targets, seed)
+    return conformal(lambda fit, test: _regress(table.of(fit), targets[fit], seed)(table.of(test)), targets, seed)
 
 
 def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
     """All regressors together, fitted to the targets (n,) and to their deviations from the prior.
 
-    Time shifts are features only where some of the schedules have one, and the correction where there are lessons:
-    constant columns say nothing, but would change what the trees draw and how far apart the Gaussian process finds two
-    schedules.
+    Time shifts are features only where some of the schedules have one, and the correction where there are transfer
+    records: constant columns hold no information, but would change the trees' draws and the Gaussian process's
+    distances.
     """
-    shifted, taught = table.shifts.any(), table.correction.any()
+    shifted, corrected = table.shifts.any(), table.correction.any()
 
-    def known(part: Table) -> Table:
-        part = part.shifted() if shifted else part
-        return part.taught() if taught else part
+    def extended(part: Table) -> Table:
+        part = part.with_shifts() if shifted else part
+        return part.with_correction() if corrected else part
 
-    table = known(table)
+    table = extended(table)
     both = np.column_stack([targets, targets - table.prior])
     forecasts = [regressor(table.features, both, seed) for regressor in REGRESSORS.values()]
     ordered = sequence(table, targets, seed)
 
     def model(new: Table) -> Forecasts:
-        new = known(new)
+        new = extended(new)
         base = np.column_stack([np.zeros_like(new.prior), new.prior])  # (M, 2)
         parts = [forecast(new.features) for forecast in forecasts]
         means = np.concatenate([base + mean for mean, _ in parts], axis=1)  # (M, 2R)
@@ -98,8 +98,7 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
 
 
 def _deviation(table: Table, targets: np.ndarray) -> Model:
-    """The prior, as lessons correct it, moved by the mean deviation of the targets (n,), as far as so few can be
-    trusted."""
+    """The corrected prior, shifted by the mean deviation of the targets (n,), shrunk as for few of them."""
     deviations = targets - table.prior - table.correction if len(targets) else targets
     weight = PRIOR_WEIGHT + len(deviations)
     shift = deviations.sum() / weight

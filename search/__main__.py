@@ -20,6 +20,7 @@ from fewstep.search.export import save, space_of
 from fewstep.search.find import find
 from fewstep.search.log import Callbacks, WarmStart
 from fewstep.values.problem import Options
+from fewstep.values.rankers import RANKERS
 from fewstep.values.trial import Trial
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -34,6 +35,7 @@ def main(
     *,
     options: Options,
     features: Annotated[Path | None, typer.Option(help="Folder with more features and references.")] = None,
+    rank: Annotated[str, typer.Option(help=f"Ranker of proposals: {', '.join(RANKERS)}.")] = "replay",
     device: Annotated[str, typer.Option(help="Where the network runs, as torch names it.")] = "cpu",
     study: Annotated[Path | None, typer.Option(help="SQLite file to add the search to, for optuna-dashboard.")] = None,
     out: Annotated[
@@ -53,6 +55,7 @@ def main(
                     denoiser,
                     calls,
                     shape,
+                    rank=rank,
                     device=device,
                     warm=WarmStart(fewer, warm.trials),
                     on=Callbacks(trial=trials.append, progress=_progress_on(bars)),

@@ -17,11 +17,11 @@ from fewstep.search.evaluation.noises import NoiseSplit, joined
 from fewstep.search.evaluation.pool import Pool
 from fewstep.search.evaluation.targets import prepare_teacher, teacher_cost
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
-from fewstep.search.samplers.ranking import RankFactory
 from fewstep.search.space import Space
 from fewstep.search.stages import selection
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.problem import Problem
+from fewstep.values.rankers import RankFactory
 from fewstep.values.result import Cost, Result, StageReport
 from fewstep.values.stages import Stage, order
 from fewstep.values.trial import Candidate

@@ -10,9 +10,9 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, WarmStart
-from fewstep.search.samplers.ranking import RankFactory, by_replay
 from fewstep.values.catalogue import Catalogue
 from fewstep.values.problem import Options, Problem
+from fewstep.values.rankers import RANKERS, RankFactory
 from fewstep.values.result import Result
 from fewstep.values.stages import Stage
 
@@ -24,7 +24,7 @@ def find(
     nfe: int,
     shape: tuple[int, ...],
     *,
-    rank: RankFactory = by_replay,
+    rank: str | RankFactory = "replay",
     device: str = "cpu",
     warm: WarmStart = WarmStart(),
     on: Callbacks = Callbacks(),
@@ -37,11 +37,12 @@ def find(
     The ``options`` are those of `fewstep.values.problem.Problem`: ``metric`` is what the search lowers, ``budget`` the
     number of schedules it evaluates, ``limits`` what may end it earlier, and so on. ``features`` is a folder with more
     feature spaces and references (`fewstep.values.catalogue`). The noises of a conditional denoiser run under its
-    conditions in turn. ``rank`` makes the ranker of proposals from teacher trajectories: physics alone by default;
-    ``predictor.ranker`` learns from the trials as well. ``warm`` is what earlier searches of the model found; ``on``
-    reports progress and every trial, for instance to export them (`fewstep.search.export`). ``stages`` are those to
-    run, by default all that are registered (`fewstep.values.stages`). Scores in the `Result` are measured on test
-    noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
+    conditions in turn. ``rank`` is the ranker of proposals, by its name in `fewstep.values.rankers` or as what makes it
+    from teacher trajectories: "replay" is physics alone, "learned" learns from the trials as well. ``warm`` is what
+    earlier searches of the model found; ``on`` reports progress and every trial, for instance to export them
+    (`fewstep.search.export`). ``stages`` are those to run, by default all that are registered
+    (`fewstep.values.stages`). Scores in the `Result` are measured on test noises. Raises `InvalidInput` for bad
+    arguments and `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4, noises=16)
@@ -53,4 +54,5 @@ def find(
     problem = Problem("in-process", nfe, **options)
     Catalogue(features).check(problem.objectives, shape)
     pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
-    return run(problem, denoiser.process, pool, rank, warm=warm, on=on, stages=stages)
+    factory = RANKERS[rank] if isinstance(rank, str) else rank
+    return run(problem, denoiser.process, pool, factory, warm=warm, on=on, stages=stages)

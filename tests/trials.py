@@ -1,5 +1,7 @@
 """Trials in one line, for tests."""
 
+from dataclasses import replace
+
 from fewstep.schedule import Schedule
 from fewstep.values.forecast import Forecast
 from fewstep.values.origin import Origin
@@ -19,3 +21,8 @@ def trial_of(
     """The trial of a schedule whose origin is written as a text."""
     forecast = None if predicted is None else Forecast(predicted, predicted_std or 0.0)
     return Trial(number, Candidate(schedule, Origin.parse(origin), forecast), score, reason)
+
+
+def with_schedule(trial: Trial, schedule: Schedule) -> Trial:
+    """The trial, as if its candidate had been ``schedule``."""
+    return replace(trial, candidate=replace(trial.candidate, schedule=schedule))

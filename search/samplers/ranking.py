@@ -1,6 +1,6 @@
-"""Ranking without a learned predictor: candidates in the order of their replay residuals on teacher trajectories."""
+"""Replay ranker: schedules in the order of their replay residuals on teacher trajectories, nothing learned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,14 +10,13 @@ from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
 from fewstep.values.trial import Rank, Trial
 
-__all__ = ["RankFactory", "by_replay"]
+__all__ = ["by_replay"]
 
-RankFactory = Callable[[Trajectories], Rank]
-ENOUGH = 8  # trials from which on the forecast is fitted to what was measured
+ENOUGH = 8  # trials from which on a line is fitted to their scores
 
 
 def by_replay(trajectories: Trajectories) -> Rank:
-    """A rank from physics alone: log of the largest replay residual; a line through the trials makes it a forecast."""
+    """A ranker without learning: log of the largest replay residual; a line through the trials makes it a forecast."""
 
     def residuals(schedules: Sequence[Schedule]) -> np.ndarray:
         replayed = trajectories.replay([fewstep.compile(schedule) for schedule in schedules])  # (M, N)

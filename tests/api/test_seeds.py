@@ -1,14 +1,24 @@
-"""What a search begins with: the best schedule of one call less, and what searches of other models taught."""
+"""What a search begins with: the best schedule of one call less, and transfer records of other models' searches."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from api.runner import lessons, seeds
-from fewstep.predictor import Lesson
-from fewstep.predictor.lesson import COLUMNS
+from api import runner
+from api.runner import seeds
+from api.settings import Settings
+from fewstep import Schedule
+from fewstep.predictor import TransferRecord
+from fewstep.predictor.transfer import COLUMNS, readable
+from fewstep.values.forecast import Forecasts
 from fewstep.values.problem import Problem
+from fewstep.values.rankers import RANKERS
+from fewstep.values.result import Result
+from fewstep.values.trial import Trial
 from storage import Store
 from storage.jobs import Jobs
 from tests.api.support import add_model, claim, publish
@@ -40,10 +50,10 @@ def test_a_search_begins_with_the_best_schedule_of_one_call_less(store: Store) -
 
 
 def test_a_search_learns_from_other_models(store: Store) -> None:
-    """Lessons that were there when it started; one that a later version wrote is passed over."""
-    lesson = Lesson(6, ((0.5,) * len(COLUMNS),) * 2, (0.1, -0.2), model="other")
+    """Records that were there when it started; one that a later version wrote is passed over."""
+    record = TransferRecord(6, ((0.5,) * len(COLUMNS),) * 2, (0.1, -0.2), model="other")
     for name, text in (
-        ("digits-unet", lesson.to_json()),
+        ("digits-unet", record.to_json()),
         ("digits-flow", '{"format": "fewstep.lesson", "version": 99}'),
     ):
         held = claim(store, store.submit(Problem(add_model(store, name).id, 6, budget=20)))
@@ -51,4 +61,54 @@ def test_a_search_learns_from_other_models(store: Store) -> None:
     mine = Problem(add_model(store).id, 6, budget=20)
     started = claim(store, store.submit(mine)).search.started
     assert started is not None
-    assert lessons(store, mine, started) == [lesson]
+    assert readable(store.lessons(mine, started)) == [record]
+
+
+class Transferring:
+    """A ranker of an outside package, which keeps what it learns and leaves a record."""
+
+    def __init__(self, trajectories: object) -> None:
+        self.learnt: list[str] = []
+
+    def __call__(self, trials: Sequence[Trial], schedules: Sequence[Schedule]) -> Forecasts:
+        return Forecasts(np.zeros(len(schedules)), np.ones(len(schedules)))
+
+    def learn(self, records: Sequence[str]) -> None:
+        self.learnt += records
+
+    def record(self, problem: Problem, trials: Sequence[Trial]) -> str:
+        return f"{problem.model} after {len(self.learnt)}"
+
+
+class Pool:
+    """Stands for a pool that no search uses."""
+
+    def model(self, reference: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("name", "left"), [("transferring", ["{other} after 1"]), ("plain", [])])
+def test_the_ranker_of_the_setting_learns_and_leaves_a_record(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, left: list[str]
+) -> None:
+    """A ranker that transfers gets the records there are and leaves its own; any other one does neither."""
+
+    def run(problem: Problem, process: object, pool: object, rank: Any, **options: Any) -> Result:
+        rank(None)
+        return samples.result(problem)
+
+    monkeypatch.setattr(runner, "run", run)
+    RANKERS.add("transferring", Transferring)
+    RANKERS.add("plain", lambda trajectories: lambda trials, schedules: Transferring(None)(trials, schedules))
+    try:
+        settings = Settings(data_dir=tmp_path, ranker=name)
+        mine, other = Problem(add_model(store).id, 6, budget=20), Problem(add_model(store, "digits-unet").id, 6)
+        Jobs(store).succeed(claim(store, store.submit(mine)), samples.result(mine), "a record")
+        held = claim(store, store.submit(other))
+        runner.work(settings, store, Pool(), held, threading.Event())  # type: ignore[arg-type]
+        ended = claim(store, store.submit(Problem(mine.model, 7, budget=20))).search.started
+        assert ended is not None
+        assert store.lessons(mine, ended) == [text.format(other=other.model) for text in left]
+    finally:
+        RANKERS.remove("transferring")
+        RANKERS.remove("plain")

@@ -17,7 +17,7 @@ from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
 from fewstep.values.score import Score
 from fewstep.values.trial import Rank, Trial
-from tests.trials import trial_of
+from tests.trials import trial_of, with_schedule
 
 
 def schedules(trials: Sequence[Trial]) -> list[Schedule]:
@@ -49,12 +49,12 @@ def test_a_hundred_trials_rank_unseen_schedules(rank: Rank, known: list[Trial], 
     assert tau(rank(known, schedules(unseen)), unseen) > 0.78
 
 
-def test_each_kind_of_knowledge_ranks_and_physics_ranks_best(
+def test_each_feature_set_ranks_and_physics_ranks_best(
     trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial]
 ):
     """τ after 100 trials rises from the tableau alone to replay to all physics."""
-    rankers = (*(ranker(trajectories, knowledge=knowledge) for knowledge in ("tableau", "replay")), rank)
-    taus = [tau(knowing(known, schedules(unseen)), unseen) for knowing in rankers]
+    rankers = (*(ranker(trajectories, features=features) for features in ("tableau", "replay")), rank)
+    taus = [tau(each(known, schedules(unseen)), unseen) for each in rankers]
     assert 0.2 < taus[0] < taus[1] < taus[2]
 
 
@@ -149,10 +149,10 @@ def test_schedules_of_another_process_are_refused(rank: Rank):
         rank([], [other])
 
 
-def test_unknown_knowledge_is_refused(trajectories: Trajectories):
-    """The message lists the known kinds."""
+def test_unknown_features_are_refused(trajectories: Trajectories):
+    """The message lists the feature sets."""
     with pytest.raises(UnknownName, match="tableau, replay, all"):
-        ranker(trajectories, knowledge="tea leaves")
+        ranker(trajectories, features="tea leaves")
 
 
 def shifted(schedule: Schedule) -> Schedule:
@@ -163,7 +163,9 @@ def shifted(schedule: Schedule) -> Schedule:
 def test_time_shifts_are_learnt_from_trials(rank: Rank, known: list[Trial], unseen: list[Trial]):
     """Where shifted trials are half as bad again, so are the forecasts of shifted schedules, within a tenth."""
     tried = [
-        replace(t, schedule=shifted(t.schedule), score=replace(t.score, value=1.5 * t.score.value)) if i % 2 else t
+        with_schedule(replace(t, score=replace(t.score, value=1.5 * t.score.value)), shifted(t.schedule))
+        if i % 2
+        else t
         for i, t in enumerate(known)
         if t.score is not None
     ]

@@ -1,4 +1,4 @@
-"""A ranker that knows other searches, on the real digits mixture: what it gains, and what must not change."""
+"""A ranker with transfer records and trials at other NFE, on the digits mixture: what it gains, what stays the same."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +9,10 @@ from scipy.stats import kendalltau
 
 from fewstep import Schedule
 from fewstep.errors import InvalidInput
-from fewstep.predictor import Lesson, ranker
+from fewstep.predictor import TransferRecord, ranker
 from fewstep.predictor.dataset import Dataset
-from fewstep.predictor.lesson import COLUMNS
 from fewstep.predictor.train import PRIOR_STD, PRIOR_WEIGHT, log_score
+from fewstep.predictor.transfer import COLUMNS
 from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
 from fewstep.values.trial import Rank, Trial
@@ -34,18 +34,18 @@ def assert_same(first: Forecasts, second: Forecasts) -> None:
 
 
 @pytest.fixture(scope="module")
-def lesson(trajectories: Trajectories, shorter: list[Trial]) -> Lesson:
-    """What the trials with a call less teach."""
-    return ranker(trajectories, model=MODEL).lesson(shorter)
+def record(trajectories: Trajectories, shorter: list[Trial]) -> TransferRecord:
+    """The transfer record of the trials with a call less."""
+    return ranker(trajectories, model=MODEL).transfer_record(shorter)
 
 
 @pytest.fixture(scope="module")
-def wrong(lesson: Lesson) -> Lesson:
-    """The opposite of the lesson, of another model."""
-    return replace(lesson, deviations=tuple(-d for d in lesson.deviations), model="another")
+def wrong(record: TransferRecord) -> TransferRecord:
+    """The opposite of the record, of another model."""
+    return replace(record, deviations=tuple(-d for d in record.deviations), model="another")
 
 
-def test_without_lessons_the_forecast_is_physics_and_a_mean_deviation(
+def test_without_records_the_forecast_is_physics_and_a_mean_deviation(
     trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial]
 ):
     """With nothing to learn from others, forecasts before the regressors are those of the formulas, to the bit."""
@@ -58,7 +58,7 @@ def test_without_lessons_the_forecast_is_physics_and_a_mean_deviation(
     np.testing.assert_array_equal(rank(some, schedules(unseen)).mean, table.prior + shift)
 
 
-def test_what_a_lesson_cannot_hold_changes_nothing(
+def test_what_a_record_cannot_hold_changes_nothing(
     trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial], shorter: list[Trial]
 ):
     """A few trials at other numbers of calls, failed ones there, and a model's name leave forecasts as they were."""
@@ -67,16 +67,16 @@ def test_what_a_lesson_cannot_hold_changes_nothing(
     assert_same(ranker(trajectories, model=MODEL)([*beside, *known[:30]], wanted), expected)
 
 
-def test_less_knowledge_takes_no_lessons(
-    trajectories: Trajectories, unseen: list[Trial], shorter: list[Trial], lesson: Lesson
+def test_smaller_feature_sets_take_no_records(
+    trajectories: Trajectories, unseen: list[Trial], shorter: list[Trial], record: TransferRecord
 ):
-    """Rankers of less knowledge ignore trials at other numbers of calls, and refuse to take or to give lessons."""
-    rank = ranker(trajectories, knowledge="replay")
+    """Rankers of smaller feature sets ignore trials at other NFE, and refuse to take or to make records."""
+    rank = ranker(trajectories, features="replay")
     assert_same(rank(shorter, schedules(unseen)), rank([], schedules(unseen)))
     with pytest.raises(InvalidInput, match="'all'"):
-        rank.lesson(shorter)
+        rank.transfer_record(shorter)
     with pytest.raises(InvalidInput, match="got 'replay'"):
-        ranker(trajectories, knowledge="replay", lessons=[lesson])
+        ranker(trajectories, features="replay", transfer=[record])
 
 
 def test_trials_at_other_numbers_of_calls_help(
@@ -92,22 +92,22 @@ def test_trials_at_other_numbers_of_calls_help(
     assert gains[1] > -0.01
 
 
-def test_a_lesson_does_what_its_trials_do(
-    trajectories: Trajectories, rank: Rank, unseen: list[Trial], shorter: list[Trial], lesson: Lesson
+def test_a_record_does_what_its_trials_do(
+    trajectories: Trajectories, rank: Rank, unseen: list[Trial], shorter: list[Trial], record: TransferRecord
 ):
     """Stored and given to another ranker of the model, it forecasts as the trials themselves do, but for rounding."""
-    stored, wanted = Lesson.from_json(lesson.to_json()), schedules(unseen)
-    told = ranker(trajectories, lessons=[stored], model=MODEL)([], wanted)
-    assert tau(told, unseen) > tau(rank([], wanted), unseen) + 0.01
+    stored, wanted = TransferRecord.from_json(record.to_json()), schedules(unseen)
+    warm = ranker(trajectories, transfer=[stored], model=MODEL)([], wanted)
+    assert tau(warm, unseen) > tau(rank([], wanted), unseen) + 0.01
     shown = rank(shorter, wanted)  # of them it takes the first milestone's number
-    assert kendalltau(told.mean, shown.mean).statistic > 0.97
+    assert kendalltau(warm.mean, shown.mean).statistic > 0.97
 
 
 def test_a_misleading_lesson_hurts_little(
-    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial], wrong: Lesson
+    trajectories: Trajectories, rank: Rank, known: list[Trial], unseen: list[Trial], wrong: TransferRecord
 ):
-    """Another model that taught the opposite costs some of τ with nothing evaluated, and next to nothing after that."""
-    wanted, misled = schedules(unseen), ranker(trajectories, lessons=[wrong], model=MODEL)
+    """A record of another model that says the opposite costs some of τ without trials, next to nothing later."""
+    wanted, misled = schedules(unseen), ranker(trajectories, transfer=[wrong], model=MODEL)
     losses = [
         tau(rank(known[:count], wanted), unseen) - tau(misled(known[:count], wanted), unseen) for count in (0, 40)
     ]
@@ -115,30 +115,30 @@ def test_a_misleading_lesson_hurts_little(
     assert losses[1] < 0.015
 
 
-def test_own_lessons_count_for_more_than_those_of_strangers(
-    trajectories: Trajectories, rank: Rank, unseen: list[Trial], lesson: Lesson
+def test_records_of_the_model_count_for_more_than_those_of_others(
+    trajectories: Trajectories, rank: Rank, unseen: list[Trial], record: TransferRecord
 ):
-    """The same lesson moves forecasts less where it is another model's, or where nobody says whose model it is."""
+    """The same record moves forecasts less where it is another model's, or where nobody says whose model it is."""
     base = rank([], schedules(unseen)).mean
 
-    def spread(given: Lesson, model: str) -> float:
-        return float((ranker(trajectories, lessons=[given], model=model)([], schedules(unseen)).mean - base).std())
+    def spread(given: TransferRecord, model: str) -> float:
+        return float((ranker(trajectories, transfer=[given], model=model)([], schedules(unseen)).mean - base).std())
 
-    own = spread(lesson, MODEL)
-    for given, model in ((lesson, "another"), (lesson, ""), (replace(lesson, model=""), "")):
+    own = spread(record, MODEL)
+    for given, model in ((record, "another"), (record, ""), (replace(record, model=""), "")):
         assert 0 < spread(given, model) < 0.7 * own
 
 
 def test_warm_forecasts_depend_on_arguments_only(
-    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], shorter: list[Trial], wrong: Lesson
+    trajectories: Trajectories, known: list[Trial], unseen: list[Trial], shorter: list[Trial], wrong: TransferRecord
 ):
     """A ranker that has answered for other trials and other numbers of calls agrees to the bit with a fresh one."""
     wanted, both = schedules(unseen)[:30], [*shorter, *known[:20]]
-    used = ranker(trajectories, lessons=[wrong], model=MODEL)
+    used = ranker(trajectories, transfer=[wrong], model=MODEL)
     used(shorter, wanted)
     used(both, schedules(shorter)[:9])
     used(known[:20], wanted)
-    assert_same(used(both, wanted), ranker(trajectories, lessons=[wrong], model=MODEL)(both, wanted))
+    assert_same(used(both, wanted), ranker(trajectories, transfer=[wrong], model=MODEL)(both, wanted))
 
 
 def test_new_scores_at_other_numbers_of_calls_are_noticed(rank: Rank, unseen: list[Trial], shorter: list[Trial]):
@@ -149,12 +149,12 @@ def test_new_scores_at_other_numbers_of_calls_are_noticed(rank: Rank, unseen: li
     np.testing.assert_allclose(rank(worse, wanted).mean - before, np.log(2) / 2, atol=0.02)  # half of one level
 
 
-def test_lessons_of_two_metrics_are_refused(trajectories: Trajectories, lesson: Lesson):
+def test_records_of_two_metrics_are_refused(trajectories: Trajectories, record: TransferRecord):
     """Their deviations are of different things."""
     with pytest.raises(InvalidInput, match="endpoint, kid:digits:teacher"):
-        ranker(trajectories, lessons=[lesson, replace(lesson, metric="kid:digits")])
+        ranker(trajectories, transfer=[record, replace(record, metric="kid:digits")])
 
 
-def test_the_pooled_columns_are_those_of_lessons(trajectories: Trajectories, short: list[Schedule]):
+def test_the_pooled_columns_are_those_of_records(trajectories: Trajectories, short: list[Schedule]):
     """As wide as their names, at any number of calls."""
     assert Dataset(trajectories)(short).pooled.shape == (len(short), len(COLUMNS))
