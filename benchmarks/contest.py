@@ -1,4 +1,4 @@
-"""One search of one method, as the others see it: the same engine, space, start, noises and judge for every method.
+"""One search of one method: the same engine, space, start and noises for every method.
 
 Every method is a run of the search itself with another list of stages: the same baselines to begin with, then guided
 trials by its sampler, and no final stages. A search's curve is the score of its incumbent on test noises, which cost it
@@ -37,11 +37,23 @@ from fewstep.values.samplers import SAMPLERS
 from fewstep.values.stages import STAGES, Stage
 from fewstep.values.trial import Candidate, Rank, Trial
 
-__all__ = ["METHODS", "METRICS", "Cell", "Method", "contest", "evaluator_of", "play", "starts", "teacher_calls"]
+__all__ = [
+    "METHODS",
+    "METRICS",
+    "TEST_SCORE",
+    "Cell",
+    "Method",
+    "contest",
+    "evaluator_of",
+    "play",
+    "starts",
+    "teacher_calls",
+]
 
 METRICS = ("endpoint", "frechet:digits:teacher")
 STARTS = ("ddim", "dpmpp-2m", "dpmpp-3m", "unipc-2-bh2")  # on every grid
 TEST_NOISES = 512
+TEST_SCORE = "held_out"  # key of scores on test noises in stored curves; "own" is that of scores on search noises
 WARM = 120  # evaluations of the search that a warm one starts from
 
 
@@ -75,7 +87,7 @@ class Cell:
 
 
 def _at_random(trajectories: Trajectories, seed: int) -> Rank:
-    """A rank that knows nothing."""
+    """A random rank."""
 
     def rank(trials: Any, candidates: Any) -> Forecasts:
         drawn = np.random.default_rng([seed, len(trials), len(candidates)]).normal(size=len(candidates))
@@ -103,7 +115,7 @@ METHODS = {
 
 
 def starts(space: Space) -> list[Candidate]:
-    """What every search starts with: usual solvers on every grid, as far as the space holds them."""
+    """Baselines that every search starts with: usual solvers on every grid, as far as the space holds them."""
     schedules = [
         (f"{name} {grid}", solvers.named(name).schedule(space.process, space.nfe, grid).canonical())
         for name in STARTS
@@ -128,7 +140,7 @@ def _stages(method: Method) -> list[Stage]:
 
 @cache
 def evaluator_of(model: str) -> Evaluator:
-    """The evaluator of a model of the zoo, with what it remembers."""
+    """The evaluator of a model of the zoo, with its caches."""
     return Evaluator(models.zoo.load(model), models.zoo.describe(model).shape)
 
 
@@ -158,9 +170,9 @@ def contest(cell: Cell) -> list[dict[str, Any]]:
         point = {"evaluations": count, "calls": calls, "own": incumbent.score.value}
         if improved or not curve:
             observations = evaluate.observe(evaluator, test, incumbent.schedule, [objective])[0]
-            curve.append(point | {"held_out": metric.value(observations)})
+            curve.append(point | {TEST_SCORE: metric.value(observations)})
         elif count == len(trials):
-            curve.append(point | {"held_out": curve[-1]["held_out"]})
+            curve.append(point | {TEST_SCORE: curve[-1][TEST_SCORE]})
     if not curve:
         raise InvalidInput(f"{cell.name}: not one trial could be measured")
     return curve

@@ -1,8 +1,8 @@
-"""Is the published error true? The stated interval of every winner against its error on many noises that nobody saw.
+"""Coverage of the published interval: every winner's 95 % interval against its error on many fresh noises.
 
 ``python -m benchmarks.curse [--model NAME]… [--nfe N]… [--seeds N] [--quick]`` runs whole searches and writes
-``curse.json``: for each the winner's published score with its 95 % interval, its score as a trial, on the noises that
-chose it, and its error on 8192 fresh noises (4096 of the U-Net), the same for all searches of a model.
+``curse.json``: for each the winner's published score with its 95 % interval, its score as a trial, on the search
+noises, and its error on 8192 fresh noises (4096 of the U-Net), the same for all searches of a model.
 """
 
 import json
@@ -25,13 +25,13 @@ from fewstep.values.problem import Problem
 from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
-FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # noises: their own chance is small beside that of 512
+FRESH = {"digits-mixture": 8192, "digits-unet": 4096}  # noises: their sampling error is small beside that of 512
 NFES = (5, 8)
 BUDGET = 64
 CHUNK = 1024  # noises at a time
 
 
-def judged(model: str, nfe: int, seed: int) -> dict[str, Any]:
+def measure(model: str, nfe: int, seed: int) -> dict[str, Any]:
     """One search, and what its winner does on fresh noises."""
     evaluator, trials = evaluator_of(model), list[Trial]()
     problem = Problem(model, nfe, budget=BUDGET, seed=seed)
@@ -40,7 +40,7 @@ def judged(model: str, nfe: int, seed: int) -> dict[str, Any]:
     )
     fresh = NoiseSet(0, "fresh", FRESH[model]).chunks(CHUNK)
     errors = np.concatenate([evaluate.measure(evaluator, chunk, result.schedule) for chunk in fresh])
-    own = [t.score.value for t in trials if t.schedule == result.schedule and t.score is not None]
+    scores = [t.score.value for t in trials if t.schedule == result.schedule and t.score is not None]
     true = float(np.sqrt(errors.mean()))
     interval = result.winner.interval or Interval(0.0, 0.0)
     low, high = interval.low, interval.high
@@ -51,7 +51,7 @@ def judged(model: str, nfe: int, seed: int) -> dict[str, Any]:
         "published": result.score.value,
         "low": low,
         "high": high,
-        "as_trial": min(own, default=None),
+        "as_trial": min(scores, default=None),
         "true": true,
         "inside": low <= true <= high,
     }
@@ -70,19 +70,19 @@ def main(
     if quick:
         model, nfe, seeds = ["digits-mixture"], [5], 2
     rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
-    known = {(row["model"], row["nfe"], row["seed"]) for row in rows}
+    done = {(row["model"], row["nfe"], row["seed"]) for row in rows}
     out.parent.mkdir(parents=True, exist_ok=True)
     for key in [(m, n, s) for m in model or FRESH for n in nfe or NFES for s in range(seeds)]:
-        if key not in known:
-            rows.append(judged(*key))
+        if key not in done:
+            rows.append(measure(*key))
             out.write_text(json.dumps(rows, indent=1) + "\n")
             console.print(rows[-1])
     for m in dict.fromkeys(row["model"] for row in rows):
-        mine = [row for row in rows if row["model"] == m]
-        flattered = [row["as_trial"] / row["true"] for row in mine if row["as_trial"]]
+        cells = [row for row in rows if row["model"] == m]
+        biased = [row["as_trial"] / row["true"] for row in cells if row["as_trial"]]
         console.print(
-            f"{m}: {sum(row['inside'] for row in mine)} of {len(mine)} intervals hold the true error; published/true "
-            f"{np.mean([row['published'] / row['true'] for row in mine]):.2f}, as a trial {np.mean(flattered):.2f}"
+            f"{m}: {sum(row['inside'] for row in cells)} of {len(cells)} intervals hold the true error; published/true "
+            f"{np.mean([row['published'] / row['true'] for row in cells]):.2f}, as a trial {np.mean(biased):.2f}"
         )
 
 

@@ -1,8 +1,8 @@
-"""What the debiased loss weight changes: the same network, seed and budget under each weight, on the digits.
+"""Effect of the debiased loss weight: the same network, seed and budget under each weight, on the digits.
 
 ``python -m benchmarks.debias [--quick] [--out FILE]`` writes JSON: ``mlp``, dense noise networks trained here under
 each weight of `training.losses`; ``unet``, the zoo's U-Nets, trained under "constant" and "debiased". Rows carry the
-mean squared error of the data estimate on held-out digits by time, and the ratio of the samples' pixel variance to the
+mean squared error of the data estimate on test digits by time, and the ratio of the samples' pixel variance to the
 data's with 10 and 20 steps of DDIM, nothing clamped. ``gates`` compares "debiased" with "constant".
 """
 
@@ -36,12 +36,12 @@ UNETS = {"constant": "digits-unet", "debiased": "digits-unet-debiased"}
 
 def measure(denoiser: Denoiser) -> dict[str, Any]:
     """Errors of the data estimate by time, and ratios of the pixel variance by number of calls."""
-    known, unseen = split()
-    wanted = pixel_variance(torch.cat([known.images, unseen.images]))
-    made = {n: draw(denoiser, (SAMPLES, 1, 8, 8), "ddim", n, grid="time") for n in CALLS}
+    train_set, test = split()
+    variance = pixel_variance(torch.cat([train_set.images, test.images]))
+    samples = {n: draw(denoiser, (SAMPLES, 1, 8, 8), "ddim", n, grid="time") for n in CALLS}
     return {
-        "errors": dict(zip(map(str, TIMES), data_errors(denoiser, unseen.images, TIMES), strict=True)),
-        "variance_ratio": {str(n): pixel_variance(images) / wanted for n, images in made.items()},
+        "errors": dict(zip(map(str, TIMES), data_errors(denoiser, test.images, TIMES), strict=True)),
+        "variance_ratio": {str(n): pixel_variance(images) / variance for n, images in samples.items()},
     }
 
 

@@ -21,11 +21,11 @@ from fewstep import sample, solvers
 from fewstep.models import GaussianMixture
 from fewstep.models.base import per_sample
 from fewstep.processes import DDM
-from training.decoupled import Attenuation, own_times, reverse
+from training.decoupled import Attenuation, paper_times, reverse
 
 CALLS = (6, 11, 21, 51)
 BEST = "exponential 2M, uniform t"
-OWN = "paper, stochastic"
+PAPER = "paper, stochastic"
 
 
 class Mixture(NamedTuple):
@@ -63,7 +63,7 @@ MIXTURES = {
 
 
 def estimates(denoiser: GaussianMixture, x: torch.Tensor, t: torch.Tensor) -> tuple[Attenuation, torch.Tensor]:
-    """What the exact denoiser says of attenuation and noise: C = −D and ε = (x − (1 − t)·D)/√t."""
+    """Attenuation and noise by the exact denoiser: C = −D and ε = (x − (1 − t)·D)/√t."""
     data, s = denoiser(x, t), per_sample(t, x)
     return Attenuation.of(data), (x - (1 - s) * data) / s.sqrt()
 
@@ -74,15 +74,15 @@ def scheduled(grid: str, process: DDM, mixture: Mixture, noise: torch.Tensor, ca
     return sample(mixture.denoiser(process), schedule, noise)
 
 
-def own(seed: int | None, mixture: Mixture, noise: torch.Tensor, calls: int) -> torch.Tensor:
+def paper(seed: int | None, mixture: Mixture, noise: torch.Tensor, calls: int) -> torch.Tensor:
     """Samples of the paper's sampler at its own times: stochastic with a ``seed``, else deterministic."""
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    return reverse(partial(estimates, mixture.denoiser(DDM())), noise, own_times(calls), generator)
+    return reverse(partial(estimates, mixture.denoiser(DDM())), noise, paper_times(calls), generator)
 
 
 SAMPLERS: dict[str, Callable[[Mixture, torch.Tensor, int], torch.Tensor]] = {
-    OWN: partial(own, 1),
-    "paper, deterministic": partial(own, None),
+    PAPER: partial(paper, 1),
+    "paper, deterministic": partial(paper, None),
     BEST: partial(scheduled, "time", DDM()),
     "exponential 2M, uniform log-SNR": partial(scheduled, "logsnr", DDM(t_min=1e-4, t_max=1 - 1e-3)),
 }
@@ -92,10 +92,10 @@ def compare(name: str, count: int, calls: int) -> list[dict[str, Any]]:
     """A row for every sampler, on the same ``count`` start noises."""
     normal = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
     noise = normal[torch.randperm(count, generator=torch.Generator().manual_seed(0)), None]
-    found = {key: MIXTURES[name].distance(make(MIXTURES[name], noise, calls)) for key, make in SAMPLERS.items()}
+    distances = {key: MIXTURES[name].distance(make(MIXTURES[name], noise, calls)) for key, make in SAMPLERS.items()}
     return [
-        {"mixture": name, "calls": calls, "sampler": key, "distance": value, "ratio": value / found[OWN]}
-        for key, value in found.items()
+        {"mixture": name, "calls": calls, "sampler": key, "distance": value, "ratio": value / distances[PAPER]}
+        for key, value in distances.items()
     ]
 
 
@@ -111,8 +111,8 @@ def main(
         rows = [row for calls in CALLS for row in compare(name, count, calls)]
         page = Table("sampler", *(f"{calls} calls" for calls in CALLS), title=f"{name}: W2 (share of the paper's)")
         for key in SAMPLERS:
-            mine = [row for row in rows if row["sampler"] == key]
-            page.add_row(key, *(f"{row['distance']:.4f} ({row['ratio']:.2f})" for row in mine))
+            cells = [row for row in rows if row["sampler"] == key]
+            page.add_row(key, *(f"{row['distance']:.4f} ({row['ratio']:.2f})" for row in cells))
         console.print(page)
         report += rows
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """``make demo``: start the service, have it search, fetch the schedules over HTTP, sample with them, compare.
 
-The comparison is made in this process, the client's, with `fewstep` alone, on noises that the search never saw: every
-hand-made solver on every grid, and the found schedules. Writes ``report.json``, ``table.md`` and ``samples.png`` to
+The comparison is made in this process, the client's, with `fewstep` alone, on test noises: every named
+solver on every grid, and the published schedules. Writes ``report.json``, ``table.md`` and ``samples.png`` to
 ``demo/``.
 """
 
@@ -34,10 +34,10 @@ from fewstep.values.limits import Limits
 
 MODEL = "digits-mixture"
 NFES = (5, 8, 10)
-LIMITS = Limits(calls=100_000)  # of each search, teacher and confirmation included
+LIMITS = Limits(calls=100_000)  # of each search, teacher and selection included
 NOISES, NOISE_SEED = 512, 20_000
 TEACHER_CALLS = 200
-FEW, LIKELY = 64, 12  # every hand-made solver meets so many noises; the best so many of them meet all
+FEW, LIKELY = 64, 12  # every baseline is measured on so many noises; the best so many of them on all
 SHOWN = 8
 OUT = Path("demo")
 
@@ -83,7 +83,7 @@ def follow(client: Client, search: str, bars: Progress, bar: TaskID) -> None:
         elif event.kind == "phase":
             bars.update(bar, phase=event.data["phase"], completed=event.data["done"], total=event.data["total"])
         elif event.kind == "published":
-            bars.update(bar, phase="done", note=f"{event.data['ratio']:.2f} × hand-made")
+            bars.update(bar, phase="done", note=f"{event.data['ratio']:.2f} × baseline")
     ended = client.search(search)
     if ended.state != "succeeded":
         raise ServiceError(f"search {search} has {ended.state}: {ended.error}")
@@ -117,7 +117,7 @@ def error(samples: torch.Tensor, targets: torch.Tensor) -> float:
     return float((samples - targets).pow(2).mean().sqrt())
 
 
-def hand_made(denoiser: Denoiser, nfe: int) -> dict[str, Schedule]:
+def baselines(denoiser: Denoiser, nfe: int) -> dict[str, Schedule]:
     """Every named solver on every grid, with and without lowering the last orders."""
     return {
         f"{solver} {grid}{'' if lower else ' full-order'}": solvers.named(solver).schedule(
@@ -151,11 +151,11 @@ def picture(path: Path, targets: torch.Tensor, rows: dict[str, torch.Tensor]) ->
 def markdown(report: list[dict[str, Any]]) -> str:
     """The table as docs/evidence.md shows it."""
     lines = [
-        "| calls | best baseline | its error | found | ratio | network calls spent |",
+        "| calls | best baseline | its error | winner | ratio | passes |",
         "|---|---|---|---|---|---|",
     ]
     for row in report:
-        errors = f"{row['baseline_error']:.4f} | {row['found_error']:.4f} | {row['ratio']:.2f}"
+        errors = f"{row['baseline_error']:.4f} | {row['winner_error']:.4f} | {row['ratio']:.2f}"
         lines.append(f"| {row['nfe']} | {row['baseline']} | {errors} | {row['calls']:,} |")
     return "\n".join(lines) + "\n"
 
@@ -166,9 +166,9 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     with service() as url:
         console.print(f"The service runs at {url}, its log is {OUT}/service/service.log.")
-        found = search_all(url, console)
+        winners = search_all(url, console)
 
-    console.print(f"Fetched {len(found)} schedules. Sampling with them and with every hand-made solver:")
+    console.print(f"Fetched {len(winners)} schedules. Sampling with them and with every baseline:")
     denoiser = models.zoo.load(MODEL)
     noise = torch.randn(NOISES, *models.zoo.describe(MODEL).shape, generator=torch.Generator().manual_seed(NOISE_SEED))
     path = grids.logsnr(denoiser.process, TEACHER_CALLS)
@@ -180,12 +180,12 @@ def main() -> None:
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title=f"{MODEL}: RMSE to the teacher on {NOISES} noises that the search never saw",
+        title=f"{MODEL}: RMSE to the teacher on {NOISES} test noises",
     )
-    for column in ("calls", "best hand-made solver", "error", "found", "ratio", "calls spent", "s"):
-        table.add_column(column, justify="left" if "solver" in column else "right", no_wrap=True)
-    for nfe, published in found.items():
-        candidates = hand_made(denoiser, nfe)
+    for column in ("calls", "best baseline", "error", "winner", "ratio", "passes", "s"):
+        table.add_column(column, justify="left" if "baseline" in column else "right", no_wrap=True)
+    for nfe, published in winners.items():
+        candidates = baselines(denoiser, nfe)
         first = {name: error(sample(denoiser, s, noise[:FEW]), targets[:FEW]) for name, s in candidates.items()}
         likely = sorted(first, key=first.__getitem__)[:LIKELY]
         samples = {name: sample(denoiser, candidates[name], noise) for name in likely}
@@ -196,15 +196,15 @@ def main() -> None:
             "nfe": nfe,
             "baseline": baseline,
             "baseline_error": errors[baseline],
-            "found": published.digest,
-            "found_error": error(ours, targets),
+            "winner": published.digest,
+            "winner_error": error(ours, targets),
             "ratio": error(ours, targets) / errors[baseline],
             "calls": published.result.calls,
             "seconds": published.result.cost.seconds,
         }
         report.append(row)
-        rows[f"{baseline}, {nfe} calls"], rows[f"found, {nfe} calls"] = samples[baseline], ours
-        numbers = (f"{row['baseline_error']:.4f}", f"{row['found_error']:.4f}", f"{row['ratio']:.2f}")
+        rows[f"{baseline}, {nfe} calls"], rows[f"winner, {nfe} calls"] = samples[baseline], ours
+        numbers = (f"{row['baseline_error']:.4f}", f"{row['winner_error']:.4f}", f"{row['ratio']:.2f}")
         table.add_row(str(nfe), baseline, *numbers, f"{row['calls']:,}", f"{row['seconds']:.0f}")
     picture(OUT / "samples.png", targets, rows)
     (OUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")

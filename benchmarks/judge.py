@@ -1,4 +1,4 @@
-"""How well a ranker forecasts trials that it has not seen: means over random splits into known and unseen."""
+"""Quality of a ranker's forecasts: means over random splits of trials into training and test trials."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,23 @@ from fewstep.predictor.report import coverage
 from fewstep.predictor.train import log_score
 from fewstep.values.trial import Rank, Trial
 
-__all__ = ["MOST_KNOWN", "judge"]
+__all__ = ["MOST_TRAINING", "judge"]
 
-MOST_KNOWN = 200  # trials of each split; the others are unseen, however many are known
+MOST_TRAINING = 200  # trials of each split; the others are test trials, however many of these are used
 
 
 def judge(
-    rank: Rank, trials: Sequence[Trial], count: int, splits: int, beside: Sequence[Trial] = ()
+    rank: Rank, trials: Sequence[Trial], count: int, splits: int, others: Sequence[Trial] = ()
 ) -> dict[str, float]:
-    """Means of τ, of all unseen and of their best quarter, of coverage, and of how many of the best ten are among the
-    25 ranked first; the lowest τ. ``count`` of the trials are known, and ``beside`` them others that are never asked.
+    """Means over the splits: τ on all test trials and on their best quarter, coverage, and recall of the best ten in
+    the 25 ranked first; also the lowest τ. The ranker learns from ``count`` training trials and from ``others``.
     """
     taus, quarters, covers, recalls = [], [], [], []
     for split in range(splits):
         order = np.random.default_rng(split).permutation(len(trials))
-        known, unknown = [trials[i] for i in order[:count]], [trials[i] for i in order[MOST_KNOWN:]]
-        mean, std = rank([*beside, *known], [trial.schedule for trial in unknown])
-        truth = np.array([log_score(trial) for trial in unknown])
+        training, test = [trials[i] for i in order[:count]], [trials[i] for i in order[MOST_TRAINING:]]
+        mean, std = rank([*others, *training], [trial.schedule for trial in test])
+        truth = np.array([log_score(trial) for trial in test])
         best = np.argsort(truth)[: len(truth) // 4]
         taus.append(kendalltau(mean, truth).statistic)
         quarters.append(kendalltau(mean[best], truth[best]).statistic)

@@ -1,10 +1,10 @@
-"""What a step costs beside the network: our loop and scheduler against diffusers' own, on latents of Stable Diffusion.
+"""Overhead of a step: our loop and scheduler against diffusers' own, on latents of Stable Diffusion.
 
 ``python -m benchmarks.overhead [--quick] [--threads N] [--out FILE]`` writes JSON: for each method and number of calls
-the microseconds of a step (the network replaced by tensors made before) and their ratio to diffusers' class, which runs
+the microseconds of a step (the network replaced by stored tensors) and their ratio to diffusers' class, which runs
 the very same schedule (`fewstep.diffusers.importer.from_diffusers`), with the largest difference of the two ends.
-Rounds are interleaved. There are two ratios: of the medians, and of the fastest rounds, where no other program was in
-the way and the allocator had every tensor's room at hand (it hits diffusers more, which makes more of them). For the
+Rounds are interleaved. There are two ratios: of the medians, and of the fastest rounds, without other programs
+or fresh allocations in the way (the latter cost diffusers more, which makes more tensors). For the
 way a step is summed, three ways side by side: the plan's short sums, rows as they stand, one matrix product over all
 history.
 """
@@ -52,15 +52,15 @@ def stepping(scheduler: Any, calls: int, start: torch.Tensor, outputs: list[torc
 
 
 def sampling(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch.Tensor]) -> Run:
-    """`fewstep.sample` with a denoiser that hands out what is there."""
-    given: Iterator[torch.Tensor] = iter(())
+    """`fewstep.sample` with a denoiser that returns stored outputs."""
+    queue: Iterator[torch.Tensor] = iter(())
 
     def run() -> torch.Tensor:
-        nonlocal given
-        given = iter(outputs)
+        nonlocal queue
+        queue = iter(outputs)
         return fewstep.sample(denoiser, schedule, start)
 
-    denoiser = models.from_callable(lambda x, t: next(given), schedule.process)
+    denoiser = models.from_callable(lambda x, t: next(queue), schedule.process)
     return run
 
 
@@ -99,7 +99,7 @@ def summing(schedule: fewstep.Schedule, start: torch.Tensor, outputs: list[torch
 
 
 def measure(contestants: dict[str, Run], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Microseconds of a step in each round; every round runs all, so that they share the machine's moods."""
+    """Microseconds of a step in each round; every round runs all, so that slow moments hit all."""
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for i in range(rounds + 2):
         for name, run in contestants.items():
@@ -111,7 +111,7 @@ def measure(contestants: dict[str, Run], rounds: int, steps: int) -> dict[str, l
 
 
 def compare(name: str, calls: int, rounds: int) -> dict[str, Any]:
-    """One method with one number of calls, everybody in one run."""
+    """One method with one number of calls, all in one run."""
     generator = torch.Generator().manual_seed(0)
     start, *outputs = (torch.randn(SHAPE, generator=generator) for _ in range(calls + 1))
     theirs = METHODS[name](**BETAS)
@@ -138,7 +138,7 @@ def main(
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Where to write the JSON; else it is printed.")] = None,
 ) -> None:
-    """Measure what a step costs beside the network."""
+    """Measure the overhead of a step."""
     warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
     torch.set_num_threads(threads)
     rows = [compare(name, calls, 3 if quick else 40) for name in METHODS for calls in CALLS]

@@ -1,4 +1,4 @@
-"""What a benchmark measured, where a page quotes it: between ``<!-- NAME -->`` and ``<!-- end -->``."""
+"""Tables of benchmarks in the pages that quote them: between ``<!-- NAME -->`` and ``<!-- end -->``."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def quote(name: str, table: str, *pages: Path) -> None:
     """
     place = re.compile(rf"(?<=<!-- {re.escape(name)} -->\n).*?(?=<!-- end -->)", re.DOTALL)
     for page in pages:
-        text, found = place.subn(lambda _: table, page.read_text("utf-8"), count=1)
-        if not found:
+        text, count = place.subn(lambda _: table, page.read_text("utf-8"), count=1)
+        if not count:
             raise ValueError(f"{page} has no place for a table: it wants the lines <!-- {name} --> and <!-- end -->")
         page.write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""A mixture of natural image patches, 3×16×16: an exact denoiser in 768 dimensions, made at run time from a seed.
+"""A mixture of natural image patches, 3×16×16: an exact denoiser in 768 dimensions, fitted at run time from a seed.
 
 Patches of scikit-learn's two sample photographs are clustered; each cluster becomes a Gaussian with its mean, its
 leading directions and one variance for all the others.
@@ -23,12 +23,12 @@ def patches(count: int = PATCHES, seed: int = SEED) -> np.ndarray:
     """Patches (count, 768) in [−1, 1], float64, from places drawn at random."""
     rng = np.random.default_rng(seed)
     images = [image / 127.5 - 1 for image in load_sample_images().images]
-    made = np.empty((count, *SHAPE))
+    rows = np.empty((count, *SHAPE))
     for i in range(count):
         image = images[rng.integers(len(images))]
         row, column = rng.integers(image.shape[0] - 16), rng.integers(image.shape[1] - 16)
-        made[i] = image[row : row + 16, column : column + 16].transpose(2, 0, 1)
-    return made.reshape(count, -1)
+        rows[i] = image[row : row + 16, column : column + 16].transpose(2, 0, 1)
+    return rows.reshape(count, -1)
 
 
 @cache
@@ -38,10 +38,10 @@ def mixture() -> models.GaussianMixture:
     labels = KMeans(COMPONENTS, n_init=1, random_state=SEED).fit_predict(data)
     means, covariances = [], []
     for k in range(COMPONENTS):
-        own = data[labels == k]
-        values, vectors = np.linalg.eigh(np.cov(own.T))
+        cluster = data[labels == k]
+        values, vectors = np.linalg.eigh(np.cov(cluster.T))
         values[:-DIRECTIONS] = values[:-DIRECTIONS].mean()
-        means.append(own.mean(0))
+        means.append(cluster.mean(0))
         covariances.append((vectors * values) @ vectors.T)
     weights = torch.tensor(np.bincount(labels, minlength=COMPONENTS) / len(labels))
     return models.GaussianMixture(

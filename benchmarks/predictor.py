@@ -1,8 +1,8 @@
-"""How well the predictor ranks schedules that it has not seen: Kendall's τ by number of trials, on models of digits.
+"""Ranking quality of the predictor on test schedules: Kendall's τ by number of trials, on models of digits.
 
 ``python -m benchmarks.predictor [--quick] [--out FILE]`` writes JSON: ``unseen``, random schedules ranked with each
-kind of knowledge after 0 to 200 trials; ``repeatability``, τ between two measurements of the same schedules on
-different noises, which no forecast can pass; ``warm``, what trials at other numbers of calls and records of another
+feature set after 0 to 200 trials; ``repeatability``, τ between two measurements of the same schedules on
+different noises, which no forecast can pass; ``warm``, what trials at another NFE and records of another
 model add (`benchmarks.warm`); ``speed``, seconds of one question of a search; ``guided``, whole searches with replay
 alone and with the predictor. docs/evidence.md quotes the first, docs/predictor.md the third.
 """
@@ -18,7 +18,7 @@ import typer
 from scipy.stats import kendalltau
 
 from benchmarks import pages, predictor_report
-from benchmarks.judge import MOST_KNOWN, judge
+from benchmarks.judge import MOST_TRAINING, judge
 from benchmarks.trials import NOISES, draw, measure, trajectories, trials
 from benchmarks.warm import warm
 from fewstep import models, predictor
@@ -40,47 +40,51 @@ from fewstep.values.trial import Candidate, Trial
 
 NFES = (6, 8)  # of the searches and of the speed
 TRIALS = (0, 25, 50, 100, 200)
-CASES = (("digits-mixture", 6, 300), ("digits-unet", 6, 250), ("digits-mixture", 8, 300))  # model, calls, unseen
+CASES = (
+    ("digits-mixture", 6, 300),
+    ("digits-unet", 6, 250),
+    ("digits-mixture", 8, 300),
+)  # model, calls, test schedules
 REPEATED = 100  # schedules
-BESIDE = 5  # calls of the searches that others learn from
+OTHER_NFE = 5  # of the searches that others learn from
 SEARCHED = "digits-mixture"
 GUIDED_BUDGET = 200
 REPORT = Path("docs/benchmarks/predictor.json")  # what is written there, pages quote
 
 
-def unseen(model: str, nfe: int, unknown: int, splits: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of τ on ``unknown`` schedules for each knowledge and number of trials; the repeatability of the scores."""
-    known, about, rows = trials(model, nfe, unknown + MOST_KNOWN), {"model": model, "nfe": nfe}, []
+def ranking(model: str, nfe: int, test: int, splits: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of τ on ``test`` schedules for each feature set and number of trials; the repeatability of the scores."""
+    drawn, about, rows = trials(model, nfe, test + MOST_TRAINING), {"model": model, "nfe": nfe}, []
     for features in FEATURE_SETS:
         rank = predictor.ranker(trajectories(model), features=features)
-        for count in TRIALS[features == "tableau" :]:  # a tableau alone says nothing before the first trial
-            rows.append({**about, "knowledge": features, "trials": count, **judge(rank, known, count, splits)})
-    again = measure(model, [trial.schedule for trial in known[:REPEATED]], seed=3)
-    pair = [[log_score(trial) for trial in part] for part in (known[:REPEATED], again)]
+        for count in TRIALS[features == "tableau" :]:  # a tableau alone forecasts nothing before the first trial
+            rows.append({**about, "knowledge": features, "trials": count, **judge(rank, drawn, count, splits)})
+    again = measure(model, [trial.schedule for trial in drawn[:REPEATED]], seed=3)
+    pair = [[log_score(trial) for trial in part] for part in (drawn[:REPEATED], again)]
     best = np.argsort(pair[0])[: REPEATED // 4]
     quarter = float(kendalltau(*np.array(pair)[:, best]).statistic)
     return rows, {**about, "tau": float(kendalltau(*pair).statistic), "tau_best_quarter": quarter}
 
 
 def speed(nfe: int, count: int = 400) -> dict[str, Any]:
-    """Seconds to fit to trials that are known and forecast as many candidates that are new, as in each generation."""
+    """Seconds to fit to ``count`` trials and forecast as many new schedules, as in each generation."""
     space = Space(models.zoo.load(SEARCHED).process, nfe)
     rank = predictor.ranker(trajectories(SEARCHED))
     schedules = draw(space, count, seed=4)
     values = np.exp(rank([], schedules).mean + np.random.default_rng(5).normal(0, 0.2, count))
-    known = [
+    fitted = [
         Trial(i, Candidate(s, Origin("guided")), Score(float(v), 0.0, NOISES, 0))
         for i, (s, v) in enumerate(zip(schedules, values, strict=True))
     ]
     new = draw(space, count, seed=6)
     began = time.perf_counter()
-    rank(known, new)
+    rank(fitted, new)
     seconds = time.perf_counter() - began
     return {"nfe": nfe, "trials": count, "candidates": count, "seconds": seconds}
 
 
 def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, Any]:
-    """A whole search: its best trial, on the noises it searched on, and τ of the forecasts it made on its way."""
+    """A whole search: its best trial, on the search noises, and τ of its forecasts."""
     denoiser = models.zoo.load(SEARCHED)
     pool = InlinePool(Evaluator(denoiser, models.zoo.describe(SEARCHED).shape))
     trials: list[Trial] = []
@@ -110,13 +114,13 @@ def main(
         part: [] for part in ("unseen", "repeatability", "warm", "speed", "guided")
     }
     splits = 1 if quick else 5
-    for model, nfe, unknown in CASES[:1] if quick else CASES:
-        rows, repeatability = unseen(model, nfe, 200 if quick else unknown, splits)
+    for model, nfe, test in CASES[:1] if quick else CASES:
+        rows, repeatability = ranking(model, nfe, 200 if quick else test, splits)
         report["unseen"] += rows
         report["repeatability"].append(repeatability)
         if not quick:
-            (stranger,) = {case[0] for case in CASES} - {model}
-            report["warm"] += warm(model, nfe, BESIDE, stranger, unknown, splits)
+            (other,) = {case[0] for case in CASES} - {model}
+            report["warm"] += warm(model, nfe, OTHER_NFE, other, test, splits)
     for nfe in NFES[:1] if quick else NFES:
         report["speed"].append(speed(nfe))
         for seed in () if quick else (0, 1):

@@ -1,12 +1,12 @@
-"""Every stage of a search against the hand-made solvers, on start noises that nothing was chosen on.
+"""Every stage of a search against the baselines, on test noises.
 
 ``python -m benchmarks.quality [--model NAME]… [--nfe N]… [--calls N] [--quick]`` writes ``quality.json``, and from
 everything in it ``quality.md`` and ``quality.png``: parts that were run before stay, so a large table can be made piece
-by piece, and by several processes. Rows: the best hand-made solver and grid of all and of DDIM, the best solver on the
-score-optimal grid and its blend, the best hand-made solver at twice the calls, replayed times with one closed-form fit;
-then a search within ``--calls`` (0: without a limit): its best discrete schedule, the best with fitted rows, with times
-of the closed loop, polished, and what it published. ``calls`` counts sample-calls forward and backward up to that row,
-the teacher's included; hand-made solvers cost none.
+by piece, and by several processes. Rows: the best baseline of all and of DDIM, the best solver on the
+score-optimal grid and its blend, the best baseline at twice the calls, replayed times with one closed-form fit;
+then a search within ``--calls`` (0: without a limit): its best discrete schedule, the best fitted one, that of the
+time search, polished, and what it published. ``calls`` counts passes forward and backward up to that row, the teacher's
+included; baselines cost none.
 """
 
 import json
@@ -43,18 +43,19 @@ from fewstep.values.trial import Trial
 
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)
-UNSEEN = 1024  # noises; four times as many for the mixture, whose calls cost little
-ROUNDS = ((16, 40), (64, 10))  # hand-made solvers meet so many noises, and so many of them stay; these meet all
+TEST_NOISES = 1024  # four times as many for the mixture, whose calls cost little
+ROUNDS = ((16, 40), (64, 10))  # successive halving of baselines: on so many noises, so many of them stay
 CALLS = 100_000  # of a search
-TRUTH = 120  # calls that the judge's ends take, beside the teacher's in a search
-TITLES = {"fit": "+ fit", "time-search": "+ closed loop", "polish": "+ polish"}  # of stages; the others are "search"
+TRUTH = 120  # calls of the teacher here; a search has its own
+TITLES = {"fit": "+ fit", "time-search": "+ time search", "polish": "+ polish"}  # of stages; the others are "search"
 SEED = 20_000
+SPLIT = "unseen"  # decides the test noises, with the seed
 REPORT = Path("docs/benchmarks")  # what is written there, other pages quote
 
 
 @dataclass(frozen=True)
 class CallCounter(Wrapped):
-    """Counting wrapper: ``calls[0]`` sample-calls, forward and backward, over all denoisers bound from it."""
+    """Counting wrapper: ``calls[0]`` passes, forward and backward, over all denoisers bound from it."""
 
     calls: list[int] = field(default_factory=lambda: [0])
 
@@ -71,12 +72,12 @@ class CallCounter(Wrapped):
 
 @dataclass
 class Judge:
-    """Unseen noises, where a more converged teacher takes them, and what is measured there."""
+    """Test noises, their ends by a more converged teacher, and what is measured there."""
 
     evaluator: Evaluator
     noises: NoiseSet
     digits: bool
-    known: dict[int, tuple[str, Schedule]] = field(default_factory=dict)
+    best_baselines: dict[int, tuple[str, Schedule]] = field(default_factory=dict)
 
     def row(
         self, method: str, schedule: Schedule, calls: int = 0, seconds: float = 0.0, name: str = ""
@@ -102,17 +103,17 @@ class Judge:
     def _features(self, images: torch.Tensor) -> torch.Tensor:
         return features.load().features(images) if self.digits else images.flatten(1)
 
-    def by_hand(self, nfe: int) -> tuple[str, Schedule]:
-        """The best hand-made solver and grid."""
-        if nfe not in self.known:
-            self.known[nfe] = self.best(baselines(self.evaluator.denoiser.process, nfe))
-        return self.known[nfe]
+    def baseline(self, nfe: int) -> tuple[str, Schedule]:
+        """Name and schedule of the best baseline."""
+        if nfe not in self.best_baselines:
+            self.best_baselines[nfe] = self.best(baselines(self.evaluator.denoiser.process, nfe))
+        return self.best_baselines[nfe]
 
     def best(self, schedules: dict[str, Schedule]) -> tuple[str, Schedule]:
-        """The name and schedule of lowest error. The mean distance, which few noises tell, says who meets all."""
+        """The name and schedule of lowest error. Halving is by the mean distance, which few noises tell."""
         stayed = list(schedules)
         for count, most in ROUNDS:
-            few = NoiseSet(SEED, "unseen", count)
+            few = NoiseSet(SEED, SPLIT, count)
             stayed = sorted(stayed, key=lambda name: np.sqrt(self._errors(schedules[name], few)).mean())[:most]
         name = min(stayed, key=lambda name: self._errors(schedules[name], self.noises).mean())
         return name, schedules[name]
@@ -132,24 +133,24 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
     """All rows of one model and number of calls."""
     process, shape = judge.evaluator.denoiser.process, judge.evaluator.shape
     solvers = baselines(process, nfe)
-    name, best = judge.by_hand(nfe)
-    rows = [judge.row("hand-made", best, name=name)]
+    name, best = judge.baseline(nfe)
+    rows = [judge.row("baseline", best, name=name)]
     name, best = judge.best({n: s for n, s in solvers.items() if n.startswith("ddim ")})
     rows.append(judge.row("ddim", best, name=name))
     arc = arc_length(judge.evaluator, NoiseSet(0, SEARCH, SAMPLES))
     name, best = judge.best(dict(along(arc, nfe, dict.fromkeys(each.split()[0] for each in solvers))))
     rows.append(judge.row("score-optimal grid", best, arc.calls, name=name))
-    name, best = judge.by_hand(2 * nfe)
-    rows.append(judge.row("hand-made at twice the calls", best, name=name))
+    name, best = judge.baseline(2 * nfe)
+    rows.append(judge.row("baseline at twice the calls", best, name=name))
 
     counted, began = CallCounter(load(model)[0]), time.monotonic()
     problem = Problem(model, nfe, budget=budget, limits=Limits(calls=most))
-    evaluator, seen = Evaluator(counted, shape), NoiseSplit.of(problem).train
-    followed, space = evaluate.follow(evaluator, seen), Space(process, nfe)
+    evaluator, train = Evaluator(counted, shape), NoiseSplit.of(problem).train
+    followed, space = evaluate.follow(evaluator, train), Space(process, nfe)
     grid = "quadratic" if "quadratic" in grids.suitable(process) else grids.suitable(process)[0]
     start = Schedule(process, grids.named(grid)(process, nfe), (Step(),) * nfe)
     placed = space.build(replay.place(followed, space.logits(start)[None])[0], [Step(order=3)] * nfe)
-    fitted = fit(evaluator, seen, followed, placed).schedule
+    fitted = fit(evaluator, train, followed, placed).schedule
     rows.append(judge.row("replay + fit", fitted, counted.calls[0], time.monotonic() - began))
 
     counted, began, marks, trials = CallCounter(load(model)[0]), time.monotonic(), {}, []
@@ -161,10 +162,12 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
     pool = InlinePool(Evaluator(counted, shape))
     result = run(problem, process, pool, predictor.ranker, on=Callbacks(trial=record))
     for title in ("search", *TITLES.values()):
-        own = [t for t in trials if t.score and TITLES.get(t.origin.stage, "search") == title]
-        if own:
-            found = min(own, key=lambda t: t.score.value if t.score else np.inf)
-            rows.append(judge.row(title, found.schedule, *marks[title], str(found.origin) if title == "search" else ""))
+        scored = [t for t in trials if t.score and TITLES.get(t.origin.stage, "search") == title]
+        if scored:
+            winner = min(scored, key=lambda t: t.score.value if t.score else np.inf)
+            rows.append(
+                judge.row(title, winner.schedule, *marks[title], str(winner.origin) if title == "search" else "")
+            )
     rows.append(judge.row("published", result.schedule, counted.calls[0], time.monotonic() - began))
     return [{"model": model, "nfe": nfe, **row} for row in rows]
 
@@ -172,9 +175,9 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
 def main(
     model: Annotated[list[str] | None, typer.Option(help="Models; all by default.")] = None,
     nfe: Annotated[list[int] | None, typer.Option(help="Numbers of calls; all by default.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="512 unseen noises, 80 evaluations.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="512 test noises, 80 evaluations.")] = False,
     budget: Annotated[int, typer.Option(help="Evaluations of a search.")] = 400,
-    spend: Annotated[int, typer.Option("--calls", help="Sample-calls of a search, 0 for no limit.")] = CALLS,
+    spend: Annotated[int, typer.Option("--calls", help="Passes of a search, 0 for no limit.")] = CALLS,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = REPORT,
 ) -> None:
     """Measure the stages of a search."""
@@ -184,20 +187,20 @@ def main(
     console = Console(width=160)
     for name in model or MODELS:
         denoiser, shape = load(name)
-        noises = NoiseSet(SEED, "unseen", 512 if quick else UNSEEN * (4 if name == "digits-mixture" else 1))
+        noises = NoiseSet(SEED, SPLIT, 512 if quick else TEST_NOISES * (4 if name == "digits-mixture" else 1))
         judge = Judge(Evaluator(denoiser, shape, name), noises, name.startswith("digits"))
         for calls in nfe or NFES:
-            made = compare(name, calls, 80 if quick else budget, spend or None, judge)
+            rows = compare(name, calls, 80 if quick else budget, spend or None, judge)
             with FileLock(f"{stored}.lock"):
-                kept = json.loads(stored.read_text()) if stored.exists() else []
-                rows = [r for r in kept if (r["model"], r["nfe"]) != (name, calls)] + made
-                rows.sort(key=lambda r: (MODELS.index(r["model"]), r["nfe"]))
-                stored.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
-                (out / "quality.md").write_text(f"{quality_report.summary(rows)}\n{quality_report.table(rows)}")
-                quality_report.plot(rows, out / "quality.png")
+                others = quality_report.read(stored) if stored.exists() else []
+                every = [row for row in others if (row["model"], row["nfe"]) != (name, calls)] + rows
+                every.sort(key=lambda r: (MODELS.index(r["model"]), r["nfe"]))
+                stored.write_text("[\n" + ",\n".join(map(json.dumps, every)) + "\n]\n")
+                (out / "quality.md").write_text(f"{quality_report.summary(every)}\n{quality_report.table(every)}")
+                quality_report.plot(every, out / "quality.png")
                 if out == REPORT:
-                    pages.quote("quality", quality_report.summary(rows), *quality_report.PAGES)
-            console.print(quality_report.table(made))
+                    pages.quote("quality", quality_report.summary(every), *quality_report.PAGES)
+            console.print(quality_report.table(rows))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def table(denoiser: Denoiser, shape: tuple[int, ...]) -> list[str]:
             best = min(cells)
             shown = (f"**{cell:.4f}**" if cell == best else f"{cell:.4f}" for cell in cells)
             lines.append(f"| {name}, {nfe} | {' | '.join(shown)} |")
-    return [*lines, "", f"Network sample-calls of the probe: {', '.join(spent)}."]
+    return [*lines, "", f"Passes of the probe: {', '.join(spent)}."]
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""The predictor-guided search against others in the same space: error by network calls spent, over eight seeds.
+"""The predictor-guided search against others in the same space: error by passes, over eight seeds.
 
 ``python -m benchmarks.search [--model NAME]… [--nfe N]… [--metric TEXT]… [--method NAME]… [--seed N]… [--quick]`` runs
 the searches that are missing from ``search.json`` (`benchmarks.contest`), adds each as soon as it is done, and draws
 ``search.md``, ``search.png`` and the summary in docs/predictor.md from all that are there: so the whole can be
-made piece by piece, and by several processes.
+run piece by piece, and by several processes.
 """
 
 import json
@@ -16,7 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from benchmarks import pages
-from benchmarks.contest import METHODS, METRICS, Cell, contest, teacher_calls
+from benchmarks.contest import METHODS, METRICS, TEST_SCORE, Cell, contest, teacher_calls
 from benchmarks.search_report import ABLATED, PAGE, SEEDS, ablation, draw, sort, summary, table
 
 NOISES = {"digits-mixture": 128, "digits-unet": 48}  # of a trial
@@ -25,13 +25,13 @@ REPORT = Path("docs/benchmarks")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All searches that were made."""
-    made: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    return made
+    """All stored searches."""
+    parts: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return parts
 
 
 def add(path: Path, part: dict[str, Any]) -> None:
-    """Keep one search more, beside those that other processes add meanwhile."""
+    """Store one search more, next to those that other processes add meanwhile."""
     with FileLock(f"{path}.lock"):
         lines = sorted(json.dumps(each) for each in [*read(path), part])
         partial = path.with_suffix(".partial")
@@ -70,16 +70,16 @@ def main(
             continue
         with console.status(f"{cell.name} ({i + 1} of {len(cells)})"):
             curve = contest(cell)
-        before = teacher_calls(cell.metric, cell.method, cell.noises)
-        add(path, {"name": cell.name, **vars(cell), "taught": before, "curve": curve})
-        console.print(f"{cell.name}: {curve[-1]['held_out']:.4g} for {curve[-1]['calls']:,} calls", highlight=False)
+        teacher = teacher_calls(cell.metric, cell.method, cell.noises)
+        add(path, {"name": cell.name, **vars(cell), "taught": teacher, "curve": curve})
+        console.print(f"{cell.name}: {curve[-1][TEST_SCORE]:.4g} for {curve[-1]['calls']:,} calls", highlight=False)
     with FileLock(f"{path}.lock"):
-        found = sort(read(path))
-        (out / "search.md").write_text(table(found))
-        draw(found, out / "search.png")
+        reported = sort(read(path))
+        (out / "search.md").write_text(table(reported))
+        draw(reported, out / "search.png")
         if out == REPORT:
-            pages.quote("search", summary(found), PAGE)
-            pages.quote("ablation", ablation(found), PAGE)
+            pages.quote("search", summary(reported), PAGE)
+            pages.quote("ablation", ablation(reported), PAGE)
     console.print(f"wrote search.json, search.md and search.png to {out}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.ticker import NullFormatter
 
-from benchmarks.contest import METHODS
+from benchmarks.contest import METHODS, TEST_SCORE
 
 __all__ = ["ABLATED", "PAGE", "SEEDS", "Curve", "Key", "ablation", "draw", "rows", "sort", "summary", "table"]
 
@@ -24,28 +24,28 @@ Key = tuple[str, int, str]
 Cells = dict[Key, dict[str, dict[int, Curve]]]  # by method, then seed
 
 
-def sort(made: list[dict[str, Any]]) -> Cells:
+def sort(parts: list[dict[str, Any]]) -> Cells:
     """The searches by model, calls and metric, then method, then seed; the teacher's calls are added."""
-    found: Cells = defaultdict(lambda: defaultdict(dict))
-    for part in sorted(made, key=lambda part: list(METHODS).index(part["method"])):
+    cells: Cells = defaultdict(lambda: defaultdict(dict))
+    for part in sorted(parts, key=lambda part: list(METHODS).index(part["method"])):
         curve = [point | {"calls": point["calls"] + part["taught"]} for point in part["curve"]]
-        found[part["model"], part["nfe"], part["metric"]][part["method"]][part["seed"]] = curve
-    return found
+        cells[part["model"], part["nfe"], part["metric"]][part["method"]][part["seed"]] = curve
+    return cells
 
 
-def at(curve: Curve, calls: float, which: str = "held_out") -> float:
+def at(curve: Curve, calls: float, which: str = TEST_SCORE) -> float:
     """The best trial's score once ``calls`` are spent; not a number before the first one."""
     return next((point[which] for point in reversed(curve) if point["calls"] <= calls), np.nan)
 
 
 def first(curve: Curve, wanted: float, which: str) -> float:
-    """What was spent (``which``: evaluations or calls) until the held-out score came down to ``wanted``, if ever."""
-    return next((float(point[which]) for point in curve if point["held_out"] <= wanted), np.inf)
+    """What was spent (``which``: evaluations or calls) until the test score came down to ``wanted``, if ever."""
+    return next((float(point[which]) for point in curve if point[TEST_SCORE] <= wanted), np.inf)
 
 
 def rows(curves: dict[str, dict[int, Curve]]) -> list[dict[str, Any]]:
-    """One row for each method of a model, number of calls and metric, beside TPE and evolution where they are there."""
-    made = []
+    """One row for each method of a model, NFE and metric, compared with TPE and evolution where they were run."""
+    summaries = []
     for method, seeds in curves.items():
         ends = [curve[-1] for curve in seeds.values()]
         row: dict[str, Any] = {
@@ -53,22 +53,22 @@ def rows(curves: dict[str, dict[int, Curve]]) -> list[dict[str, Any]]:
             "seeds": len(seeds),
             "evaluations": ends[0]["evaluations"],
             "calls": float(np.median([end["calls"] for end in ends])),
-            "held_out": [float(value) for value in np.percentile([end["held_out"] for end in ends], LEVEL)],
+            "end": [float(value) for value in np.percentile([end[TEST_SCORE] for end in ends], LEVEL)],
             "after_100": float(np.median([_after(curve, 100) for curve in seeds.values()])),
         }
-        for rival, spent in (("tpe", "evaluations"), ("evolution", "calls")):
-            both = sorted(seeds.keys() & curves.get(rival, {}).keys())
-            if both and method != rival:
-                needed = [first(seeds[s], curves[rival][s][-1]["held_out"], spent) for s in both]
-                share = np.array(needed) / [curves[rival][s][-1][spent] for s in both]
-                row[f"{spent}_to_{rival}"] = _finite(np.median(needed))
-                row[f"share_of_{rival}"] = _finite(np.median(share))
-        made.append(row)
-    return made
+        for other, spent in (("tpe", "evaluations"), ("evolution", "calls")):
+            both = sorted(seeds.keys() & curves.get(other, {}).keys())
+            if both and method != other:
+                needed = [first(seeds[s], curves[other][s][-1][TEST_SCORE], spent) for s in both]
+                share = np.array(needed) / [curves[other][s][-1][spent] for s in both]
+                row[f"{spent}_to_{other}"] = _finite(np.median(needed))
+                row[f"share_of_{other}"] = _finite(np.median(share))
+        summaries.append(row)
+    return summaries
 
 
 def _after(curve: Curve, evaluations: int) -> float:
-    return next((point["held_out"] for point in reversed(curve) if point["evaluations"] <= evaluations), np.nan)
+    return next((point[TEST_SCORE] for point in reversed(curve) if point["evaluations"] <= evaluations), np.nan)
 
 
 def _finite(value: Any) -> float | None:
@@ -94,7 +94,7 @@ def draw(cells: Cells, path: Path) -> None:
             low, middle, high = np.percentile(values[:, there], LEVEL, axis=0)
             (line,) = axis.plot(spent[there], middle, label=method)
             axis.fill_between(spent[there], low, high, alpha=0.2, color=line.get_color())
-        axis.set(xscale="log", yscale="log", xlabel="network sample-calls", ylabel="best so far, held-out noises")
+        axis.set(xscale="log", yscale="log", xlabel="passes", ylabel="incumbent, test noises")
         axis.xaxis.set_minor_formatter(NullFormatter())  # else they overlap
         axis.set_title(f"{model}, {nfe} calls, {metric.split(':')[0]}", fontsize=9)
         axis.legend(fontsize=7)
@@ -112,7 +112,7 @@ def table(cells: Cells) -> str:
     ]
     for (model, nfe, metric), curves in sorted(cells.items()):
         for row in rows(curves):
-            low, middle, high = (f"{value:.4g}" for value in row["held_out"])
+            low, middle, high = (f"{value:.4g}" for value in row["end"])
             needed, share = row.get("evaluations_to_tpe", ""), row.get("share_of_evolution", "")
             lines.append(
                 f"| {model} | {nfe} | {metric.split(':')[0]} | {row['method']} | {row['seeds']} | {row['evaluations']} "
@@ -131,9 +131,9 @@ def summary(cells: Cells) -> str:
         "|---" * (5 + len(methods)) + "|",
     ]
     for (model, nfe, metric), curves in sorted(cells.items()):
-        made = {row["method"]: row for row in rows(curves)}
-        ends = [_end(made[name]) if name in made else "" for name in methods]
-        needed, share = (made.get("s3", {}).get(name) for name in ("evaluations_to_tpe", "share_of_evolution"))
+        by_method = {row["method"]: row for row in rows(curves)}
+        ends = [_end(by_method[name]) if name in by_method else "" for name in methods]
+        needed, share = (by_method.get("s3", {}).get(name) for name in ("evaluations_to_tpe", "share_of_evolution"))
         ends += ["never" if needed is None else f"{needed:.0f}", "never" if share is None else f"{share:.2f}"]
         lines.append("| " + " | ".join([model, str(nfe), metric.split(":")[0], *ends]) + " |")
     return "\n".join(lines) + "\n"
@@ -141,16 +141,16 @@ def summary(cells: Cells) -> str:
 
 def _end(row: dict[str, Any]) -> str:
     few = f" (seeds: {row['seeds']})" if row["seeds"] < len(SEEDS) else ""
-    return f"{row['held_out'][1]:.3g}{few}"
+    return f"{row['end'][1]:.3g}{few}"
 
 
 def ablation(cells: Cells) -> str:
-    """The guided search beside itself without one of its parts, where that was run."""
+    """The guided search and its ablations, where those were run."""
     lines = ["| model, calls, metric | method | seeds | network calls | ends at (middle half) |", "|---" * 5 + "|"]
     for (model, nfe, metric), curves in sorted(cells.items()):
-        made = [row for row in rows(curves) if row["method"] in ("s3", *ABLATED)]
-        for row in made if len(made) > 1 else ():
-            low, middle, high = (f"{value:.3g}" for value in row["held_out"])
+        compared = [row for row in rows(curves) if row["method"] in ("s3", *ABLATED)]
+        for row in compared if len(compared) > 1 else ():
+            low, middle, high = (f"{value:.3g}" for value in row["end"])
             cell = f"{model}, {nfe}, {metric.split(':')[0]}"
             lines.append(
                 f"| {cell} | {row['method']} | {row['seeds']} | {row['calls']:,.0f} | {middle} ({low} – {high}) |"

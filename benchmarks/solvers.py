@@ -15,8 +15,8 @@ NONE = "–"
 
 def _multistep(algorithm: str, order: int, **settings: str) -> str:
     more = {"final_sigmas_type": "sigma_min"} if algorithm == "dpmsolver" else {}  # diffusers asks for it there
-    given = {"algorithm_type": algorithm, **settings, **more}
-    written = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    options = {"algorithm_type": algorithm, **settings, **more}
+    written = ", ".join(f"{key}={value!r}" for key, value in options.items())
     return f"DPMSolverMultistepScheduler(solver_order={order}, {written})"
 
 
@@ -66,7 +66,7 @@ DIFFUSERS = {
 
 
 def _top(solver: Solver) -> Step:
-    """The step that the solver takes where it has all that it wants."""
+    """The step of the highest order."""
     return solver.ladder[-1] if solver.ladder else solver.blocks[-1][-1].step
 
 
@@ -100,7 +100,7 @@ def _steps(solver: Solver) -> str:
 
 def _written(step: Step) -> str:
     """The step as code, with fractions for what float64 can only round."""
-    return re.sub(r"-?\d+\.\d{6,}", lambda found: str(Fraction(found[0]).limit_denominator(100)), repr(step))
+    return re.sub(r"-?\d+\.\d{6,}", lambda match: str(Fraction(match[0]).limit_denominator(100)), repr(step))
 
 
 def _fresh(step: Step) -> str:
@@ -133,10 +133,10 @@ def table(columns: dict[str, Callable[[Solver], str]], of: Iterable[Solver]) -> 
 
 
 def page(text: str) -> str:
-    """``text`` with the tables between its markers made anew."""
+    """``text`` with the tables between its markers replaced."""
     every = [solvers.named(name) for name in solvers.names()]
-    made = {"choices": CHOICES, "encodings": ENCODINGS}
-    for name, columns in made.items():
+    tables = {"choices": CHOICES, "encodings": ENCODINGS}
+    for name, columns in tables.items():
         start, end = f"<!-- table: python -m benchmarks.solvers, {name} -->", f"<!-- end {name} -->"
         before, rest = text.split(start)
         text = before + start + "\n" + table(columns, every) + "\n" + end + rest.split(end)[1]

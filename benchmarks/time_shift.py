@@ -1,7 +1,7 @@
-"""The tables of docs/time-shift.md: what shifted times do to samples. ``python -m benchmarks.time_shift``.
+"""The tables of docs/time-shift.md: effect of shifted times on samples. ``python -m benchmarks.time_shift``.
 
 First an exact Gaussian, N(0, 0.25 I) in 1024 dimensions: variance of the samples over that of the data, ideally 1. Then
-the digits mixture, exact and with its noise prediction made wrong, because a trained network's is: squared Fréchet
+the digits mixture, exact and with an error in its noise prediction, as a trained network has: squared Fréchet
 distance of 1024 samples to the digits, between Gaussians in pixel space. Then the zoo's trained networks, the same.
 """
 
@@ -70,11 +70,11 @@ def main() -> None:
     for name in ("ddim", "dpmpp-2m"):
         for calls in (5, 10, 20):
             schedule = solvers.named(name).schedule(law, calls, "time")
-            made = (
+            batches = (
                 sample(gaussian(law), replace(schedule, shift=shift), noise)
                 for shift in shifts(law, calls, VARIANCE).values()
             )
-            print(f"| {name}, {calls} |", " | ".join(f"{pixel_variance(x) / VARIANCE:.3f}" for x in made), "|")
+            print(f"| {name}, {calls} |", " | ".join(f"{pixel_variance(x) / VARIANCE:.3f}" for x in batches), "|")
     digits = torch.from_numpy(load_digits().data / 8 - 1)
     variance = pixel_variance(digits)
     noise = torch.randn(1024, 1, 8, 8, generator=draw)

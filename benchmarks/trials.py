@@ -1,6 +1,6 @@
-"""Random schedules with measured errors, for judging rankers; each error is measured once and kept in var/benchmarks.
+"""Random schedules with measured errors, for judging rankers; errors are cached in var/benchmarks.
 
-The kept files hold one error for each schedule's digest, and are named after what else decides it: the model's digest,
+A cache file holds one error for each schedule's digest, and is named after what else decides it: the model's digest,
 the number and seed of the noises, the teacher's calls. Delete them where sampling itself has changed.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["NOISES", "draw", "measure", "trajectories", "trials"]
 GRID_WIDTH = 0.5  # standard deviation of the log λ-gaps round a named grid
 FOLLOWED, NOISES, TEACHER_CALLS = 24, 128, 200
 FOLDER = Path("var/benchmarks/trials")
-KEPT_EVERY = 20  # measurements; what a stopped run loses at most
+SAVED_EVERY = 20  # measurements; an interrupted run loses at most so many
 
 
 def draw(space: Space, count: int, seed: int) -> list[Schedule]:
@@ -59,11 +59,11 @@ def measure(model: str, schedules: Sequence[Schedule], seed: int) -> list[Trial]
         ends = teacher.ends(denoiser, noise.double(), TEACHER_CALLS)
         for i, schedule in enumerate(missing):
             errors[schedule.digest] = float((sample(denoiser, schedule, noise) - ends).square().mean().sqrt())
-            if i % KEPT_EVERY == 0 or schedule is missing[-1]:
+            if i % SAVED_EVERY == 0 or schedule is missing[-1]:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                beside = path.with_suffix(".part")
-                beside.write_text(json.dumps(errors))
-                beside.replace(path)
+                partial = path.with_suffix(".part")
+                partial.write_text(json.dumps(errors))
+                partial.replace(path)
     return [
         Trial(i, Candidate(s, Origin("guided", "random")), Score(errors[s.digest], 0.0, NOISES, NOISES * s.nfe))
         for i, s in enumerate(schedules)

@@ -1,41 +1,41 @@
-"""How much a ranker gains from what other searches measured: the same model at other numbers of calls, another model.
+"""Gain of a ranker from other searches: of the same model at another NFE, and of another model.
 
-Each case is judged with no, a few and some trials of its own, on the schedules and splits of `benchmarks.predictor`.
+Each case has no, a few and some trials at the same NFE, on the schedules and splits of `benchmarks.predictor`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.judge import MOST_KNOWN, judge
+from benchmarks.judge import MOST_TRAINING, judge
 from benchmarks.trials import trajectories, trials
 from fewstep import predictor
 
 __all__ = ["warm"]
 
-TAUGHT = 200  # trials of each other search
+OTHERS = 200  # trials of each other search
 
 
 def warm(
-    model: str, nfe: int, beside: int, stranger: str, unseen: int, splits: int, counts: Sequence[int] = (0, 25, 50)
+    model: str, nfe: int, other_nfe: int, other_model: str, test: int, splits: int, counts: Sequence[int] = (0, 25, 50)
 ) -> list[dict[str, Any]]:
-    """Rows of what is known besides, and by number of own trials, for ``nfe`` calls of a zoo model.
+    """Rows by what comes from other searches and by number of trials, for ``nfe`` calls of a zoo model.
 
-    Known besides are `TAUGHT` trials at ``beside`` calls of the same model, records of the ``stranger`` at both numbers
-    of calls, or all of these.
+    Other searches give `OTHERS` trials at ``other_nfe`` of the same model, transfer records of ``other_model`` at both
+    NFE, or all of these. ``test`` is the number of test trials.
     """
-    own, path = trials(model, nfe, unseen + MOST_KNOWN), trajectories(model)
-    others = trials(model, beside, TAUGHT)
-    teacher = predictor.ranker(trajectories(stranger), model=stranger)
-    records = [teacher.transfer_record(trials(stranger, calls, TAUGHT)) for calls in (nfe, beside)]
+    drawn, path = trials(model, nfe, test + MOST_TRAINING), trajectories(model)
+    others = trials(model, other_nfe, OTHERS)
+    source = predictor.ranker(trajectories(other_model), model=other_model)
+    records = [source.transfer_record(trials(other_model, calls, OTHERS)) for calls in (nfe, other_nfe)]
     cases: dict[str, tuple[list[predictor.TransferRecord], list[Any]]] = {
-        f"{beside} calls": ([], others),
-        stranger: (records, []),
-        f"{beside} calls and {stranger}": (records, others),
+        f"{other_nfe} calls": ([], others),
+        other_model: (records, []),
+        f"{other_nfe} calls and {other_model}": (records, others),
     }
     rows = []
-    for name, (given, shown) in cases.items():
-        rank = predictor.ranker(path, transfer=given, model=model)
+    for name, (transfer, more) in cases.items():
+        rank = predictor.ranker(path, transfer=transfer, model=model)
         for count in counts:
-            judged = judge(rank, own, count, splits, shown)
-            rows.append({"model": model, "nfe": nfe, "besides": name, "trials": count, **judged})
+            quality = judge(rank, drawn, count, splits, more)
+            rows.append({"model": model, "nfe": nfe, "besides": name, "trials": count, **quality})
     return rows

@@ -1,11 +1,11 @@
-"""How good the zoo's models are, and what their samples look like.
+"""Sample quality of the zoo's models, with pictures.
 
 ``python -m benchmarks.zoo [--quick] [--pictures FOLDER] [--out FILE]`` writes JSON, a row for every model: ``frechet``,
 the Fréchet distance of 1500 samples to the 1500 training digits in the space of `digits-features`, and ``frechet_297``,
-that of the first 297, as many as were held out; ``confidence``, that classifier's mean probability of the class it
+that of the first 297, as many as the test digits; ``confidence``, that classifier's mean probability of the class it
 names; ``asked``, for models of classes, the share of samples of the class that was asked for; ``nearest``, the mean
-distance of a sample to its nearest training digit. The row "held-out digits" measures real digits that no network has
-seen. Samples are those of 50 calls of DPM-Solver++ 2M.
+distance of a sample to its nearest training digit. The row "test digits" measures digits that no network was trained
+on. Samples are those of 50 calls of DPM-Solver++ 2M.
 """
 
 import json
@@ -27,7 +27,7 @@ from training.report import draw
 
 SAMPLES, CALLS = 1500, 50
 SHOWN = 64
-HELD_OUT = 297
+TEST_DIGITS = 297
 
 
 def samples(denoiser: Denoiser, count: int) -> torch.Tensor:
@@ -38,17 +38,17 @@ def samples(denoiser: Denoiser, count: int) -> torch.Tensor:
 
 @torch.no_grad()
 def measure(images: torch.Tensor, asked: torch.Tensor | None) -> dict[str, Any]:
-    """The row of ``images`` (n, 1, 8, 8), made for the classes ``asked`` (n,), if any."""
-    classifier, known = features.load(), split()[0].images
+    """The row of ``images`` (n, 1, 8, 8), sampled under the classes ``asked`` (n,), if any."""
+    classifier, train = features.load(), split()[0].images
     likely = classifier(images).softmax(1).max(1)
-    made, wanted = classifier.features(images), classifier.features(known)
+    sampled, real = classifier.features(images), classifier.features(train)
     return {
         "samples": len(images),
-        "frechet": between(made, wanted),
-        "frechet_297": between(made[:HELD_OUT], wanted),
+        "frechet": between(sampled, real),
+        "frechet_297": between(sampled[:TEST_DIGITS], real),
         "confidence": float(likely.values.mean()),
         "asked": None if asked is None else float((likely.indices == asked).float().mean()),
-        "nearest": float(torch.cdist(images.flatten(1), known.flatten(1)).min(1).values.mean()),
+        "nearest": float(torch.cdist(images.flatten(1), train.flatten(1)).min(1).values.mean()),
     }
 
 
@@ -59,24 +59,24 @@ def main(
 ) -> None:
     """Measure the zoo."""
     torch.set_num_threads(1)
-    unseen = split()[1]
-    rows = [{"model": "held-out digits", **measure(unseen.images, unseen.labels)}]
+    test = split()[1]
+    rows = [{"model": "test digits", **measure(test.images, test.labels)}]
     for name in zoo.names():
         denoiser = zoo.load(name)
-        made = samples(denoiser, SAMPLES // 5 if quick else SAMPLES)
-        asked = torch.arange(len(made)) % 10 if denoiser.conditions == 10 else None
-        rows.append({"model": name, **measure(made, asked)})
+        images = samples(denoiser, SAMPLES // 5 if quick else SAMPLES)
+        asked = torch.arange(len(images)) % 10 if denoiser.conditions == 10 else None
+        rows.append({"model": name, **measure(images, asked)})
         if not quick:
             pictures.mkdir(parents=True, exist_ok=True)
-            (pictures / f"{name}.png").write_bytes(picture.png(picture.grid(made[:SHOWN])))
+            (pictures / f"{name}.png").write_bytes(picture.png(picture.grid(images[:SHOWN])))
     page = Table("model", "samples", "Fréchet", "of 297", "confidence", "class asked for", "nearest digit")
     for row in rows:
         cells = (row[key] for key in ("frechet", "frechet_297", "confidence", "asked", "nearest"))
         page.add_row(row["model"], str(row["samples"]), *("–" if c is None else f"{c:.3g}" for c in cells))
     console = Console(width=110)
     console.print(page)
-    report = {"accuracy": accuracy(features.load(), unseen), "rows": rows}
-    console.print(f"digits-features names {report['accuracy']:.1%} of {len(unseen.images)} held-out digits")
+    report = {"accuracy": accuracy(features.load(), test), "rows": rows}
+    console.print(f"digits-features names {report['accuracy']:.1%} of {len(test.images)} test digits")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"wrote {out}")

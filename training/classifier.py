@@ -14,7 +14,7 @@ from training.train import Settings, train
 __all__ = ["SETTINGS", "accuracy", "build", "cross_entropy"]
 
 SETTINGS = Settings(iterations=3000)
-NOISE = 0.1  # standard deviation added to training images, so that features do not hang on single grey levels
+NOISE = 0.1  # standard deviation added to training images, so that features do not depend on single grey levels
 
 
 def cross_entropy(
@@ -26,17 +26,17 @@ def cross_entropy(
 
 
 def accuracy(network: nn.Module, images: Images) -> float:
-    """Share of ``images`` whose label the network finds."""
+    """Share of ``images`` that the network classifies correctly."""
     with torch.no_grad():
         return float((network(images.images).argmax(1) == images.labels).float().mean())
 
 
 def build(out: Path, seed: int, device: str = "cpu") -> float:
-    """Train the classifier, write its weights to ``out`` and return its accuracy on held-out digits."""
-    known, unseen = split()
+    """Train the classifier, write its weights to ``out`` and return its accuracy on the test digits."""
+    train_set, test = split()
     network = train(
-        Classifier, cross_entropy, known, replace(SETTINGS, seed=seed), out.with_suffix(".checkpoint"), device
+        Classifier, cross_entropy, train_set, replace(SETTINGS, seed=seed), out.with_suffix(".checkpoint"), device
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), out)
-    return accuracy(network, unseen)
+    return accuracy(network, test)

@@ -1,4 +1,4 @@
-"""The training data: scikit-learn's digits, scaled to [−1, 1], in a part to train on and a part held out."""
+"""The training data: scikit-learn's digits, scaled to [−1, 1], split into training and test digits."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ def digits() -> np.ndarray:
 
 
 def split() -> tuple[Images, Images]:
-    """1500 digits to train on and 297 that no network sees, mixed, for neighbours in the file share a writer."""
+    """1500 training digits and 297 test digits, shuffled, because neighbours in the file share a writer."""
     order = np.random.default_rng(0).permutation(len(digits()))
     images = torch.from_numpy(digits()[order]).float().reshape(-1, 1, 8, 8)
     labels = torch.from_numpy(load_digits().target[order]).long()

@@ -1,4 +1,4 @@
-"""Decoupled diffusion models (Huang et al. 2023): forward process, loss and their own reverse samplers.
+"""Decoupled diffusion models (Huang et al. 2023): forward process, loss and reverse samplers of the paper.
 
     x_t = x_0 + H(t) + √t·ε,  H(t) = C·t + K·t²/2,  H(1) = −x_0
 
@@ -22,18 +22,18 @@ from torch import nn
 from fewstep.models.base import per_sample
 from fewstep.models.decoupled import TIME_FLOOR, TwoHeads
 
-__all__ = ["Attenuation", "Decoupled", "Estimates", "forward", "own_times", "reverse"]
+__all__ = ["Attenuation", "Decoupled", "Estimates", "forward", "paper_times", "reverse"]
 
 
 class Attenuation(NamedTuple):
-    """How the data fade: ``constant`` C and ``slope`` K, each (B, ...)."""
+    """Attenuation of the data: ``constant`` C and ``slope`` K, each (B, ...)."""
 
     constant: torch.Tensor
     slope: torch.Tensor
 
     @classmethod
     def of(cls, data: torch.Tensor, generator: torch.Generator | None = None) -> "Attenuation":
-        """Constant attenuation of ``data`` (B, ...); linear, with random slopes, where a ``generator`` is given."""
+        """Constant attenuation of ``data`` (B, ...); linear, with random slopes, with a ``generator``."""
         slope = torch.zeros_like(data)
         if generator is not None:
             slope = torch.randn(data.shape, generator=generator).clamp(-1, 1).to(data)
@@ -78,8 +78,8 @@ class Decoupled:
         attenuation = Attenuation.of(data)
         state = forward(data, attenuation, noise, t)
         heads = TwoHeads()
-        made = network(*heads.inputs(state, t))
-        guess, guessed = heads.estimates(getattr(made, "sample", made).to(data.dtype), state, t)
+        output = network(*heads.inputs(state, t))
+        guess, guessed = heads.estimates(getattr(output, "sample", output).to(data.dtype), state, t)
         s = per_sample(t, data)
         recovered = state - s * guess - s.sqrt() * guessed
         first, second = (1 / s, 1 / (1 - s + TIME_FLOOR)) if self.weighted else (1, 1)
@@ -87,10 +87,10 @@ class Decoupled:
         return (terms + (1 - s) ** 2 * (recovered - data).abs()).mean()
 
 
-def own_times(calls: int, last: float = TIME_FLOOR) -> list[float]:
+def paper_times(calls: int, last: float = TIME_FLOOR) -> list[float]:
     """The paper's times: ``calls`` − 1 equal steps from 1 to 0, the last of them split in two at ``last``.
 
-    >>> own_times(3)
+    >>> paper_times(3)
     [1.0, 0.5, 0.0001, 0.0]
     """
     even = [1 - i / (calls - 1) for i in range(calls - 1)]
@@ -104,7 +104,7 @@ def reverse(
     generator: torch.Generator | None = None,
     clamp: bool = False,
 ) -> torch.Tensor:
-    """The paper's own sampler: (B, ...) from ``noise`` at times[0] = 1 down to times[-1] = 0.
+    """The paper's sampler: (B, ...) from ``noise`` at times[0] = 1 down to times[-1] = 0.
 
     x_r = x_t + H(r) − H(t) − (s/√t)·ε + √(s·r/t)·z (eq. 15), with fresh z from ``generator``; without one, its
     deterministic relative x_r = x_0 + H(r) + √r·ε. ``clamp`` holds x̂_0 inside [−1, 1] and sets C to fit.

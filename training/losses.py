@@ -1,4 +1,4 @@
-"""What a denoising network is asked for, and how much each noise level counts.
+"""Denoising losses: prediction targets and weights of the noise levels.
 
 The squared error of the noise estimate is weighed by w(SNR), SNR = α²/σ². A network that predicts something else makes
 the same error in other units, ‖ε̂ − ε‖² = e(SNR) ‖output − target‖², so that its exact equivalent weight is w·e.
@@ -51,7 +51,7 @@ TARGETS: dict[str, Callable[..., Any]] = {
 
 
 def weight(name: str, prediction: str, snr: torch.Tensor) -> torch.Tensor:
-    """What the squared error of a ``prediction`` counts at ``snr`` (B,) > 0 under the weight ``name``: (B,).
+    """Weight of the squared error of a ``prediction`` at ``snr`` (B,) > 0 under the scheme ``name``: (B,).
 
     Raises `UnknownName`.
 
@@ -69,11 +69,11 @@ def weight(name: str, prediction: str, snr: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Denoising:
-    """Denoising loss of a network that makes a ``prediction`` and is told ``time_scale`` · t.
+    """Denoising loss of a network with output ``prediction`` and time input ``time_scale`` · t.
 
     Times are drawn uniformly: from the process's knots where it has such, else from [t_min, t_max]. ``weight`` is a
     name of `WEIGHTS`, or "" for the plain squared error of the prediction itself. ``no_class``: the label that
-    replaces a tenth of the labels, so that one network also learns to do without; None where it is told no labels.
+    replaces a tenth of the labels, so that one network also learns to do without; None for a network without labels.
     """
 
     process: Process
@@ -96,11 +96,11 @@ class Denoising:
         times = self.times(len(data), generator).to(data.device)
         noise = torch.randn(data.shape, generator=generator).to(data)
         alpha, sigma = (per_sample(scale(times), data) for scale in (self.process.alpha, self.process.sigma))
-        told: dict[str, torch.Tensor] = {}
+        conditions: dict[str, torch.Tensor] = {}
         if self.no_class is not None:
             dropped = torch.rand(len(labels), generator=generator) < 0.1
-            told["class_labels"] = labels.masked_fill(dropped.to(labels.device), self.no_class)
-        output = network(alpha * data + sigma * noise, self.time_scale * times, **told)
+            conditions["class_labels"] = labels.masked_fill(dropped.to(labels.device), self.no_class)
+        output = network(alpha * data + sigma * noise, self.time_scale * times, **conditions)
         target = TARGETS[self.prediction](data, noise, alpha, sigma)
         errors = (getattr(output, "sample", output).to(data.dtype) - target).square().flatten(1).mean(1)  # (B,)
         if self.weight:

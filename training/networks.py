@@ -12,7 +12,7 @@ __all__ = ["MLP", "unet"]
 def unet(outputs: int = 1, classes: int | None = None, dropout: float = 0.1) -> nn.Module:
     """A U-Net for samples (1, 8, 8) with 0.43 million parameters.
 
-    ``outputs``: channels that it makes; ``classes``: labels that it is told, if any.
+    ``outputs``: its channels; ``classes``: number of class labels, None without.
     """
     network: Any = UNet2DModel(  # type: ignore[no-untyped-call]
         sample_size=8,
@@ -26,8 +26,8 @@ def unet(outputs: int = 1, classes: int | None = None, dropout: float = 0.1) -> 
         dropout=dropout,
         num_class_embeds=classes,
     )
-    made: nn.Module = network
-    return made
+    module: nn.Module = network
+    return module
 
 
 class MLP(nn.Module):
@@ -50,5 +50,5 @@ class MLP(nn.Module):
         """``x`` (B, ...) and ``t`` (B,) -> (B, ...)."""
         phase = t[:, None] * self.get_buffer("waves")
         features = torch.cat([x.flatten(1), phase.sin(), phase.cos()], 1)
-        made: torch.Tensor = self.layers(features)
-        return made.reshape(x.shape)
+        flat: torch.Tensor = self.layers(features)
+        return flat.reshape(x.shape)

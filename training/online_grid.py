@@ -1,4 +1,4 @@
-"""The noise levels of a training run, moved while it goes on to where the scores change (Williams et al. 2024, alg. 2).
+"""Online grid: noise levels of a training run move to where the scores change (Williams et al. 2024, alg. 2).
 
 Between training updates, estimate what each gap of the present levels costs, and move a little towards equal costs:
 

@@ -1,4 +1,4 @@
-"""What each network of the zoo is, how it is trained and how it is saved: a folder that diffusers reads."""
+"""Recipes of the zoo's networks: architecture, loss, training, and the diffusers folder that is saved."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from training.train import Loss, Settings, train
 __all__ = ["GUIDANCE", "NETWORKS", "NO_CLASS", "RECIPES", "WEIGHTS", "Recipe", "build", "save"]
 
 WEIGHTS = Path(str(resources.files("fewstep.models") / "weights"))
-NO_CLASS = 10  # the label that says nothing, after the digits 0 to 9
+NO_CLASS = 10  # the null label, after the digits 0 to 9
 GUIDANCE = 1.5
 VP = Discrete.linear_betas()
 DDPM: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
@@ -35,7 +35,7 @@ DDPM: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
 class Recipe:
     """``make`` the network, train it on ``loss`` for ``iterations``; save it with a ``scheduler`` or a ``manifest``.
 
-    ``manifest`` holds what diffusers' own files cannot say; ``conditions`` the labels that samples are made under.
+    ``manifest`` holds what diffusers' own files cannot say; ``conditions`` the labels that samples are drawn under.
     """
 
     make: Callable[[], nn.Module]
@@ -70,7 +70,7 @@ NETWORKS: dict[str, Recipe] = {
 
 
 def build(name: str, out: Path, seed: int, device: str = "cpu") -> None:
-    """Train the network ``name`` and save it as the folder ``out``; an interrupted training goes on where it was."""
+    """Train the network ``name`` and save it as the folder ``out``; an interrupted training resumes."""
     recipe = NETWORKS[name]
     settings = Settings(recipe.iterations, seed=seed)
     network = train(recipe.make, recipe.loss, split()[0], settings, out.with_suffix(".checkpoint"), device)

@@ -1,4 +1,4 @@
-"""How good a trained model is: its errors by noise level, and samples to measure."""
+"""Evaluation of a trained model: errors by noise level, and samples to measure."""
 
 from collections.abc import Sequence
 

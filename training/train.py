@@ -112,9 +112,11 @@ def _restore(path: Path | None, parts: dict[str, Any], settings: Settings) -> in
     """The iteration to go on with."""
     if path is None or not path.exists():
         return 0
-    found = torch.load(path, weights_only=True)
-    if found["settings"] != repr(settings):
-        raise InvalidInput(f"{path} is of a training with {found['settings']}, not {settings}: remove it to start anew")
+    stored = torch.load(path, weights_only=True)
+    if stored["settings"] != repr(settings):
+        raise InvalidInput(
+            f"{path} is of a training with {stored['settings']}, not {settings}: remove it to start anew"
+        )
     for name, part in parts.items():
-        part.load_state_dict(found["states"][name])
-    return int(found["iteration"])
+        part.load_state_dict(stored["states"][name])
+    return int(stored["iteration"])

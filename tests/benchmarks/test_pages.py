@@ -1,4 +1,4 @@
-"""Pages quote what the benchmarks measured: the tables in them are those of the stored results."""
+"""Tables in pages are those of the benchmarks' stored results."""
 
 import json
 from pathlib import Path
@@ -18,12 +18,13 @@ def stored(name: str) -> Any:
 
 def tables() -> list[tuple[str, str, Path]]:
     """Name, table and page of everything that is quoted."""
-    found = search_report.sort(stored("search"))
+    searches = search_report.sort(stored("search"))
+    quality = quality_report.read(ROOT / "docs/benchmarks/quality.json")
     report = stored("predictor")
     return [
-        *(("quality", quality_report.summary(stored("quality")), page) for page in quality_report.PAGES),
-        ("search", search_report.summary(found), search_report.PAGE),
-        ("ablation", search_report.ablation(found), search_report.PAGE),
+        *(("quality", quality_report.summary(quality), page) for page in quality_report.PAGES),
+        ("search", search_report.summary(searches), search_report.PAGE),
+        ("ablation", search_report.ablation(searches), search_report.PAGE),
         *((name, table(report), page) for name, (table, page) in predictor_report.QUOTED.items()),
     ]
 

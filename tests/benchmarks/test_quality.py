@@ -13,12 +13,12 @@ def test_every_stage_has_a_row_and_its_cost() -> None:
     denoiser, shape = load("digits-mixture")
     judge = Judge(Evaluator(denoiser, shape), NoiseSet(1, "unseen", 64), digits=True)
     rows = {row["method"]: row for row in compare("digits-mixture", 3, 8, 100_000, judge)}
-    assert list(rows)[:5] == ["hand-made", "ddim", "score-optimal grid", "hand-made at twice the calls", "replay + fit"]
+    assert list(rows)[:5] == ["baseline", "ddim", "score-optimal grid", "baseline at twice the calls", "replay + fit"]
     assert list(rows)[-1] == "published"
-    assert rows["hand-made"]["calls"] == 0
+    assert rows["baseline"]["calls"] == 0
     assert rows["replay + fit"]["calls"] == 256 * (teacher.CALLS + 1 + 3)
     assert 100_000 > rows["published"]["calls"] > rows["search"]["calls"] > rows["replay + fit"]["calls"]
-    assert rows["hand-made"]["rmse"] <= rows["ddim"]["rmse"]
+    assert rows["baseline"]["rmse"] <= rows["ddim"]["rmse"]
     assert rows["replay + fit"]["rmse"] < rows["ddim"]["rmse"]
 
 

@@ -12,15 +12,15 @@ from fewstep.search.space import Space
 
 
 def curve(*points: tuple[int, int, float]) -> list[dict]:
-    """Evaluations, calls and held-out score."""
+    """Evaluations, calls and test score."""
     return [{"evaluations": e, "calls": c, "own": v, "held_out": v} for e, c, v in points]
 
 
 @pytest.mark.parametrize("method", ["s3", "tpe"])
 def test_every_method_begins_alike_and_pays_for_its_trials(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first point is that of the best hand-made start, for all; the last one has every evaluation's calls."""
-    made = contest.METHODS[method]
-    few = contest.Method(made.sampler, 20, made.rank, made.early_stopping)
+    """The first point is that of the best baseline, for all; the last one has every evaluation's calls."""
+    whole = contest.METHODS[method]
+    few = contest.Method(whole.sampler, 20, whole.rank, whole.early_stopping)
     monkeypatch.setitem(contest.METHODS, method, few)
     points = contest.contest(Cell("digits-mixture", 3, METRICS[0], method, 0, 32))
     starts = len(contest.starts(Space(processes.VPLinear(), 3)))
@@ -62,10 +62,10 @@ def test_searches_are_kept_and_drawn(tmp_path: Path) -> None:
         points = curve((16, 1000, 0.2), (40, 2000, 0.1))
         search.add(path, {"name": cell.name, **vars(cell), "taught": 500, "curve": points})
     assert [part["method"] for part in json.loads(path.read_text())] == ["s3", "tpe"]
-    found = search_report.sort(search.read(path))
-    ((_, curves),) = found.items()
+    cells = search_report.sort(search.read(path))
+    ((_, curves),) = cells.items()
     assert curves["tpe"][0][0]["calls"] == 1500
-    assert "| digits-mixture | 5 | endpoint | s3 | 1 | 40 |" in search_report.table(found)
-    assert "| digits-mixture | 5 | endpoint | 0.1 (seeds: 1) | 0.1 (seeds: 1) |" in search_report.summary(found)
-    search_report.draw(found, tmp_path / "search.png")
+    assert "| digits-mixture | 5 | endpoint | s3 | 1 | 40 |" in search_report.table(cells)
+    assert "| digits-mixture | 5 | endpoint | 0.1 (seeds: 1) | 0.1 (seeds: 1) |" in search_report.summary(cells)
+    search_report.draw(cells, tmp_path / "search.png")
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")

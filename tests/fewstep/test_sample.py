@@ -33,7 +33,7 @@ def test_states_apply_the_rows(make_mixture) -> None:
     assert torch.equal(sample(denoiser, SCHEDULE, start), got[-1])
 
 
-def test_the_network_is_called_once_a_step_at_its_own_times() -> None:
+def test_the_network_is_called_once_a_step_at_its_paper_times() -> None:
     """N calls with (B,) times taken from network_times, in the states' precision."""
     seen = []
 

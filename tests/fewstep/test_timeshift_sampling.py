@@ -118,7 +118,7 @@ def test_digits_are_no_worse_at_ten_steps() -> None:
     assert shifted <= plain
 
 
-def test_fitted_rows_keep_their_own_times() -> None:
+def test_fitted_rows_keep_their_paper_times() -> None:
     """Rows fitted for one start cannot leave from another."""
     schedule = solvers.named("ddim").schedule(LAW, 2, grids.time)
     fitted, noise = replace(schedule, fitted=compile(schedule)), torch.ones(1, 8)

@@ -10,7 +10,7 @@ from fewstep.models.base import per_sample
 from fewstep.models.decoupled import TIME_FLOOR, TwoHeads
 from fewstep.processes import DDM
 from fewstep.steps.step import Step
-from training.decoupled import Attenuation, Decoupled, forward, own_times, reverse
+from training.decoupled import Attenuation, Decoupled, forward, paper_times, reverse
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -89,7 +89,7 @@ def exact(mixture, x: torch.Tensor, t: torch.Tensor) -> tuple[Attenuation, torch
 
 def test_its_samplers_are_schedules(make_mixture) -> None:
     """The paper's stochastic and deterministic samplers, at the paper's times, are `ddm-sde` and `ddm`."""
-    mixture, noise, times = make_mixture(DDM()), normal(5, 3), own_times(6)
+    mixture, noise, times = make_mixture(DDM()), normal(5, 3), paper_times(6)
     assert times == pytest.approx([1, 0.8, 0.6, 0.4, 0.2, 1e-4, 0])
     for name, step in (("ddm", Step()), ("ddm-sde", Step(eta=1.0, noise="bridge"))):
         assert solvers.named(name).ladder == (step,)
@@ -114,7 +114,7 @@ def test_with_exact_heads_every_step_is_exact() -> None:
 def test_clamped_samples_stay_in_range() -> None:
     """``clamp`` holds the data estimate inside [−1, 1] although the heads say otherwise."""
     outside = torch.full((2, 3), 3.0, dtype=torch.float64)
-    made = reverse(lambda x, t: (Attenuation.of(outside), normal(2, 3)), normal(2, 3), own_times(4), clamp=True)
+    made = reverse(lambda x, t: (Attenuation.of(outside), normal(2, 3)), normal(2, 3), paper_times(4), clamp=True)
     assert made.abs().max() <= 1 + 1e-9
 
 
