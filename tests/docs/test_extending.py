@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fewstep.values.rankers import RANKERS
 from typer.testing import CliRunner
 
 from fewstep import processes, solvers
@@ -15,6 +14,7 @@ from fewstep.cli.commands import COMMANDS
 from fewstep.search import Callbacks, find
 from fewstep.search.evaluation.pool import POOLS
 from fewstep.values.objective import METRICS
+from fewstep.values.rankers import RANKERS
 from fewstep.values.result import Result
 from fewstep.values.samplers import SAMPLERS
 from fewstep.values.stages import STAGES
