@@ -9,7 +9,8 @@ import torch
 
 from api import runner
 from api.heartbeat import Stopped
-from api.settings import Settings
+from api.settings import Settings, load
+from fewstep.errors import InvalidInput
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.result import Result
@@ -98,3 +99,10 @@ def test_the_pool_is_the_settings_own(tmp_path: Path) -> None:
     assert runner.pool_url(Settings(data_dir=tmp_path, pool="remote://a")) == "remote://a"
     usual = "local:cuda" if torch.cuda.device_count() else "local:5"
     assert runner.pool_url(Settings(data_dir=tmp_path, slots=5)) == usual
+
+
+def test_the_ranker_of_the_setting_is_one_there_is() -> None:
+    """An unknown name stops the start, with the names there are; by default it is the learned one."""
+    assert Settings().ranker == "learned"
+    with pytest.raises(InvalidInput, match=r"ranker: .*replay, learned.*got 'tea leaves'"):
+        load(ranker="tea leaves")
