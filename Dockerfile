@@ -4,9 +4,9 @@ WORKDIR /app
 RUN useradd --create-home --uid 10001 fewstep && mkdir /data && chown fewstep /data
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY fewstep fewstep
-RUN pip install --no-cache-dir -c constraints.txt -e '.[service]'
 COPY search search
 COPY predictor predictor
+RUN pip install --no-cache-dir -c constraints.txt -e '.[service]'
 COPY storage storage
 COPY api api
 
