@@ -111,7 +111,7 @@ def test_lessons(store: Store, jobs: Jobs) -> None:
     assert until is not None
     mine = samples.problem(nfe=6)
     assert store.lessons(mine, until) == ["new", "old"]
-    assert store.lessons(mine, until, most=1) == ["new"]
+    assert store.lessons(mine, until, limit=1) == ["new"]
     assert store.lessons(samples.problem("b", nfe=6), until) == ["new", "own"]
     store.delete_model("c" * 16)
     assert store.lessons(mine, until) == ["old"]
