@@ -168,7 +168,7 @@ class Jobs:
             query = select(SearchRow).where(SearchRow.state == SearchState.RUNNING, SearchRow.lease_until <= now)
             rows = session.scalars(query.order_by(SearchRow.number).with_for_update(skip_locked=True)).all()
             for row in rows:
-                reason = f"runner {row.runner} stopped translate_errors in attempt {row.attempt} of {max_attempts}"
+                reason = f"runner {row.runner} stopped answering in attempt {row.attempt} of {max_attempts}"
                 if row.attempt >= max_attempts:
                     _move(session, row, SearchState.FAILED, now, reason)
                 else:

@@ -90,7 +90,7 @@ class ModelChecks:
             rows = session.scalars(query.order_by(ModelRow.id).with_for_update(skip_locked=True)).all()
             for row in rows:
                 if row.attempt >= max_attempts:
-                    reason = f"runner {row.runner} stopped translate_errors in attempt {row.attempt} of {max_attempts}"
+                    reason = f"runner {row.runner} stopped answering in attempt {row.attempt} of {max_attempts}"
                     _end(row, ModelState.REFUSED, reason)
                 else:
                     row.attempt += 1

@@ -47,6 +47,7 @@ def test_record(store: Store, jobs: Jobs, claim: Claim) -> None:
     assert events[1] == {
         "number": 1,
         "origin": "mutation",
+        "stage": "guided",
         "value": 0.5,
         "standard_error": 0.5 / 7,
         "noises": 64,
