@@ -67,7 +67,7 @@ def run(
 
     reports = list[StageReport]()
     while ahead:
-        if any(stage.cost is None for stage in ahead):  # later ones keep the shares that they have
+        if not reports or any(stage.cost is None for stage in ahead):  # later ones keep the shares that they have
             budget.plan(ahead, state)
         stage = ahead.pop(0)
         reports.append(_work(stage, state, evaluate))

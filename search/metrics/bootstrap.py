@@ -11,7 +11,7 @@ endpoint error on 512 noises held the error on 16 384 (digits-mixture, 10 calls)
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from fewstep.errors import InvalidInput
 from fewstep.search.metrics.base import RESAMPLES, Metric
@@ -103,12 +103,12 @@ def _interval(values: Callable[[np.ndarray], np.ndarray], noises: int, seed: int
     if np.ptp(drawn) == 0:
         return point, point
     below = np.mean(drawn < point) + 0.5 * np.mean(drawn == point)
-    bias = norm.ppf(np.clip(below, 1 / times, 1 - 1 / times))
+    bias = ndtri(np.clip(below, 1 / times, 1 - 1 / times))
     acceleration = 0.0
     if 2 < noises <= MOST_LEFT_OUT:
         left = values(1 - np.eye(noises, dtype=int))
         slopes = left.mean() - left
         acceleration = float((slopes**3).sum() / (6 * max((slopes**2).sum() ** 1.5, TINY)))
-    moved = bias + norm.ppf([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    low, high = np.quantile(drawn, norm.cdf(bias + moved / np.maximum(1 - acceleration * moved, SMALLEST)))
+    moved = bias + ndtri([0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    low, high = np.quantile(drawn, ndtr(bias + moved / np.maximum(1 - acceleration * moved, SMALLEST)))
     return float(low), float(high)

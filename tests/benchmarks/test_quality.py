@@ -1,15 +1,18 @@
 """The quality benchmark: every stage has its row, and costs what it says."""
 
+import pytest
 import torch
 
+from benchmarks import quality
 from benchmarks.quality import CallCounter, Judge, compare, load
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 
 
-def test_every_stage_has_a_row_and_its_cost() -> None:
+def test_every_stage_has_a_row_and_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small search: the fit sees as many noises as a search of the service, and pays teacher and path for each."""
+    monkeypatch.setattr(quality, "ROUNDS", ((8, 12), (16, 4)))
     denoiser, shape = load("digits-mixture")
     judge = Judge(Evaluator(denoiser, shape), NoiseSet(1, "unseen", 64), digits=True)
     rows = {row["method"]: row for row in compare("digits-mixture", 3, 8, 100_000, judge)}

@@ -1,4 +1,4 @@
-"""A small exact model on which a whole search takes a second, and smaller noise sets for it."""
+"""A small exact model on which a whole search takes a second, and one pool for it."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def blobs() -> models.GaussianMixture:
     return models.GaussianMixture(processes.VPLinear(), weights, means, roots @ roots.mT + 0.01 * torch.eye(4))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def inline(blobs: models.GaussianMixture) -> InlinePool:
-    """The blobs in this process."""
+    """The blobs in this process; the teacher's samples are remembered from test to test."""
     return InlinePool(Evaluator(blobs, (4,)))

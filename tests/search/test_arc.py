@@ -22,6 +22,7 @@ from fewstep.search.stages.fit import MOST as FINAL_TRIALS
 from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Candidate, Trial
 
 LAW = processes.VPLinear()
@@ -107,14 +108,15 @@ def test_a_search_tries_its_grids_in_their_place(inline: InlinePool, blobs: mode
     """Seeds on the arc come after the hand-made schedules and before everything else; the arc is told, once."""
     trials: list[Trial] = []
     told: list[ArcLength] = []
-    problem = Problem("blobs", 3, budget=70, noises=16)
-    result = run(problem, blobs.process, inline, by_replay, on=Callbacks(trial=trials.append, curve=told.append))
+    problem, on = Problem("blobs", 3, budget=40, noises=16), Callbacks(trial=trials.append, curve=told.append)
+    stages = [STAGES[name] for name in ("baselines", "arc-length", "guided", "fit")]
+    result = run(problem, blobs.process, inline, by_replay, on=on, stages=stages)
     words = [trial.origin.stage for trial in sorted(trials, key=lambda trial: trial.number)]
     last = len(words) - 1 - words[::-1].index("arc-length")
     assert words[words.index("arc-length") - 1] == "baselines"
     assert "baselines" not in words[last:]
     assert set(words[words.index("arc-length") : last]) <= {"arc-length"}
-    assert 70 - FINAL_TRIALS < len(trials) <= 70  # distinct fits may be fewer than there is room for
+    assert 40 - FINAL_TRIALS < len(trials) <= 40  # distinct fits may be fewer than there is room for
     assert result.cost.evaluations == sum(trial.score is not None for trial in trials)
     measured = arc.measure(inline, problem.seed)
     assert measured is not None

@@ -143,7 +143,7 @@ def test_models_from_pure_noise_to_clean_data_are_searched(process: processes.Pr
     means = torch.randn(3, 4, generator=generator, dtype=torch.float64)
     spread = 0.05 * torch.eye(4, dtype=torch.float64).expand(3, 4, 4)
     mixture = models.GaussianMixture(process, torch.tensor([0.5, 0.3, 0.2]), means, spread)
-    pool, problem = InlinePool(Evaluator(mixture, (4,))), Problem("mixture", nfe=5, budget=40, noises=16)
+    pool, problem = InlinePool(Evaluator(mixture, (4,))), Problem("mixture", nfe=5, budget=24, noises=16)
     result = run(problem, process, pool, by_replay)
     assert (result.schedule.times[0], result.schedule.times[-1]) == (1.0, 0.0)
     assert result.ratio < 0.9

@@ -32,7 +32,7 @@ def test_found_beats_the_best_hand_made_solver_by_a_quarter(evaluator: Evaluator
     grid, with or without lower last orders, judged on 512 noises of another seed; the search's own interval, on four
     times its noises that it never saw, agrees."""
     process = evaluator.denoiser.process
-    problem = Problem("digits-mixture", nfe, budget=64, noises=noises)
+    problem = Problem("digits-mixture", nfe, budget=40, noises=noises)
     result = run(problem, process, InlinePool(evaluator), predictor.ranker)
     few = NoiseSet(JUDGE.seed, JUDGE.role, 48)
     by_hand = sorted(baselines(process, nfe).values(), key=lambda schedule: rmse(evaluator, schedule, few))

@@ -31,6 +31,7 @@ from fewstep.values.origin import Origin
 from fewstep.values.problem import Problem
 from fewstep.values.samplers import SAMPLERS, Sampler
 from fewstep.values.score import Score
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Candidate, Trial
 
 VP = processes.VPLinear()
@@ -252,7 +253,8 @@ def outside_samplers() -> Iterator[None]:
 def test_a_sampler_from_outside_searches(name: str, blobs: models.GaussianMixture) -> None:
     """One that proposes by itself and one of Optuna's kind: both are known by their names, and their trials count."""
     trials: list[Trial] = []
-    result = find(blobs, 3, (4,), budget=40, noises=16, sampler=name, on=Callbacks(trial=trials.append))
+    on, stages = Callbacks(trial=trials.append), [STAGES["baselines"], STAGES["guided"]]
+    result = find(blobs, 3, (4,), budget=24, noises=16, sampler=name, on=on, stages=stages)
     assert result.problem.sampler == name
     assert sum(trial.origin.name == name for trial in trials) >= 8
 

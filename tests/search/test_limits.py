@@ -1,6 +1,9 @@
 """Limits: a search ends where it is told to, with what it has, and spends no more than it may."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -16,60 +19,76 @@ from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.result import Result
-from fewstep.values.stages import STAGES
+from fewstep.values.stages import STAGES, Stage
 from fewstep.values.trial import Trial
 from tests.search.timeless import timeless
 
 PROBLEM = Problem("blobs", nfe=3, budget=64, noises=32)
+FITTED = [STAGES[name] for name in ("baselines", "guided", "fit")]
+GREEDY = Limits(improvement=0.999)
 
 
-def search(pool: InlinePool, blobs: models.GaussianMixture, limits: Limits) -> tuple[Result, list[Trial]]:
+Found = tuple[Result, list[Trial]]
+
+
+def search(
+    pool: InlinePool, blobs: models.GaussianMixture, limits: Limits, stages: Sequence[Stage] = (), **more: Any
+) -> Found:
     trials: list[Trial] = []
-    return run(
-        replace(PROBLEM, limits=limits), blobs.process, pool, by_replay, on=Callbacks(trial=trials.append)
-    ), trials
+    problem, on = replace(PROBLEM, limits=limits), Callbacks(trial=trials.append)
+    return run(problem, blobs.process, pool, by_replay, on=on, stages=stages, **more), trials
 
 
 @pytest.fixture(scope="module")
-def free(blobs: models.GaussianMixture) -> int:
+def free(inline: InlinePool, blobs: models.GaussianMixture) -> int:
     """Calls that the search spends without a limit."""
-    return search(InlinePool(Evaluator(blobs, (4,))), blobs, Limits())[0].calls
+    return search(inline, blobs, Limits())[0].calls
+
+
+@pytest.fixture(scope="module")
+def limited(inline: InlinePool, blobs: models.GaussianMixture, free: int) -> Callable[[float], Found]:
+    """The search with a share of those calls; each share once."""
+    return cache(lambda share: search(inline, blobs, Limits(calls=int(share * free))))
+
+
+@pytest.fixture(scope="module")
+def greedy(inline: InlinePool, blobs: models.GaussianMixture) -> Found:
+    """A search for an improvement that no forecast reaches."""
+    return search(inline, blobs, GREEDY, FITTED)
 
 
 @pytest.mark.parametrize("share", [0.65, 0.8, 0.9, 1.0])
-def test_no_more_calls_are_spent_than_allowed(
-    inline: InlinePool, blobs: models.GaussianMixture, free: int, share: float
-) -> None:
+def test_no_more_calls_are_spent_than_allowed(limited: Callable[[float], Found], free: int, share: float) -> None:
     """Whatever the limit between the least that is possible and what the search would spend, it holds, and
     so does that of trials."""
-    allowed = int(share * free)
-    found, trials = search(inline, blobs, Limits(calls=allowed))
-    assert found.calls <= allowed
+    found, trials = limited(share)
+    assert found.calls <= int(share * free)
     assert len(trials) <= PROBLEM.budget
     assert found.ratio <= 1.0 or found.schedule == found.baseline.schedule
 
 
 def test_calls_that_save_memory_are_within_the_limit(
-    inline: InlinePool, blobs: models.GaussianMixture, monkeypatch: pytest.MonkeyPatch
+    inline: InlinePool, blobs: models.GaussianMixture, free: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A polish whose batches are wide calls the network again on its way back: it does fewer iterations for that."""
+    """A polish whose batches are wide calls the network again on its way back, so that the search would spend more than
+    without: it does fewer iterations for that."""
     monkeypatch.setattr(polish, "WIDE", 1)
-    free, _ = search(inline, blobs, Limits())
-    allowed = int(0.8 * free.calls)
+    allowed = int(0.8 * free)
     found, trials = search(inline, blobs, Limits(calls=allowed))
     assert found.calls <= allowed
     assert "polish" in {trial.origin.stage for trial in trials}
 
 
-def test_a_model_without_gradient_leaves_the_polish_to_trials(blobs: models.GaussianMixture, free: int) -> None:
+def test_a_model_without_gradient_leaves_the_polish_to_trials(
+    limited: Callable[[float], Found], blobs: models.GaussianMixture, free: int
+) -> None:
     """It is found out before the trials, which get those calls within the limit; the closed loop, which wants no
     gradient, runs; the search says why there is no polish."""
-    opaque = models.from_callable(torch.no_grad()(blobs), blobs.process, prediction="data")
-    limits = Limits(calls=int(0.75 * free))
+    opaque = InlinePool(Evaluator(models.from_callable(torch.no_grad()(blobs), blobs.process, prediction="data"), (4,)))
+    allowed = int(0.8 * free)
     seen, guided = [], []
-    for model in (blobs, opaque):
-        found, trials = search(InlinePool(Evaluator(model, (4,))), blobs, limits)
-        assert found.calls <= limits.calls
+    for found, trials in (limited(0.8), search(opaque, blobs, Limits(calls=allowed))):
+        assert found.calls <= allowed
         assert len(trials) <= PROBLEM.budget
         seen.append({trial.origin.stage for trial in trials if trial.score is not None})
         guided.append(sum(not STAGES[trial.origin.stage].final for trial in trials))
@@ -94,26 +113,20 @@ def test_when_time_is_up_the_search_confirms_what_it_has(inline: InlinePool, blo
     assert found.cost.evaluations == len(trials)
 
 
-def test_without_hope_of_the_wanted_improvement_trials_stop(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+def test_without_hope_of_the_wanted_improvement_trials_stop(
+    inline: InlinePool, blobs: models.GaussianMixture, greedy: Found
+) -> None:
     """An improvement that no forecast reaches ends the guided trials after two generations; fits still follow."""
-    _, modest = search(inline, blobs, Limits(improvement=0.001))
-    _, greedy = search(inline, blobs, Limits(improvement=0.999))
-    assert len(greedy) < len(modest)
-    assert any(trial.origin.stage == "fit" for trial in greedy)
+    _, modest = search(inline, blobs, Limits(improvement=0.001), FITTED)
+    assert len(greedy[1]) < len(modest)
+    assert any(trial.origin.stage == "fit" for trial in greedy[1])
 
 
-def test_an_ended_search_taken_up_again_ends_alike(inline: InlinePool, blobs: models.GaussianMixture) -> None:
+def test_an_ended_search_taken_up_again_ends_alike(
+    inline: InlinePool, blobs: models.GaussianMixture, greedy: Found
+) -> None:
     """With its own trials at hand, a search that a limit ended early asks for nothing new."""
-    limits = Limits(improvement=0.999)
-    found, trials = search(inline, blobs, limits)
-    new: list[Trial] = []
-    again = run(
-        replace(PROBLEM, limits=limits),
-        blobs.process,
-        inline,
-        by_replay,
-        log=TrialLog(trials),
-        on=Callbacks(trial=new.append),
-    )
+    found, trials = greedy
+    again, new = search(inline, blobs, GREEDY, FITTED, log=TrialLog(trials))
     assert not new
     assert timeless(again) == timeless(found)

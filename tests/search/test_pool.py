@@ -24,40 +24,11 @@ from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.evaluation.pool import POOLS, InlinePool, Pool, WorkerLost, WorkerPool, open_pool
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.problem import Problem
+from fewstep.values.stages import STAGES
+from tests.search.tasks import die, die_once, identity_of, process_id, refuse, shape_of, sleep
 
 NOISES = NoiseSet(0, SEARCH, 4)
 MIXTURE = ModelReference.zoo("digits-mixture")
-
-
-def process_id(evaluator: Evaluator) -> int:
-    return os.getpid()
-
-
-def shape_of(evaluator: Evaluator) -> tuple[int, ...]:
-    return evaluator.shape
-
-
-def identity_of(evaluator: Evaluator) -> str:
-    return evaluator.identity
-
-
-def refuse(evaluator: Evaluator, what: str) -> None:
-    raise InvalidInput(f"no {what} today")
-
-
-def die(evaluator: Evaluator) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_once(evaluator: Evaluator, marker: Path) -> str:
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "alive"
-
-
-def sleep(evaluator: Evaluator) -> None:
-    time.sleep(60)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +142,8 @@ def test_a_search_runs_on_an_added_host(threads: WorkerPool) -> None:
     """It finds what it finds in this process."""
     process, problem = zoo.describe("digits-mixture").process, Problem("m", 3, budget=4, noises=8)
     inline = InlinePool(Evaluator(*ModelReference.zoo("digits-mixture").open()))
-    ours, theirs = (run(problem, process, pool, by_replay) for pool in (inline, threads.model(MIXTURE)))
+    pools, stages = (inline, threads.model(MIXTURE)), [STAGES["baselines"], STAGES["guided"]]
+    ours, theirs = (run(problem, process, pool, by_replay, stages=stages) for pool in pools)
     assert theirs.schedule.digest == ours.schedule.digest
     assert theirs.score == ours.score
 
@@ -220,11 +192,11 @@ def test_a_killed_worker_is_replaced_and_its_task_tried_again(local: LocalPool, 
     assert pool.submit(die_once, tmp_path / "died").result() == "alive"
 
 
-@pytest.mark.parametrize("wait", [0.0, 1.0])
-def test_a_worker_killed_while_idle_is_replaced(local: LocalPool, wait: float) -> None:
+@pytest.mark.parametrize(("wait", "times"), [(0.0, 2), (1.0, 1)])
+def test_a_worker_killed_while_idle_is_replaced(local: LocalPool, wait: float, times: int) -> None:
     """SIGKILL between two tasks: the next ones run, whether the death was noticed by then or not."""
     pool = local.model(ModelReference.zoo("digits-mixture"))
-    for _ in range(3):
+    for _ in range(times):
         os.kill(pool.submit(process_id).result(), signal.SIGKILL)
         time.sleep(wait)
         assert [future.result() for future in [pool.submit(shape_of) for _ in range(4)]] == [(1, 8, 8)] * 4
@@ -245,7 +217,7 @@ def test_a_task_out_of_time_fails_and_frees_its_slot() -> None:
         model = pool.model(ModelReference.zoo("digits-mixture"))
         model.submit(shape_of).result()
         late, after = model.submit(sleep), model.submit(shape_of)
-        with pytest.raises(WorkerLost, match="no result within 2 s"):
+        with pytest.raises(WorkerLost, match="no result within 2 s, in attempt 3 of 3"):
             late.result()
         assert after.result() == (1, 8, 8)
 

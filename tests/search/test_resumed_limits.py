@@ -22,6 +22,8 @@ LIMITS = {
     "improvement": Limits(improvement=1.0),
     "budget": Limits(failures=BUDGET),
 }
+FITTED = [STAGES[name] for name in ("baselines", "guided", "fit")]
+STAGES_OF = {"calls": ()} | dict.fromkeys(("seconds", "improvement", "budget"), FITTED)  # all where calls are shared
 
 
 class Interrupted(Exception):
@@ -42,7 +44,7 @@ def searched(
     blobs: models.GaussianMixture,
     pool: InlinePool,
     monkeypatch: pytest.MonkeyPatch,
-    limits: Limits,
+    kind: str,
     recorded: list[Trial],
     stop_after: int = BUDGET,
     elapsed: float = 0.0,
@@ -57,9 +59,9 @@ def searched(
         recorded.append(trial)
         clock.now += 1.0
 
-    problem = Problem("blobs", nfe=4, budget=BUDGET, noises=16, limits=limits)
+    problem = Problem("blobs", nfe=4, budget=BUDGET, noises=16, limits=LIMITS[kind])
     log, on = TrialLog(list(recorded), elapsed), Callbacks(trial=record)
-    return run(problem, blobs.process, pool, by_replay, log=log, on=on)
+    return run(problem, blobs.process, pool, by_replay, log=log, on=on, stages=STAGES_OF[kind])
 
 
 @pytest.mark.parametrize("kind", LIMITS)
@@ -69,16 +71,16 @@ def test_a_limited_search_ends_the_same_wherever_it_was_broken_off(
     """The result says which limit ended it; broken off in a generation, or among the fits after it, and however long
     it lay, it ends with the same trials and the same result."""
     all_trials: list[Trial] = []
-    straight = searched(blobs, inline, monkeypatch, LIMITS[kind], all_trials)
+    straight = searched(blobs, inline, monkeypatch, kind, all_trials)
     assert straight.ended == kind
     assert straight.calls <= (straight.problem.limits.calls or straight.calls)
     cut = [trial for trial in all_trials if not STAGES[trial.origin.stage].final]
     assert (len(cut) < BUDGET - 12) == (kind != "budget")
-    for stop_after in (20, len(cut) + 2):
-        seen: list[Trial] = []
-        with pytest.raises(Interrupted):
-            searched(blobs, inline, monkeypatch, LIMITS[kind], seen, stop_after)
-        late = 10 * SECONDS if stop_after > 20 else stop_after
-        resumed = searched(blobs, inline, monkeypatch, LIMITS[kind], seen, elapsed=late)
+    broken_off: list[Trial] = []
+    with pytest.raises(Interrupted):
+        searched(blobs, inline, monkeypatch, kind, broken_off, stop_after=20)
+    assert broken_off == all_trials[:20]
+    for seen, elapsed in ((broken_off, 20), (all_trials[: len(cut) + 2], 10 * SECONDS)):
+        resumed = searched(blobs, inline, monkeypatch, kind, seen, elapsed=elapsed)
         assert timeless(resumed) == timeless(straight)
         assert sorted(seen, key=lambda trial: trial.number) == sorted(all_trials, key=lambda trial: trial.number)

@@ -181,7 +181,7 @@ def by_cost(trials: object, candidates: list[Schedule]) -> tuple[np.ndarray, np.
 def test_a_search_tries_shifts_and_fits_none(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """Shifted schedules are among its trials; what is fitted or polished has none."""
     trials: list[Trial] = []
-    run(Problem("blobs", 4, budget=80, noises=16), blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
+    run(Problem("blobs", 4, budget=48, noises=16), blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
     shifted = [trial for trial in trials if trial.schedule.shift is not None]
     assert shifted
     assert all(trial.schedule.fitted is None for trial in shifted)
@@ -192,8 +192,9 @@ def test_a_nested_seed_keeps_its_shift_and_its_fit_drops_it(inline: InlinePool, 
     """The best schedule of one call less gives the very same samples, so its shift stays until rows are fitted."""
     seed = replace(solvers.named("ddim").schedule(blobs.process, 3, "time"), shift=TimeShift(0.1, 0.2))
     trials: list[Trial] = []
-    problem = Problem("blobs", 4, budget=40, noises=16)
-    run(problem, blobs.process, inline, by_replay, warm=WarmStart([seed]), on=Callbacks(trial=trials.append))
+    problem, on = Problem("blobs", 4, budget=16, noises=16), Callbacks(trial=trials.append)
+    stages = [STAGES[name] for name in ("baselines", "guided", "warm-start", "fit")]
+    run(problem, blobs.process, inline, by_replay, warm=WarmStart([seed]), on=on, stages=stages)
     late = {str(trial.origin): [t.schedule.shift for t in trials if t.origin == trial.origin] for trial in trials}
     assert late["nested"] == [seed.shift]
     assert set(late["fit"]) == {None}

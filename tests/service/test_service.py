@@ -16,7 +16,7 @@ from fewstep.values.limits import Limits
 from storage.store import Store
 from tests.service.support import Running, finish, started, wait_until
 
-NFE, BUDGET = 4, 56
+NFE, BUDGET, NOISES = 4, 32, 32
 MODEL = "digits-mixture"
 
 
@@ -40,9 +40,9 @@ def running(database_url: str, data_dir: Path) -> Iterator[Running]:
         yield running
 
 
-def submitted(running: Running, nfe: int = NFE, budget: int = BUDGET, seed: int = 0) -> str:
+def submitted(running: Running, seed: int = 0) -> str:
     running.client.add_model(MODEL)
-    return running.client.submit(MODEL, nfe, budget=budget, seed=seed).id
+    return running.client.submit(MODEL, NFE, budget=BUDGET, noises=NOISES, seed=seed).id
 
 
 def published(running: Running, search: str) -> Published:
@@ -82,7 +82,7 @@ def test_two_workers_find_what_one_finds_and_it_can_be_used(
     the search measured gives grids of other numbers of calls."""
     first = published(running, submitted(running))
     assert gist(first) == gist(undisturbed)
-    again = finish(running, running.client.submit(MODEL, NFE, budget=BUDGET))
+    again = finish(running, running.client.search(submitted(running)))
     assert gist(running.client.result(again.id)) == gist(undisturbed)
     assert_whole(trials_of(database_url, again.id))
     grid = running.client.grid(MODEL, nfe=8)
@@ -114,7 +114,7 @@ def test_a_killed_service_goes_on_from_its_trials(undisturbed: Published, data_d
     kept = trials_of(database_url, search)
     assert kept
     with started(database_url, data_dir, lease=2.0) as running:
-        wait_until(lambda: running.client.search(search).evaluations > max(len(kept), 42))
+        wait_until(lambda: running.client.search(search).evaluations > max(len(kept), 20))
         running.kill()
     with started(database_url, data_dir, lease=2.0) as running:
         assert gist(published(running, search)) == gist(undisturbed)
@@ -130,7 +130,7 @@ def test_a_model_whose_weights_changed_fails_its_search_and_nothing_else(
     with Store(database_url) as store:
         stale = replace(store.model(known.id), id="0" * 16, digest="0" * 64)
         store.add_model(stale)
-    failed = running.client.wait(running.client.submit("0" * 16, NFE, budget=BUDGET).id)
+    failed = running.client.wait(running.client.submit("0" * 16, NFE, budget=BUDGET, noises=NOISES).id)
     assert failed.state == "failed"
     assert "digest 0000" in (failed.error or "")
     assert "submit it again" in (failed.error or "")
@@ -142,7 +142,7 @@ def test_pause_resume_and_cancel_while_running(undisturbed: Published, running: 
     search = submitted(running)
     wait_until(lambda: running.client.search(search).evaluations > 5)
     running.client.pause(search)
-    other = running.client.submit(MODEL, NFE, budget=BUDGET, seed=1).id
+    other = submitted(running, seed=1)
     wait_until(lambda: running.client.search(other).state == "running")
     running.client.cancel(other)
     assert running.client.search(search).state == "paused"

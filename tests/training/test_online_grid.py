@@ -28,8 +28,8 @@ def test_levels_come_to_rest_where_the_gaussians_arc_length_is_even(process: VE 
     denoiser = Gaussian(process, torch.zeros(d), SPREAD**2 * torch.eye(d))
     data, noise = draws(d)
     levels = np.linspace(*process.log_snr(np.array([process.t_max, process.t_min])), 101)
-    for _ in range(60):
-        levels = update(levels, estimate(denoiser, levels, SPREAD * data, noise), rate=0.1)
+    for _ in range(30):
+        levels = update(levels, estimate(denoiser, levels, SPREAD * data, noise), rate=0.2)
         assert np.all(np.diff(levels) > 0)
     sigma = np.exp(-levels)
     length = np.arcsinh(sigma / SPREAD) - sigma / np.hypot(sigma, SPREAD)

@@ -1,0 +1,40 @@
+"""Tasks for workers of a pool, in a module that a worker imports without the tests and what these need."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from fewstep.errors import InvalidInput
+from fewstep.search.evaluation.evaluator import Evaluator
+
+
+def process_id(evaluator: Evaluator) -> int:
+    return os.getpid()
+
+
+def shape_of(evaluator: Evaluator) -> tuple[int, ...]:
+    return evaluator.shape
+
+
+def identity_of(evaluator: Evaluator) -> str:
+    return evaluator.identity
+
+
+def refuse(evaluator: Evaluator, what: str) -> None:
+    raise InvalidInput(f"no {what} today")
+
+
+def die(evaluator: Evaluator) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(evaluator: Evaluator, marker: Path) -> str:
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def sleep(evaluator: Evaluator) -> None:
+    time.sleep(60)
