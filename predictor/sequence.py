@@ -24,7 +24,7 @@ from torch import nn
 
 from fewstep.predictor.dataset import Table
 
-__all__ = ["sequence"]
+__all__ = ["Network", "one_thread", "sequence"]
 
 HIDDEN, HEAD = 24, 32
 EPOCHS, RATE, DECAY = 100, 5e-3, 1e-2

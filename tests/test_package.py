@@ -44,7 +44,7 @@ def misnamed(name: str) -> set[str]:
     module = importlib.import_module(name)
     if not defined(module) and not hasattr(module, "__all__"):
         return set()  # a folder that only says what is in it
-    if name in ("fewstep.cli", "fewstep.cli.models"):
+    if name in ("fewstep.cli.app", "fewstep.cli.models"):
         return set(module.__all__) ^ {"app"}  # its functions are commands, reached through the app
     doubles = {public for public in module.__all__ if module.__all__.count(public) > 1}
     return (defined(module).keys() - set(module.__all__)) | (set(module.__all__) - set(dir(module))) | doubles
@@ -63,8 +63,11 @@ def undocumented(name: str) -> list[str]:
         if not value.__doc__:
             silent.append(f"{name}.{public}")
         if inspect.isclass(value) and not getattr(value, "_is_protocol", False):
+            fields = getattr(value, "__dataclass_fields__", {})  # the class says what they are
             for method, member in vars(value).items():
-                if not method.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                if method.startswith("_") or method in fields:
+                    continue
+                if inspect.isfunction(member) or isinstance(member, property):
                     silent += [] if inspect.getdoc(getattr(value, method)) else [f"{name}.{public}.{method}"]
     return silent
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.search.metrics.features import Features
 
-__all__ = ["Inception", "load"]
+__all__ = ["Block", "Convolution", "Inception", "load"]
 
 SIZE = 299  # pixels, to which images are stretched
 SMALL = 1e-3  # added to the variance of a batch normalisation

@@ -20,7 +20,7 @@ from fewstep import Schedule, Tableau
 from fewstep.models import Denoiser
 from fewstep.search.gaps import ends, log_gaps, log_snrs
 
-__all__ = ["Free", "Relaxed", "walk"]
+__all__ = ["Free", "Numbers", "Relaxed", "walk"]
 
 RIDGE = 1e-9  # of the Gram's mean diagonal: nearly equal outputs are separated no further
 
