@@ -54,7 +54,7 @@ class Registry(Generic[Entry]):
         """The entry of that name; raises `UnknownName`, which lists the known ones."""
         self._search()
         if name not in self._entries:
-            raise UnknownName(self.kind, str(name)[:40], self)
+            raise UnknownName(self.kind, name[:40] if isinstance(name, str) else name, self)
         entry = self._entries[name]
         if isinstance(entry, _Place):
             entry = self._entries[name] = entry.resolve()
@@ -72,7 +72,7 @@ class Registry(Generic[Entry]):
     def remove(self, name: str) -> None:
         """Remove an entry of `add`; raises `UnknownName`."""
         if name not in self:
-            raise UnknownName(self.kind, str(name)[:40], self)
+            raise UnknownName(self.kind, name[:40] if isinstance(name, str) else name, self)
         del self._entries[name]
 
     def _search(self) -> None:
