@@ -82,7 +82,7 @@ def test_every_network_of_the_zoo(running: Running, name: str) -> None:
     """Ready at once; its schedule samples here."""
     model = running.client.add_model(name)
     assert (model.state, model.name) == ("ready", name)
-    assert model.parameters
+    assert model.facts.parameters
     sampled(models.zoo.describe(name).path, searched(running, model))
 
 
