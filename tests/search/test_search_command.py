@@ -81,7 +81,7 @@ def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypat
     assert [plan.nfe for plan in plans] == [2, 3, 5]
     assert [options["warm"].schedules for options in given] == [[], plans[:1], []]
     assert [len(options["warm"].trials) for options in given] == [0, 12, 24]
-    for words in ("2 calls by frechet:digits:teacher on 128", "endpoint: found", "12 trials, its budget was spent"):
+    for words in ("2 calls by frechet:digits:teacher on 128", "endpoint: winner", "12 trials, its budget was spent"):
         assert words in ran.output
 
 
