@@ -144,8 +144,8 @@ def test_every_solver_has_a_textbook_loop() -> None:
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_named_solver_is_its_paper(make_mixture, name: str, law: Process) -> None:
-    """The same end to 1e-10, with the same fresh noises where it adds any: with 3, 5, 10 and 20 calls on the grid that
-    suits the law, with 5 and 10 on another."""
+    """The same end to 1e-10, with the same fresh noises where it adds any: with 3, 5 and 20 calls on the grid that suits
+    the law, with 10 on another."""
     solver = solvers.named(name)
     if not solver.applies(law):
         with pytest.raises(ValueError, match=f"{name} is made for the process"):
@@ -153,7 +153,7 @@ def test_a_named_solver_is_its_paper(make_mixture, name: str, law: Process) -> N
         return
     denoiser = make_mixture(law)
     noise = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for grid, counts in ((grids.suitable(law)[0], (3, 5, 10, 20)), ("quadratic", (5, 10))):
+    for grid, counts in ((grids.suitable(law)[0], (3, 5, 20)), ("quadratic", (10,))):
         for nfe in counts:
             schedule = solver.schedule(law, nfe, grid)
             count = compile(schedule).noise.shape[1]

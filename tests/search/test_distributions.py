@@ -21,6 +21,7 @@ from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.catalogue import Catalogue
 from fewstep.values.objective import Objective
 from fewstep.values.problem import Problem
+from fewstep.values.stages import STAGES
 from fewstep.values.trial import Trial
 
 
@@ -28,9 +29,10 @@ from fewstep.values.trial import Trial
 def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models.GaussianMixture, metric: str) -> None:
     """The published score is that metric's on held-out noises against the teacher's samples, no worse than the best
     hand-made solver's; the endpoint error of both is reported beside it."""
-    problem = Problem("blobs", nfe=3, metric=metric, budget=40, noises=32)
+    problem = Problem("blobs", nfe=3, metric=metric, budget=24, noises=32)
     trials: list[Trial] = []
-    result = run(problem, blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
+    stages = [STAGES[name] for name in ("baselines", "guided", "fit")]
+    result = run(problem, blobs.process, inline, by_replay, on=Callbacks(trial=trials.append), stages=stages)
     noise = NoiseSet(0, TEST, 256).draw((4,))
     targets, judge = teacher.ends(blobs, noise), metrics.of(Objective(metric))
     samples = {s: fewstep.sample(blobs, s, noise) for s in (result.schedule, result.baseline.schedule)}
@@ -49,10 +51,9 @@ def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models
 
 def test_a_second_metric_is_reported(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """A search by the endpoint error measures another metric on what it publishes, and is the same search."""
-    plain, both = (
-        run(Problem("blobs", 3, budget=20, noises=16, report=report), blobs.process, inline, by_replay)
-        for report in (None, "frechet")
-    )
+    problems = (Problem("blobs", 3, budget=20, noises=16, report=report) for report in (None, "frechet"))
+    stages = [STAGES["baselines"], STAGES["fit"]]
+    plain, both = (run(problem, blobs.process, inline, by_replay, stages=stages) for problem in problems)
     assert plain.winner.secondary is None
     assert both.winner.secondary is not None
     assert both.winner.secondary.value >= 0

@@ -1,5 +1,6 @@
 """Searches for Optuna's own tools: figures from the study in memory, a file that its storage reads."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -36,11 +37,18 @@ def trials() -> list[Trial]:
     return [*known, failed, trial_of(41, outside, Score(0.1, 0.01, 64, 256), "baseline heun logsnr")]
 
 
+@pytest.fixture(scope="module")
+def saved(trials: list[Trial], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The search in a file."""
+    file = tmp_path_factory.mktemp("saved") / "search.db"
+    save(trials, SPACE, file, "first")
+    return file
+
+
 @pytest.fixture
-def file(trials: list[Trial], tmp_path: Path) -> Path:
+def file(saved: Path, tmp_path: Path) -> Path:
     """The search in a file of its own."""
-    save(trials, SPACE, tmp_path / "search.db", "first")
-    return tmp_path / "search.db"
+    return Path(shutil.copy(saved, tmp_path))
 
 
 def load(path: Path, name: str) -> optuna.Study:

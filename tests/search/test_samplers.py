@@ -22,7 +22,7 @@ from fewstep.values.trial import Candidate, Trial
 
 SPACE = Space(processes.VPLinear(), 3)
 BATCH = 4
-GENERATIONS = dict.fromkeys(SAMPLERS, 10) | {"nsga2": 20, "gp": 5}  # slow to learn, slow to propose
+GENERATIONS = dict.fromkeys(SAMPLERS, 10) | {"nsga2": 20, "gp": 4}  # slow to learn, slow to propose
 WANTED = np.array([-0.4, 0.0, 0.4])  # log λ-gaps
 
 
@@ -97,7 +97,7 @@ def test_all_work_in_one_space_and_no_schedule_comes_twice(sampler: str, straigh
 
 def test_a_resumed_study_goes_on_as_it_would_have(sampler: str, straight: dict[str, list[Trial]]) -> None:
     """A new study that takes the recorded trials, failures among them, asks for the same ones next."""
-    study, kept = seeded(sampler), 6 + 3 * BATCH
+    study, kept = seeded(sampler), 6 + 2 * BATCH
     for first in range(6, kept, BATCH):
         study.take(straight[sampler][first : first + BATCH])
     assert study.trials == straight[sampler][:kept]
