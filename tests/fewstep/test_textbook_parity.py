@@ -144,8 +144,8 @@ def test_every_solver_has_a_textbook_loop() -> None:
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_named_solver_is_its_paper(make_mixture, name: str, law: Process) -> None:
-    """The same end to 1e-10, with the same fresh noises where it adds any: with 3, 5 and 20 calls on the grid that suits
-    the law, with 10 on another."""
+    """The same end to 1e-10, with the same fresh noises where it adds any: with 3, 5 and 20 calls on the grid that
+    suits the law, with 10 on another."""
     solver = solvers.named(name)
     if not solver.applies(law):
         with pytest.raises(ValueError, match=f"{name} is made for the process"):

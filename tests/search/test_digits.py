@@ -34,9 +34,9 @@ def test_found_beats_the_best_hand_made_solver_by_a_quarter(evaluator: Evaluator
     process = evaluator.denoiser.process
     problem = Problem("digits-mixture", nfe, budget=40, noises=noises)
     result = run(problem, process, InlinePool(evaluator), predictor.ranker)
-    few = NoiseSet(JUDGE.seed, JUDGE.role, 32)
+    few = NoiseSet(JUDGE.seed, JUDGE.role, 48)
     by_hand = sorted(baselines(process, nfe).values(), key=lambda schedule: rmse(evaluator, schedule, few))
-    best = min(rmse(evaluator, schedule) for schedule in by_hand[:16])  # the others are worse by far
+    best = min(rmse(evaluator, schedule) for schedule in by_hand[:24])  # the others are worse by far
     assert result.schedule.nfe == nfe
     assert rmse(evaluator, result.schedule) <= 0.75 * best
     assert result.ratio_interval.high < 0.85

@@ -44,7 +44,9 @@ def test_proposals_are_valid_points(seed: int, nfe: int) -> None:
         np.testing.assert_allclose(again.times, schedule.times, rtol=1e-9)
 
 
-@pytest.mark.parametrize("process", [*PROCESSES, processes.VE(), processes.Flow(), processes.DDM()], ids=lambda p: p.kind)
+@pytest.mark.parametrize(
+    "process", [*PROCESSES, processes.VE(), processes.Flow(), processes.DDM()], ids=lambda p: p.kind
+)
 def test_baselines_hold_every_solver_on_every_grid_without_doubles(process: processes.Process) -> None:
     """Every deterministic solver for the process occurs, or one that comes to the same numbers on each of its grids, on
     every grid that fits; all have the number of calls asked for."""
