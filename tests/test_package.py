@@ -234,10 +234,10 @@ for name in names:
         assert importlib.import_module(name.removeprefix("fewstep.")) is importlib.import_module(name), name
 assert whole_search.find is find  # importing the module `search.find` has not put it in the place of the function
 
-at = {}
+at, folders = {}, tuple(os.path.realpath(os.path.join(root, name)) for name in ("fewstep", "search", "predictor"))
 for name, module in list(sys.modules.items()):
     file = os.path.realpath(getattr(module, "__file__", None) or "/")
-    if file.startswith(os.path.realpath(root)):
+    if file.endswith(".py") and os.path.dirname(file).startswith(folders):
         assert at.setdefault(file, module) is module, (name, file)
 print(len(at) > len(names))
 """

@@ -87,7 +87,7 @@ def strides(solver: solvers.Solver) -> tuple[int, int]:
 
     Even, and 2 more than multiples of 3: no stride is left with one call.
     """
-    return {3: (50, 98), 4: (50, 122)}.get(solver.order, (26, 62))
+    return {3: (50, 98), 4: (98, 194)}.get(solver.order, (26, 62))
 
 
 def assert_order(errors: list[float], solver: solvers.Solver, most: float) -> None:
