@@ -51,7 +51,12 @@ class Trajectories:
 
     def first(self, count: int) -> "Trajectories":
         """The trajectories of the first ``count`` noises."""
-        return replace(self, states=self.states[:, :count], outputs=self.outputs[:, :count])
+        return self.of(range(count))
+
+    def of(self, picks: Sequence[int]) -> "Trajectories":
+        """The trajectories of some of the noises."""
+        chosen = slice(0, len(picks)) if picks == range(len(picks)) else list(picks)
+        return replace(self, states=self.states[:, chosen], outputs=self.outputs[:, chosen])
 
     def at(self, values: np.ndarray, log_snrs: np.ndarray) -> np.ndarray:
         """``values`` (K, n, d), one of the fields, interpolated to ``log_snrs`` (...,) -> (..., n, d); cubic in λ.

@@ -26,13 +26,19 @@ class Share(NamedTuple):
 
 
 class Budget:
-    """What a search of so many ``trials`` may spend within ``limits``; earlier runs of it took ``elapsed`` seconds."""
+    """What a search of so many ``trials`` may spend within ``limits``; earlier runs of it took ``elapsed`` seconds.
+
+    The limit of calls is that of the search; the test is booked beside it. Calls that an earlier search has paid for
+    are booked like others, so that a search is the same with and without them, and noted as `shared`.
+    """
 
     def __init__(self, trials: int, limits: Limits, elapsed: float = 0.0) -> None:
         self._most = Share(trials, math.inf if limits.calls is None else limits.calls)
         self._seconds = math.inf if limits.seconds is None else limits.seconds
         self._began = time.monotonic() - elapsed
         self._calls, self._trials = Counter[str](), Counter[str]()
+        self.test = 0  # network calls of the test
+        self.shared = 0  # network calls that were booked and not made
         self._reserves: dict[str, int] = {}
         self._shares: dict[str, Share] = {}
 

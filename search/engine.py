@@ -5,26 +5,28 @@ with the trials that were recorded: it asks for the same ones and evaluates only
 seconds makes it a function of the clock as well.)
 """
 
+import hashlib
 import time
 from collections.abc import Sequence
 
-from fewstep.errors import SearchFailed
+from fewstep.errors import InvalidInput, SearchFailed
 from fewstep.processes import Process
 from fewstep.search.budget import Budget
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import Evaluation
 from fewstep.search.evaluation.noises import NoiseSplit, joined
 from fewstep.search.evaluation.pool import Pool
-from fewstep.search.evaluation.targets import prepare_teacher, teacher_cost
+from fewstep.search.evaluation.targets import prepare_teacher
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
 from fewstep.search.space import Space
 from fewstep.search.stages import selection
-from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.search.state import Batch, SearchState
+from fewstep.values.cost_card import check_limit, selection_calls, teacher_calls
 from fewstep.values.problem import Problem
 from fewstep.values.rankers import RankFactory
 from fewstep.values.result import Cost, Result, StageReport
-from fewstep.values.stages import Stage, order
-from fewstep.values.trial import Candidate
+from fewstep.values.stages import BUILTIN, GUIDED, STAGES, Stage, order
+from fewstep.values.trial import Rejected
 
 __all__ = ["run"]
 
@@ -46,40 +48,60 @@ def run(
     """Search, select, report; returns the `Result`.
 
     ``log`` holds the trials of an interrupted run: replaying it is how a run resumes. ``stages`` are those to run, by
-    default all that are registered; without ``early_stopping`` every trial meets all noises. Raises `SearchFailed`
+    default those of the problem's effort; without ``early_stopping`` every trial meets all noises. Raises `SearchFailed`
     where nothing could be evaluated or the limits leave no room; an exception raised by a callback ends the run.
     """
-    split = NoiseSplit.of(problem)
+    split, owner = NoiseSplit.of(problem), owner_of(problem)
+    _check_limit(problem)
     budget = Budget(problem.budget, problem.limits, log.elapsed)
-    budget.reserve("selection", selection.cost(problem, split, nested=len(warm.schedules)))
-    first = min(BATCH, problem.budget) * problem.noises * problem.nfe
-    budget.require(f"teacher, first trials and selection on {problem.noises} noises", teacher_cost(split) + first)
-    teacher = prepare_teacher(pool, split, on.progress)
-    budget.spend("teacher", teacher.calls)
+    budget.reserve("selection", selection_calls(problem))
+    teacher = prepare_teacher(pool, split, owner, on.progress)
+    budget.spend("teacher", teacher_calls(problem))
+    budget.shared += teacher_calls(problem) - teacher.calls
     metrics = pool.submit(evaluator.metrics_of, problem.objectives).result()
     space = Space(process, problem.nfe, variance=teacher.variance or None)
     ranker = rank(teacher.trajectories.first(RANKED))
-    ahead = list(order(stages))
+    ahead = list(order(stages or of_effort(problem)))
     final = frozenset(stage.name for stage in ahead if stage.final)
     state = SearchState(problem, split, pool, budget, teacher, metrics, space, ranker, log, warm, on, final)
     pieces = split.search if early_stopping else (joined(split.search),)
     evaluate = Evaluation(pool, problem, pieces, metrics[0], log, on)
 
     reports = list[StageReport]()
+    fixed = any(stage.cost is None for stage in ahead)  # once that stage has taken the rest, shares stay as they are
     while ahead:
-        if not reports or any(stage.cost is None for stage in ahead):  # later ones keep the shares that they have
+        if not reports or not fixed or any(stage.cost is None for stage in ahead):
             budget.plan(ahead, state)
         stage = ahead.pop(0)
         reports.append(_work(stage, state, evaluate))
 
     on.progress(stage.phase, problem.budget, problem.budget)
     on.progress("confirm", 0, 1)
-    tested = selection.test(state, selection.choose(state))
+    tested = selection.test(state, selection.choose(state), owner)
     on.progress("confirm", 1, 1)
-    cost = Cost(budget.calls, budget.trials, budget.elapsed, teacher.passes, tuple(reports))
-    return Result(
-        problem, tested.winner, tested.baseline, tested.ratio, tested.interval, teacher.error, cost, state.ended
-    )
+    calls = budget.calls - budget.shared + budget.test
+    cost = Cost(calls, budget.trials, budget.elapsed, teacher.passes, tuple(reports), budget.test, budget.shared)
+    return Result(problem, **tested._asdict(), cost=cost, ended=state.ended)
+
+
+def of_effort(problem: Problem) -> list[Stage]:
+    """The stages of a problem's effort; where it runs the whole search, those that packages add as well."""
+    names = problem.sizes.stages
+    if GUIDED in names:
+        names += tuple(name for name in STAGES if name not in BUILTIN)
+    return [STAGES[name] for name in names]
+
+
+def owner_of(problem: Problem) -> str:
+    """The name under which a search leaves behind what its teacher did, and pays for it."""
+    return hashlib.sha256(repr(problem).encode()).hexdigest()
+
+
+def _check_limit(problem: Problem) -> None:
+    try:
+        check_limit(problem)
+    except InvalidInput as error:
+        raise SearchFailed(str(error)) from error
 
 
 def _work(stage: Stage, state: SearchState, evaluate: Evaluation) -> StageReport:
@@ -94,7 +116,7 @@ def _work(stage: Stage, state: SearchState, evaluate: Evaluation) -> StageReport
             candidates = [trial.candidate for trial in recorded] or batch.make()
             trials = evaluate(candidates, first, stage.phase, state.incumbent, batch.early_stopping)
             state.trials += trials
-            evaluations = sum(isinstance(candidate, Candidate) for candidate in candidates)
+            evaluations = sum(not isinstance(candidate, Rejected) for candidate in candidates)
             state.budget.spend(stage.name, evaluate.calls - calls, evaluations)
             reason = None if trials else "space"
         if reason is not None:

@@ -45,9 +45,9 @@ def find(
     arguments and `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
-    >>> result = find(models.zoo.load("digits-mixture"), nfe=3, shape=(1, 8, 8), budget=4, noises=16)
-    >>> result.schedule.nfe, result.score.noises
-    (3, 128)
+    >>> result = find(models.zoo.load("digits-mixture"), nfe=5, shape=(1, 8, 8), effort="quick")
+    >>> result.schedule.nfe, result.score.noises, result.cost.search_calls <= 3000
+    (5, 32, True)
     """
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")

@@ -15,13 +15,12 @@ from fewstep.search.evaluation.targets import Teacher
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
 from fewstep.search.metrics.base import Metric
 from fewstep.search.space import Space
+from fewstep.values.cost_card import BATCH
 from fewstep.values.forecast import Forecasts
 from fewstep.values.problem import Problem
-from fewstep.values.trial import Candidate, Rank, Rejected, Trial
+from fewstep.values.trial import Candidate, Observed, Rank, Rejected, Trial
 
 __all__ = ["BATCH", "Batch", "SearchState"]
-
-BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,12 @@ class Batch:
     """
 
     count: int
-    make: Callable[[], Sequence[Candidate | Rejected]]
+    make: Callable[[], Sequence[Candidate | Observed | Rejected]]
     early_stopping: bool = True
     on_demand: bool = True
 
     @classmethod
-    def of(cls, candidates: Sequence[Candidate | Rejected], early_stopping: bool = True) -> "Batch":
+    def of(cls, candidates: Sequence[Candidate | Observed | Rejected], early_stopping: bool = True) -> "Batch":
         """Candidates that are there already."""
         return cls(len(candidates), lambda: candidates, early_stopping, on_demand=False)
 
@@ -71,6 +70,11 @@ class SearchState:
     def calls_of_trial(self) -> int:
         """Network calls of a trial on all noises."""
         return self.problem.noises * self.problem.nfe
+
+    @property
+    def robust(self) -> bool:
+        """Whether fits and polishes let the few noises go that end in another mode: unless the objective counts them."""
+        return self.problem.objective.metric != "rms"
 
     @property
     def whole(self) -> list[Trial]:

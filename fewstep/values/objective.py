@@ -1,10 +1,10 @@
 """How samples are scored, as one short text: the metric, the features it sees, and what they are compared with.
 
-``endpoint`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left out. The
-metric is one of `METRICS`. The endpoint error sees the samples themselves and compares with the teacher's from the same
-noises, so it stands alone; every other metric names features and a reference. Features are "pixels", "digits" or a file
-of the operator's; references are "teacher" (its samples of the same noises), "digits" (scikit-learn's) or a file of the
-operator's.
+``typical`` · ``rms`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left
+out. The metric is one of `METRICS`. Paired errors (`PAIRED`) see the samples themselves and compare with the teacher's
+from the same noises, so they stand alone; every other metric names features and a reference. Features are "pixels",
+"digits" or a file of the operator's; references are "teacher" (its samples of the same noises), "digits"
+(scikit-learn's) or a file of the operator's.
 """
 
 import re
@@ -15,33 +15,42 @@ from typing import Any, Self
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.registry import Registry
 
-__all__ = ["METRICS", "Objective", "pattern"]
+__all__ = ["ALIASES", "DEFAULT", "METRICS", "PAIRED", "Objective", "pattern"]
 
+HOME = "fewstep.search.metrics"
 METRICS: Registry[Callable[..., Any]] = Registry(
     "metric",
     "fewstep.metrics",
     {
-        "endpoint": "fewstep.search.metrics.endpoint:Endpoint",
-        "frechet": "fewstep.search.metrics.frechet:Frechet",
-        "kid": "fewstep.search.metrics.kernel:kid",
-        "cmmd": "fewstep.search.metrics.kernel:KernelDistance",
-        "wasserstein": "fewstep.search.metrics.wasserstein:SlicedWasserstein",
+        "typical": f"{HOME}.paired:Typical",
+        "trimmed": f"{HOME}.paired:Trimmed",
+        "saturating": f"{HOME}.paired:Saturating",
+        "rms": f"{HOME}.paired:RMS",
+        "median": f"{HOME}.paired:Median",
+        "p95": f"{HOME}.paired:P95",
+        "switch": f"{HOME}.switched:SwitchRate",
+        "frechet": f"{HOME}.frechet:Frechet",
+        "kid": f"{HOME}.kernel:kid",
+        "cmmd": f"{HOME}.kernel:KernelDistance",
+        "wasserstein": f"{HOME}.wasserstein:SlicedWasserstein",
     },
 )  # each is called with features and a reference and gives a `fewstep.search.metrics.base.Metric`
-ALONE = "endpoint"  # the metric that is called with neither
+PAIRED = ("typical", "trimmed", "saturating", "rms", "median", "p95", "switch")  # called with neither
+DEFAULT = "typical"  # what a search lowers unless told otherwise; `docs/decisions/objective.md`
+ALIASES = {"endpoint": "rms"}  # its name in the first version
 TEACHER = "teacher"  # the reference that is drawn from the same noises
 NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}"
 
 
 def pattern() -> str:
     """The regular expression of an objective's text, with the names that `METRICS` has by now."""
-    names = "|".join(name.replace(".", r"\.") for name in METRICS)
+    names = "|".join(name.replace(".", r"\.") for name in (*METRICS, *ALIASES))
     return rf"^({names})(:{NAME}){{0,2}}$"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric with the names of its features and of its reference, both empty for "endpoint".
+    """A metric with the names of its features and of its reference, both empty for paired errors.
 
     Raises `UnknownName` for a metric that is not in `METRICS` and `InvalidInput` for names that are none.
 
@@ -49,18 +58,19 @@ class Objective:
     'frechet:digits:teacher'
     """
 
-    metric: str = ALONE
+    metric: str = DEFAULT
     features: str = ""
     reference: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", ALIASES.get(str(self.metric), self.metric))
         if self.metric not in METRICS:
             raise UnknownName("metric", str(self.metric)[:40], METRICS)
-        if self.metric == ALONE:
+        if self.metric in PAIRED:
             if self.features or self.reference:
                 raise InvalidInput(
-                    f"the endpoint error has neither features nor a reference, got {self.features!r} and "
-                    f"{self.reference!r}: write 'endpoint' alone"
+                    f"{self.metric} has neither features nor a reference, got {self.features!r} and "
+                    f"{self.reference!r}: write {self.metric!r} alone"
                 )
             return
         for name, default in (("features", "pixels"), ("reference", TEACHER)):
@@ -74,7 +84,7 @@ class Objective:
         """The objective that a text means; raises as the class does.
 
         >>> Objective.parse("endpoint")
-        Objective(metric='endpoint', features='', reference='')
+        Objective(metric='rms', features='', reference='')
         """
         parts = text.split(":") if isinstance(text, str) else [text]
         if len(parts) > 3 or "" in parts[1:]:

@@ -7,6 +7,7 @@ Storage and HTTP have it as one text, in the form of the first version:
 | ``baseline dpmpp-2m quadratic`` | baselines | dpmpp-2m quadratic |
 | ``seed ddim score-optimal`` | arc-length | ddim score-optimal |
 | ``mutation``, ``tpe``, … | guided | mutation, tpe, … |
+| ``cross-fit`` | cross-fit | |
 | ``nested`` | warm-start | |
 | ``fit`` | fit | |
 | ``fit closed-loop`` | time-search | |
@@ -27,6 +28,7 @@ PREFIXES = {  # of the texts of the other built-in stages; the longer ones first
     "fit closed-loop": "time-search",
     "baseline": "baselines",
     "seed": "arc-length",
+    "cross-fit": "cross-fit",
     "nested": "warm-start",
     "fit": "fit",
     "polish": "polish",

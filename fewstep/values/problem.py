@@ -1,38 +1,40 @@
 """The problem of a search: model, NFE, objective and budget."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, TypedDict
 
 from fewstep.errors import InvalidInput
+from fewstep.values.efforts import CUSTOM, EFFORTS, STANDARD, Effort
 from fewstep.values.fields import About, check
 from fewstep.values.limits import Limits
-from fewstep.values.objective import METRICS, Objective, pattern
+from fewstep.values.objective import DEFAULT, METRICS, PAIRED, Objective, pattern
 from fewstep.values.samplers import SAMPLERS
 
-__all__ = ["MAX_BUDGET", "MAX_NFE", "MAX_NOISES", "MIN_NOISES", "NOISES", "Options", "Problem"]
+__all__ = ["MAX_BUDGET", "MAX_NFE", "MAX_NOISES", "MIN_NOISES", "Options", "Problem"]
 
 MAX_NFE = 50  # above this a baseline is as good as exact
 MAX_BUDGET = 100_000
 MAX_SEED = 2**31 - 1
 MIN_NOISES = 8
-NOISES = 64  # of a trial, by default
+FEW_CALLS = 12  # with more, a call less is a smaller loss, and half of an effort's noises do
 MAX_NOISES = 8192
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The problem of a search: the model's id, network calls per sample, objective, budget of evaluations, seed.
+    """The problem of a search: the model's id, network calls per sample, objective, effort, seed.
 
     ``metric`` is the text of an `Objective`, completed; ``report`` a secondary metric, of the published schedules
-    alone. With a distribution metric and no ``report``, the endpoint error is reported. ``noises`` is the number of
-    start noises of a complete trial; there are twice as many validation noises, and eight times as many test noises.
-    ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range, and
-    `UnknownName`.
+    alone. ``effort`` is one of `EFFORTS`; ``budget`` trials, ``noises`` of a trial and ``limits.calls`` are its own
+    where they are 0 or None. Where no effort is named but trials or noises are, it is "custom", as in the first
+    version. With ``precision`` the test takes more noises until the 95 % interval of the published ratio is no wider
+    than that to either side. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range,
+    and `UnknownName`.
 
     A new field is written here, in `Options` below, and in a migration of `storage`.
 
-    >>> Problem("a", 8, metric="frechet:digits").report
-    'endpoint'
+    >>> Problem("a", 8).budget, Problem("a", 8, effort="quick").limits.calls, Problem("a", 8, budget=400).effort
+    (24, 3000, 'custom')
     """
 
     model: Annotated[str, About("The model's id", length=100, pattern=r"^[0-9A-Za-z_.-]+$")]
@@ -40,16 +42,23 @@ class Problem:
     metric: Annotated[
         str,
         About(
-            'What is lowered: "endpoint", or metric[:features[:reference]] as in "frechet:digits"',
+            'What is lowered: a paired error, or metric[:features[:reference]] as in "frechet:digits"',
             names=METRICS,
             length=200,
             pattern=pattern,
             parse=Objective.parse,
         ),
-    ] = "endpoint"
-    budget: Annotated[int, About("Schedules to evaluate", low=1, high=MAX_BUDGET)] = 400
+    ] = DEFAULT
+    effort: Annotated[str | None, About("How much is spent on the search", choices=EFFORTS)] = None
+    budget: Annotated[int, About("Schedules to evaluate; 0 for the effort's own number", low=0, high=MAX_BUDGET)] = 0
     seed: Annotated[int, About("Seed of the search's noises and choices", low=0, high=MAX_SEED)] = 0
-    noises: Annotated[int, About("Start noises that a trial is measured on", low=MIN_NOISES, high=MAX_NOISES)] = NOISES
+    noises: Annotated[
+        int, About("Start noises that a trial is measured on; 0 for the effort's own number", low=0, high=MAX_NOISES)
+    ] = 0
+    precision: Annotated[
+        float | None,
+        About("Test on more noises until the interval of the ratio reaches no further to either side", above=0, high=1),
+    ] = None
     report: Annotated[
         str | None,
         About("Another metric, measured on what is found", length=200, pattern=pattern, parse=Objective.parse),
@@ -59,8 +68,17 @@ class Problem:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.report is None and self.metric != "endpoint":
-            object.__setattr__(self, "report", "endpoint")
+        if self.effort is None:
+            object.__setattr__(self, "effort", CUSTOM if self.budget or self.noises else STANDARD)
+        object.__setattr__(self, "budget", self.budget or self.sizes.budget)
+        own = self.sizes.noises if self.nfe <= FEW_CALLS else self.sizes.noises // 2
+        object.__setattr__(self, "noises", self.noises or own)
+        if self.noises < MIN_NOISES:
+            raise InvalidInput(f"noises is a whole number from {MIN_NOISES} to {MAX_NOISES}, got {self.noises}")
+        if self.limits.calls is None and self.sizes.calls is not None:
+            object.__setattr__(self, "limits", replace(self.limits, calls=self.sizes.calls))
+        if self.report is None and self.metric not in PAIRED:
+            object.__setattr__(self, "report", DEFAULT)
         if self.report == self.metric:
             raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")
         if self.limits.improvement is not None and not SAMPLERS[self.sampler].forecasts:
@@ -68,6 +86,26 @@ class Problem:
             raise InvalidInput(
                 f"a limit of improvement rests on forecasts, which only {names} makes: {self.sampler!r} has none"
             )
+
+    @property
+    def sizes(self) -> Effort:
+        """The effort's sizes and stages."""
+        return EFFORTS[self.effort or STANDARD]
+
+    @property
+    def train_noises(self) -> int:
+        """How many noises fits and polishes see."""
+        return self.sizes.train * self.noises
+
+    @property
+    def validation_noises(self) -> int:
+        """How many noises decide among finalists."""
+        return int(self.sizes.validation * self.noises)
+
+    @property
+    def test_noises(self) -> int:
+        """How many noises the published numbers are measured on, before `precision` asks for more."""
+        return self.sizes.test * self.noises
 
     @property
     def objective(self) -> Objective:
@@ -84,9 +122,11 @@ class Options(TypedDict, total=False):
     """The fields of a `Problem` that have a default, as keywords of `find` and `Client.submit`."""
 
     metric: str
+    effort: str | None
     budget: int
     seed: int
     noises: int
+    precision: float | None
     report: str | None
     sampler: str
     limits: Limits

@@ -8,19 +8,37 @@ from fewstep.values.fields import About, Inline, Key
 from fewstep.values.problem import Problem
 from fewstep.values.score import Interval, Score
 
-__all__ = ["Cost", "Measured", "Result", "StageReport"]
+__all__ = ["Cost", "Measured", "Result", "StageReport", "Summary"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One summary of a schedule's samples on the test noises by its metric's text, with its 95 % interval."""
+
+    metric: Annotated[str, About("A metric, as an objective has it")]
+    value: float
+    interval: Annotated[Interval, Inline()]
 
 
 @dataclass(frozen=True)
 class Measured:
     """A schedule under a ``name``, with its score on test noises, the score's 95 % interval, and its score by the
-    problem's secondary metric (`Problem.report`)."""
+    problem's secondary metric (`Problem.report`).
+
+    ``summaries`` are from the same test noises: typical error, median, RMS, 95th percentile, switch rate, and the
+    coupled Fréchet distance where there are at least twice as many noises as features.
+    """
 
     name: Annotated[str, About("What it is called: a baseline's solver and grid, a winner's origin")]
     schedule: Annotated[Schedule, About("In fewstep's own JSON format")]
     score: Annotated[Score, About("By the metric that the search lowers")]
     interval: Annotated[Interval | None, Inline()] = None
     secondary: Annotated[Score | None, About("By the metric that is reported beside it"), Key("second")] = None
+    summaries: Annotated[tuple[Summary, ...], About("Of the same samples, by other metrics")] = ()
+
+    def summary(self, metric: str) -> Summary | None:
+        """The summary by that metric, if there is one."""
+        return next((each for each in self.summaries if each.metric == metric), None)
 
     @property
     def value(self) -> float:
@@ -53,13 +71,24 @@ class StageReport:
 @dataclass(frozen=True)
 class Cost:
     """What a search spent: network sample-``calls``, the teacher's included, ``evaluations`` of candidates, and
-    ``seconds``; a call passes the network ``passes_per_call`` times (2 with classifier-free guidance)."""
+    ``seconds``; a call passes the network ``passes_per_call`` times (2 with classifier-free guidance).
+
+    Of the calls, ``test_calls`` went to the test on unseen noises. A teacher that an earlier search left behind costs
+    nothing: ``shared_calls`` says what it saved.
+    """
 
     calls: Annotated[int, About("Network sample-calls, the teacher's included")]
     evaluations: Annotated[int, About("Trials")]
     seconds: Annotated[float, About("Of running, in all attempts", unit="s")]
     passes_per_call: Annotated[int, About("Passes of the network in one call"), Key("passes")] = 1
     stages: Annotated[tuple[StageReport, ...], About("What each stage spent and gained")] = ()
+    test_calls: Annotated[int, About("Of the calls, those of the test on unseen noises")] = 0
+    shared_calls: Annotated[int, About("Saved by a teacher that was there already")] = 0
+
+    @property
+    def search_calls(self) -> int:
+        """Calls of the search alone."""
+        return self.calls - self.test_calls
 
     @property
     def passes_spent(self) -> int:
@@ -76,6 +105,10 @@ class Result:
     convergence, in the units of the scores; ``tau`` is Kendall's τ of the forecasts made before evaluations. ``ended``
     says why there were no more trials: the "budget" was spent, a limit of "calls", "seconds" or "improvement" was
     reached, or the "space" had no other schedules.
+
+    ``verdict`` is set where the baseline itself is published, and says why nothing better was found; ``warnings`` name
+    other metrics by which the winner is significantly worse than the baseline. ``out_of_span`` is the share of the
+    error that no coefficients could remove, even chosen for every sample alone.
     """
 
     problem: Annotated[Problem, Inline(both=True)]
@@ -89,6 +122,9 @@ class Result:
         "budget"
     )
     tau: Annotated[float | None, About("Kendall's τ of the forecasts made before evaluations")] = None
+    verdict: Annotated[str | None, About("Why nothing better than the baseline was found, if so")] = None
+    warnings: Annotated[tuple[str, ...], About("Metrics by which the winner is worse than the baseline")] = ()
+    out_of_span: Annotated[float | None, About("Share of the error that no coefficients could remove")] = None
 
     @property
     def schedule(self) -> Schedule:

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from fewstep.errors import InvalidInput
 from fewstep.registry import Registry
 
-__all__ = ["STAGES", "Look", "Stage", "look", "order"]
+__all__ = ["BUILTIN", "GUIDED", "STAGES", "Look", "Stage", "look", "order"]
 
 COLOUR = re.compile("#[0-9a-f]{6}")
+GUIDED = "guided"  # the stage that takes what the shares of the others leave
 NEUTRAL = "#8d7f73"  # of stages that are not registered here
 
 
@@ -68,22 +69,18 @@ def _builtin(name: str, label: str, colour: str, module: str, cost: bool = True,
     return Stage(name, label, colour, f"{place}:propose", f"{place}:cost" if cost else None, **facts)
 
 
-STAGES: Registry[Stage] = Registry(
-    "stage",
-    "fewstep.stages",
-    {
-        stage.name: stage
-        for stage in (
-            _builtin("baselines", "baselines", "#7a828e", "baselines"),
-            _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
-            _builtin("guided", "guided", "#3f7de0", "guided", cost=False),
-            _builtin("warm-start", "warm start", "#1f9a93", "warm_start", final=True, phase="fit"),
-            _builtin("fit", "fit", "#4a9a2b", "fit", final=True, phase="fit"),
-            _builtin("time-search", "time search", "#9b62d0", "time_search", final=True, phase="fit"),
-            _builtin("polish", "polish", "#e0483c", "polish", final=True, phase="fit"),
-        )
-    },
+BUILT_IN = (
+    _builtin("baselines", "baselines", "#7a828e", "baselines"),
+    _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
+    _builtin("cross-fit", "cross-fitted times", "#0e9bb5", "cross_fit"),
+    _builtin(GUIDED, "guided", "#3f7de0", "guided", cost=False),
+    _builtin("warm-start", "warm start", "#1f9a93", "warm_start", final=True, phase="fit"),
+    _builtin("fit", "fit", "#4a9a2b", "fit", final=True, phase="fit"),
+    _builtin("time-search", "time search", "#9b62d0", "time_search", final=True, phase="fit"),
+    _builtin("polish", "polish", "#e0483c", "polish", final=True, phase="fit"),
 )
+STAGES: Registry[Stage] = Registry("stage", "fewstep.stages", {stage.name: stage for stage in BUILT_IN})
+BUILTIN = tuple(stage.name for stage in BUILT_IN)
 
 
 def order(stages: Sequence[Stage] = ()) -> tuple[Stage, ...]:

@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
+
 from fewstep.schedule import Schedule
 from fewstep.values.fields import About, Inline
 from fewstep.values.forecast import Forecast, Forecasts
 from fewstep.values.origin import Origin
 from fewstep.values.score import Score
 
-__all__ = ["Candidate", "Rank", "Rejected", "Trial"]
+__all__ = ["Candidate", "Observed", "Rank", "Rejected", "Trial"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class Rejected:
 
     candidate: Candidate
     reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A candidate that its stage has measured: ``observations`` (n, F) of the objective on the first n search noises,
+    for ``calls`` network calls."""
+
+    candidate: Candidate
+    observations: np.ndarray
+    calls: int
 
 
 @dataclass(frozen=True)

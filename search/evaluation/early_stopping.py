@@ -21,7 +21,7 @@ from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import difference_error, score
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
-from fewstep.values.trial import Candidate, Rejected, Trial
+from fewstep.values.trial import Candidate, Observed, Rejected, Trial
 
 __all__ = ["Evaluation", "worse"]
 
@@ -69,7 +69,7 @@ class Evaluation:
 
     def __call__(
         self,
-        candidates: Sequence[Candidate | Rejected],
+        candidates: Sequence[Candidate | Observed | Rejected],
         first: int,
         phase: str = "search",
         incumbent: Trial | None = None,
@@ -84,12 +84,14 @@ class Evaluation:
         trials: dict[int, Trial] = {}
         waiting, recorded = list[_Run](), list[Candidate]()
         for number, item in enumerate(candidates, first):
-            candidate = item.candidate if isinstance(item, Rejected) else item
+            candidate = item if isinstance(item, Candidate) else item.candidate
             known = self._log.get(number)
             if known is not None:
                 recorded.append(candidate)
                 trials[number] = known
-                self._count(known, evaluated=isinstance(item, Candidate))
+                self._count(known, evaluated=not isinstance(item, Rejected))
+            elif isinstance(item, Observed):
+                trials[number] = self._keep(self._observed(number, item), phase)
             elif isinstance(item, Rejected):
                 trials[number] = self._keep(Trial(number, candidate, None, item.reason), phase, evaluated=False)
             else:
@@ -155,6 +157,13 @@ class Evaluation:
             reason = f"diverged on {int((~finite).sum())} of {len(finite)} noises"
             return Trial(run.number, run.candidate, None, reason)
         return Trial(run.number, run.candidate, self._score(together))
+
+    def _observed(self, number: int, item: Observed) -> Trial:
+        finite = np.isfinite(item.observations).all(axis=1)
+        if not finite.all():
+            reason = f"diverged on {int((~finite).sum())} of {len(finite)} noises"
+            return Trial(number, item.candidate, None, reason)
+        return Trial(number, item.candidate, score(self._metric, item.observations, item.calls, times=RESAMPLES))
 
     def _score(self, observations: np.ndarray) -> Score:
         return score(self._metric, observations, len(observations) * self._problem.nfe, times=RESAMPLES)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import fewstep
@@ -25,10 +27,11 @@ from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
+from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Objective
 
-__all__ = ["Evaluator", "count_passes", "follow", "measure", "metrics_of", "observe", "teach"]
+__all__ = ["Evaluator", "count_passes", "facts", "follow", "measure", "metrics_of", "observe", "teach"]
 
 
 @dataclass
@@ -40,6 +43,9 @@ class Evaluator:
     by rounding only. ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the
     folder with the operator's features and references (`fewstep.values.catalogue`). ``targets`` holds, for noises and a
     number of the teacher's calls, the noises and the teacher's samples, both (n, *shape).
+
+    What the teacher did is made once and shared by every search of the model; the ``owner`` of it, who paid its calls,
+    is the search that made it first.
     """
 
     denoiser: Denoiser
@@ -56,6 +62,7 @@ class Evaluator:
         check_denoiser(self.denoiser)
         self._limit = Limit(self.batch or default_batch(self.shape))
         self._metrics: dict[Objective, Metric] = {}
+        self._made: dict[str, tuple[dict[str, torch.Tensor], str]] = {}
 
     def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
         """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i, modulo
@@ -69,18 +76,20 @@ class Evaluator:
             self._metrics[objective] = metrics.of(objective, self.metrics, self.device)
         return self._metrics[objective]
 
-    def pairs(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def pairs(self, noises: NoiseSet, calls: int, owner: str = "") -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's samples of them after ``calls`` calls, both (n, *shape); computed once."""
         if (noises, calls) not in self.targets:
             noise = noises.draw(self.shape).to(self.device)
-            self.keep_targets(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls))
+            self.keep_targets(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls), owner)
         return self.targets[noises, calls]
 
-    def keep_targets(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor]) -> None:
-        """Remember the teacher's samples of the noises: the cached ones, else what ``make`` returns."""
+    def keep_targets(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor], owner: str = "") -> bool:
+        """Remember the teacher's samples of the noises: those that are there, else what ``make`` returns. Says whether
+        ``owner`` made them."""
         key = f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}"
-        targets = self.cached("teacher", key, lambda: {"ends": make()})["ends"].to(self.device)
-        self.targets[noises, calls] = noises.draw(self.shape).to(self.device), targets
+        tensors, owned = self.shared("teacher", key, lambda: {"ends": make()}, owner)
+        self.targets[noises, calls] = noises.draw(self.shape).to(self.device), tensors["ends"].to(self.device)
+        return owned
 
     def keep_parts(self, noises: NoiseSet, parts: Sequence[NoiseSet], calls: int, targets: torch.Tensor) -> None:
         """Remember the teacher's samples of parts of the noises, of which ``targets`` (n, *shape) are all."""
@@ -88,44 +97,90 @@ class Evaluator:
             first = part.first - noises.first
             self.keep_targets(part, calls, partial(_same, targets[first : first + part.count]))
 
+    def shared(
+        self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]], owner: str
+    ) -> tuple[dict[str, torch.Tensor], bool]:
+        """Tensors that are there already, in memory or in the cache folder, else what ``make`` returns, which is left
+        there under the name of ``owner``; and whether it is the owner's."""
+        if self.cache is None:
+            if (name := f"{kind}/{key}") not in self._made:
+                self._made[name] = make(), owner
+            tensors, maker = self._made[name]
+            return tensors, maker == owner
+        path = self._path(kind, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):  # of searches side by side one makes it and the others wait
+            if not path.exists():
+                self._write(path, make(), {"owner": owner})
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        return load_file(path), metadata.get("owner") == owner
+
     def cached(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Tensors from the cache folder; where they are not there, what ``make`` returns, which is left there."""
         if self.cache is None:
             return make()
-        name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()
-        path = self.cache / f"{kind}-{name}.safetensors"
+        path = self._path(kind, key)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-            save_file({name: tensor.cpu().contiguous() for name, tensor in make().items()}, partial)
-            partial.replace(path)  # atomic: another worker sees the whole file or none
+            self._write(path, make())
         return load_file(path)
+
+    def _path(self, kind: str, key: str) -> Path:
+        name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()
+        return (self.cache or Path()) / f"{kind}-{name}.safetensors"
+
+    @staticmethod
+    def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
+        partial.replace(path)  # atomic: another worker sees the whole file or none
 
 
 def _same(targets: torch.Tensor) -> torch.Tensor:
     return targets
 
 
-def teach(evaluator: Evaluator, noises: NoiseSet, calls: int, parts: Sequence[NoiseSet] = ()) -> np.ndarray:
-    """Prepare the teacher's samples of the noises and return them (n, *shape), float32; those of ``parts`` are
-    remembered too."""
-    targets = evaluator.pairs(noises, calls)[1]
-    evaluator.keep_parts(noises, parts, calls, targets)
-    result: np.ndarray = targets.cpu().numpy()
-    return result
-
-
-def follow(evaluator: Evaluator, noises: NoiseSet, parts: Sequence[NoiseSet] = ()) -> Trajectories:
-    """The teacher's stored trajectories of the noises; its samples of them and of ``parts`` are remembered too."""
+def teach(evaluator: Evaluator, noises: NoiseSet, calls: int, owner: str = "") -> tuple[np.ndarray, int]:
+    """Prepare the teacher's samples of the noises; returns them (n, *shape), float32, and the calls that ``owner`` has
+    to pay for them."""
     noise = noises.draw(evaluator.shape).to(evaluator.device)
-    trajectories, targets = teacher.trace(evaluator.under(noises), noise)
-    evaluator.keep_parts(noises, (noises, *parts), teacher.CALLS, targets)
-    return trajectories
+    make = partial(teacher.ends, evaluator.under(noises), noise, calls)
+    owned = evaluator.keep_targets(noises, calls, make, owner)
+    targets: np.ndarray = evaluator.targets[noises, calls][1].cpu().numpy()
+    return targets, noises.count * calls if owned else 0
+
+
+def follow(
+    evaluator: Evaluator, noises: NoiseSet, parts: Sequence[NoiseSet] = (), owner: str = ""
+) -> tuple[Trajectories, int]:
+    """The teacher's stored trajectories of the noises, and the calls that ``owner`` has to pay for them; its samples of
+    them and of ``parts`` are remembered too."""
+    process = evaluator.denoiser.process
+    key = f"{noises}/{teacher.CALLS}/{teacher.schedule(process, teacher.CALLS).digest}"
+
+    def make() -> dict[str, torch.Tensor]:
+        noise = noises.draw(evaluator.shape).to(evaluator.device)
+        trajectories, ends = teacher.trace(evaluator.under(noises), noise)
+        fields = {name: getattr(trajectories, name) for name in ("log_snrs", "states", "outputs")}
+        return {"ends": ends, **{name: torch.from_numpy(values) for name, values in fields.items()}}
+
+    tensors, owned = evaluator.shared("trajectories", key, make, owner)
+    evaluator.keep_parts(noises, (noises, *parts), teacher.CALLS, tensors["ends"])
+    stored = (tensors[name].numpy() for name in ("log_snrs", "states", "outputs"))
+    return Trajectories(process, *stored), noises.count * (teacher.CALLS + 1) if owned else 0
+
+
+def facts(evaluator: Evaluator, noises: NoiseSet) -> tuple[int, float]:
+    """How many numbers a sample has, and the mean variance of each over the teacher's samples of the noises."""
+    targets = evaluator.pairs(noises, teacher.CALLS)[1]
+    size = targets[0].numel()
+    return size, pixel_variance(targets.cpu()) if size > 1 else 0.0
 
 
 def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:
-    """Squared endpoint errors (n,) of a schedule; not finite where it diverges. Costs n·nfe sample-calls."""
-    return observe(evaluator, noises, schedule, [Objective()])[0][:, 0]
+    """Squared errors (n,) of a schedule; not finite where it diverges. Costs n·nfe sample-calls."""
+    return observe(evaluator, noises, schedule, [Objective("rms")])[0][:, 0]
 
 
 def observe(

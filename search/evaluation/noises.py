@@ -1,13 +1,14 @@
 """Start noises by name, and their split: every sample has a seed of its own, so a set depends on no batch or machine.
 
-Roles with disjoint seeds keep a search from tuning on what it is judged by:
+Roles with disjoint seeds keep a search from tuning on what it is judged by; the effort says how large each set is
+(`fewstep.values.efforts`):
 
-| set | noises | what for |
-|---|---|---|
-| search | n, in two pieces | trials; the first piece decides on early stopping |
-| train | 4 n, of which the first n are those of the search | fits, polish, replayed times |
-| validation | 2 n, in two pieces | the choice among finalists |
-| test | 8 n | what is published |
+| set | what for |
+|---|---|
+| search | trials; a first piece decides on early stopping |
+| train | fits, polish, replayed times; the first of them are those of the search |
+| validation | the choice among finalists; none at "quick", where scores of cross-fitted rows are those of unseen noises |
+| test | what is published |
 """
 
 import hashlib
@@ -24,7 +25,6 @@ __all__ = ["SEARCH", "TEST", "VALIDATION", "NoiseSet", "NoiseSplit", "joined"]
 
 SEARCH, VALIDATION = "search", "validation"
 TEST = "held-out"  # the first name of the role, from which the noises are drawn
-TRAIN_SIZE, VALIDATION_SIZE, TEST_SIZE = 4, 2, 8  # in units of the problem's noises
 FIRST_SHARE, FEWEST = 4, 8  # the first piece of the search is a quarter, where that is enough for a test
 CHUNK = 128  # test noises of one task
 
@@ -70,7 +70,7 @@ def joined(parts: Sequence[NoiseSet]) -> NoiseSet:
 
 @dataclass(frozen=True)
 class NoiseSplit:
-    """The noises of a search by role, in pieces of one task each."""
+    """The noises of a search by role, in pieces of one task each; there may be no piece of validation."""
 
     search: tuple[NoiseSet, ...]
     train: NoiseSet
@@ -81,14 +81,15 @@ class NoiseSplit:
     def of(cls, problem: Problem) -> Self:
         """The split of a problem.
 
-        >>> [piece.count for piece in NoiseSplit.of(Problem("a", 8)).search]
+        >>> [piece.count for piece in NoiseSplit.of(Problem("a", 8, effort="thorough")).search]
         [16, 48]
         """
-        n = problem.noises
+        n, validation = problem.noises, problem.validation_noises
         few = n // FIRST_SHARE if n // FIRST_SHARE >= FEWEST else 0
+        first = n // 2 if validation > n else validation
         return cls(
             NoiseSet(problem.seed, SEARCH, n).split(few, n - few),
-            NoiseSet(problem.seed, SEARCH, TRAIN_SIZE * n),
-            NoiseSet(problem.seed, VALIDATION, VALIDATION_SIZE * n).split(n // 2, VALIDATION_SIZE * n - n // 2),
-            tuple(NoiseSet(problem.seed, TEST, TEST_SIZE * n).chunks(max(CHUNK, n))),
+            NoiseSet(problem.seed, SEARCH, problem.train_noises),
+            NoiseSet(problem.seed, VALIDATION, validation).split(first, validation - first),
+            tuple(NoiseSet(problem.seed, TEST, problem.test_noises).chunks(max(CHUNK, n))),
         )

@@ -19,10 +19,11 @@ from fewstep.search.gaps import ends as reach
 from fewstep.search.gaps import log_snrs
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
+from fewstep.values.cost_card import TEACHER_CALLS
 
 __all__ = ["CALLS", "ends", "follow", "projection", "schedule", "trace"]
 
-CALLS = 48
+CALLS = TEACHER_CALLS
 ORDER = 4
 SHARE = 0.4  # of the times that go by the share of noise
 FINE = 4001  # log-SNRs at which the two are tabulated

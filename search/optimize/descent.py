@@ -1,11 +1,12 @@
 """Gradient polish: times, network times and rows of a schedule, moved together through the sampler by descent.
 
-The loss is the endpoint error on batches of the search's noises, whose ends the teacher knows. Adam, its rate rising
-and falling once, moves the free numbers of `fewstep.search.optimize.relaxed`. The work comes in chunks of iterations,
-each a function of the task and of the state before it, so that a polish can be followed, cancelled, and taken up where
-it was broken off. After every chunk the schedule is measured on judging noises, in a search those that move it; one
-that went astray goes back. The result is the state with the lowest error there, kept only where that is lower than the
-error that the polish began with.
+The loss is a distance to the teacher's targets on batches of the search's noises. Adam, its rate rising and falling
+once, moves the free numbers of `fewstep.search.optimize.relaxed`. What counts is the moving average of its iterates
+(Polyak and Juditsky 1992): single ones jump with their batches. The work comes in chunks of iterations, each a function
+of the task and of the state before it, so that a polish can be followed, cancelled, and taken up where it was broken
+off. After every chunk the average is measured on judging noises, in a search those that move it; one that went astray
+goes back. Of several tasks of which few are kept, the others end after a quarter of the way. The result is the average
+with the lowest error, kept only where that is lower than the error that the polish began with.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
@@ -24,16 +26,20 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
-from fewstep.search.optimize.losses import LOSSES
+from fewstep.search.optimize.losses import LOSSES, SMALLEST
 from fewstep.search.optimize.relaxed import Free, Relaxed, walk
+from fewstep.values.objective import Objective
 
-__all__ = ["CHUNK", "FRAMED", "Polished", "State", "Task", "advance", "begin", "iteration", "polish"]
+__all__ = ["CHUNK", "FRAMED", "QUARTER", "Polished", "State", "Task", "advance", "begin", "iteration", "polish"]
 
 CHUNK = 20  # iterations between two looks at the judging noises
 PATIENCE = 4  # chunks without a better state after which it ends, in the last third
 WARM = 0.1  # share of the iterations in which the rate rises
 RATES = {"gaps": 0.0225, "offsets": 0.045, "rows": 0.15}  # at the peak, in units of the error to begin with
+AVERAGED = 0.95  # share of the old average in the new one, once there are iterates enough
+QUARTER = 0.25  # of the iterations, after which the worse of several tasks end
 ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that state, at half the rates
+SPREAD = 1.5  # of the errors, about: so much larger is their root mean square than their median
 LARGEST = 0.2  # error, beside the data's size, that sets the rates
 BETAS = (0.9, 0.99)
 CLIP = 1.0  # longest gradient
@@ -46,7 +52,8 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Task:
-    """What to polish, on which ``noises`` (moved on) and ``judge`` (measured on), with how many ``iterations``.
+    """What to polish, on which ``noises`` (moved on) and ``judge`` (measured on), with how many ``iterations``; ``by`` is
+    the paired error that is measured there.
 
     Raises `UnknownName` for a loss that is not in `fewstep.search.optimize.losses.LOSSES`.
     """
@@ -55,8 +62,9 @@ class Task:
     noises: NoiseSet
     judge: NoiseSet
     iterations: int
-    batch: int = 32
-    loss: str = "log"
+    batch: int = 8
+    loss: str = "robust"
+    by: str = "typical"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +80,7 @@ class Task:
 
 class Polished(NamedTuple):
     """The best schedule, None where none was better than the task's own; its error on the judging noises and the
-    task's own, root mean squares; iterations done and network calls spent."""
+    task's own; iterations done and network calls spent."""
 
     schedule: Schedule | None
     error: float
@@ -82,20 +90,34 @@ class Polished(NamedTuple):
 
 
 def polish(
-    pool: Pool, tasks: Sequence[Task], progress: Callable[[int, int], None] = lambda done, total: None
+    pool: Pool,
+    tasks: Sequence[Task],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    keep: int | None = None,
 ) -> list[Polished]:
     """Polish each task's schedule, side by side where the pool has slots for it; deterministic for any number of them.
+
+    With ``keep`` only so many go beyond a quarter of their iterations, those of the lowest error there.
 
     ``progress`` gets (iterations done, of all) after every chunk; an exception that it raises ends the work.
     """
     states = [future.result() for future in [pool.submit(begin, task) for task in tasks]]
     total = sum(task.iterations for task in tasks)
-    while busy := [i for i, task in enumerate(tasks) if not _ended(task, states[i])]:
+    while busy := [i for i in _kept(tasks, states, keep) if not _ended(tasks[i], states[i])]:
         for i, future in [(i, pool.submit(advance, tasks[i], states[i])) for i in busy]:
             states[i] = future.result()
         progress(min(sum(int(state["done"]) for state in states), total - 1), total)
     progress(total, total)
     return [_result(task, state) for task, state in zip(tasks, states, strict=True)]
+
+
+def _kept(tasks: Sequence[Task], states: Sequence[State], keep: int | None) -> list[int]:
+    """The tasks that go on: all, until each has come a quarter of its way."""
+    every = list(range(len(tasks)))
+    early = (int(state["done"]) < QUARTER * task.iterations for task, state in zip(tasks, states, strict=True))
+    if keep is None or any(early):
+        return every
+    return sorted(sorted(every, key=lambda i: (float(states[i]["error"]), i))[:keep])
 
 
 def begin(evaluator: Evaluator, task: Task) -> State:
@@ -108,13 +130,14 @@ def begin(evaluator: Evaluator, task: Task) -> State:
         free = relaxed.free()
         state = {"frames": relaxed.frames, "done": torch.tensor(0), "stale": torch.tensor(0)}
         for name, values in free._asdict().items():
-            state |= {name: values, f"best {name}": values.clone()}
+            state |= {name: values, f"best {name}": values.clone(), f"average {name}": values.clone()}
             state |= {f"mean {name}": torch.zeros_like(values), f"square {name}": torch.zeros_like(values)}
-        error = _judged(evaluator, task, task.schedule)
+        error, middle = _judged(evaluator, task, task.schedule)
         calls = (frame.count + task.judge.count) * task.schedule.nfe
         size = evaluator.pairs(task.noises, teacher.CALLS)[1].double().square().mean().sqrt().cpu().clamp_min(1e-12)
-        unit = (error / size).clamp(max=LARGEST)
-        return state | {"before": error, "error": error.clone(), "unit": unit, "calls": torch.tensor(calls)}
+        unit = (SPREAD * middle.sqrt() / size).clamp(max=LARGEST)
+        numbers = {"before": error, "error": error.clone(), "unit": unit, "middle": middle}
+        return state | numbers | {"calls": torch.tensor(calls)}
 
     return evaluator.cached("polish", f"{task.key}/0", make)
 
@@ -151,6 +174,7 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
     free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
     named = free._asdict()
     adam = torch.optim.Adam([{"params": [values], "name": name} for name, values in named.items()], betas=BETAS)
+    averages = {name: state[f"average {name}"].clone() for name in named}
     done, until = int(state["done"]), min(int(state["done"]) + CHUNK, task.iterations)
     for name, values in named.items():
         adam.state[values] = {
@@ -168,35 +192,44 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
 
         start = denoiser.process.prior_std * noise[picks]
         samples = walk(call if wide else denoiser, relaxed.numbers(free), start)[0]
-        loss = LOSSES[task.loss](*_compared(evaluator, task, samples, ends[picks]), k / task.iterations)
+        compared = _compared(evaluator, task, samples, ends[picks])
+        loss = LOSSES[task.loss](*compared, float(state["middle"]), k / task.iterations)
         for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
             values.grad = slope.nan_to_num(0.0, 0.0, 0.0)
         torch.nn.utils.clip_grad_norm_(list(free), CLIP)
         for group in adam.param_groups:
             group["lr"] = float(state["unit"]) * RATES[group["name"]] * _rate(k / task.iterations)
         adam.step()
+        old = min(AVERAGED, (k + 1) / (k + 10))
+        for name, values in named.items():
+            averages[name].lerp_(values.detach(), 1 - old)
     spent = (until - done) * iteration(batch, nfe, size) + task.judge.count * nfe
     after = state | {"done": torch.tensor(until), "stale": state["stale"] + 1, "calls": state["calls"] + spent}
     for name, values in named.items():
         moments = adam.state[values]
         after |= {name: values.detach(), f"mean {name}": moments["exp_avg"], f"square {name}": moments["exp_avg_sq"]}
+        after |= {f"average {name}": averages[name]}
     try:
-        error = _judged(evaluator, task, relaxed.build(Free(*(after[name] for name in Free._fields))))
+        error = _judged(evaluator, task, relaxed.build(Free(*(averages[name] for name in Free._fields))))[0]
     except InvalidSchedule:  # times that met, or numbers that left the range
         error = torch.tensor(torch.inf, dtype=torch.float64)
     if error < state["error"]:
         after |= {"error": error, "stale": torch.tensor(0)}
-        after |= {f"best {name}": after[name].clone() for name in Free._fields}
+        after |= {f"best {name}": averages[name].clone() for name in Free._fields}
     elif error > ASTRAY * state["error"]:
-        after |= {"unit": state["unit"] / 2} | {name: state[f"best {name}"].clone() for name in Free._fields}
+        after |= {"unit": state["unit"] / 2}
+        for name in Free._fields:
+            after |= {each: state[f"best {name}"].clone() for each in (name, f"average {name}")}
         after |= {key: torch.zeros_like(after[key]) for key in after if key.startswith(("mean ", "square "))}
     return after
 
 
 def _picks(task: Task, k: int) -> torch.Tensor:
-    """The batch of iteration k: without repeats, the same whatever was computed before."""
-    draw = torch.Generator().manual_seed(task.seed * 1_000_003 + k)
-    return torch.randperm(task.noises.count, generator=draw)[: task.batch]
+    """The batch of iteration k: every noise in turn, shuffled anew in every round; the same whatever was done before."""
+    each = max(task.noises.count // task.batch, 1)
+    draw = torch.Generator().manual_seed(task.seed * 1_000_003 + k // each)
+    order = torch.randperm(task.noises.count, generator=draw)
+    return order[k % each * task.batch :][: task.batch]
 
 
 def _rate(progress: float) -> float:
@@ -215,10 +248,13 @@ def _compared(
     return evaluator.features(samples), evaluator.features(ends)
 
 
-def _judged(evaluator: Evaluator, task: Task, schedule: Schedule) -> torch.Tensor:
-    """Root mean square error on the judging noises; infinite where it diverges."""
-    errors = torch.from_numpy(evaluate.measure(evaluator, task.judge, schedule))
-    return errors.mean().sqrt().nan_to_num(torch.inf, torch.inf)
+def _judged(evaluator: Evaluator, task: Task, schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
+    """The error on the judging noises, infinite where it diverges, and the median of the squared errors."""
+    errors = evaluate.measure(evaluator, task.judge, schedule)
+    metric = evaluator.metric(Objective(task.by))
+    error = metric.value(errors[:, None]) if np.isfinite(errors).all() else np.inf
+    middle = max(float(np.median(errors)), SMALLEST)
+    return torch.tensor(error, dtype=torch.float64), torch.tensor(middle, dtype=torch.float64)
 
 
 def _ended(task: Task, state: State) -> bool:

@@ -1,12 +1,13 @@
 """What a polish lowers: distances between a batch of samples and the teacher's ends, as one number with a gradient.
 
-    e_n = mean over pixels (or features) of (x_n − x*_n)²,   c = median of e_n, held fixed
+    e_n = mean over pixels (or features) of (x_n − x*_n)²,   c = median of e_n at the start of the polish
 
 | name | loss | suits |
 |---|---|---|
+| robust | mean log(e/c + 0.03) | the typical error: noises that end in another mode hardly pull |
 | l2 | mean e / c | the endpoint error itself |
 | l1 | mean over noises and pixels of abs(x − x*), beside √c | fewer noises that stay far off |
-| log | mean log(1 + e/c), for the last three tenths l2 | the median: noises that end in another mode pull less |
+| log | mean log(1 + e/c), for the last three tenths l2 | between the two: such noises pull less |
 | features | l2 in a feature space | what a feature distance sees |
 """
 
@@ -15,31 +16,36 @@ from types import MappingProxyType
 
 import torch
 
-__all__ = ["LOSSES", "Loss"]
+__all__ = ["LOSSES", "SMALLEST", "Loss"]
 
-Loss = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Loss = Callable[[torch.Tensor, torch.Tensor, float, float], torch.Tensor]
 SWITCH = 0.7  # share of the iterations after which "log" becomes "l2"
-SMALLEST = 1e-20
+SMALLEST = 1e-20  # squared error that counts as none
+FLOOR = 0.03  # of an error beside c, below which it pulls less and less
 
 
-def _errors(samples: torch.Tensor, ends: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    errors = (samples - ends).double().square().flatten(1).mean(1)  # (B,)
-    return errors, errors.detach().median().clamp_min(SMALLEST)
+def _errors(samples: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    return (samples - ends).double().square().flatten(1).mean(1)  # (B,)
 
 
-def _l2(samples: torch.Tensor, ends: torch.Tensor, progress: float) -> torch.Tensor:
-    errors, middle = _errors(samples, ends)
-    return errors.mean() / middle
+def _l2(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:
+    return _errors(samples, ends).mean() / middle
 
 
-def _l1(samples: torch.Tensor, ends: torch.Tensor, progress: float) -> torch.Tensor:
-    return (samples - ends).double().abs().mean() / _errors(samples, ends)[1].sqrt()
+def _l1(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:
+    return (samples - ends).double().abs().mean() / middle**0.5
 
 
-def _log(samples: torch.Tensor, ends: torch.Tensor, progress: float) -> torch.Tensor:
-    errors, middle = _errors(samples, ends)
-    return torch.log1p(errors / middle).mean() if progress < SWITCH else errors.mean() / middle
+def _log(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:
+    errors = _errors(samples, ends) / middle
+    return torch.log1p(errors).mean() if progress < SWITCH else errors.mean()
 
 
-LOSSES: Mapping[str, Loss] = MappingProxyType({"l2": _l2, "l1": _l1, "log": _log, "features": _l2})
-"""``loss(samples (B, ...), ends (B, ...), progress 0 … 1) -> ()``; "features" is given features (B, F) instead."""
+def _robust(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:
+    return torch.log(_errors(samples, ends) / middle + FLOOR).mean()
+
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {"robust": _robust, "l2": _l2, "l1": _l1, "log": _log, "features": _l2}
+)
+"""``loss(samples (B, ...), ends (B, ...), c, progress 0 … 1) -> ()``; "features" is given features (B, F) instead."""

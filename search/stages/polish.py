@@ -8,10 +8,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.optimize import gradient_check
-from fewstep.search.optimize.descent import CHUNK, FRAMED, Task, iteration, polish
+from fewstep.search.optimize.descent import CHUNK, FRAMED, QUARTER, Task, iteration, polish
+from fewstep.search.stages import cross_fit
 from fewstep.search.state import Batch, SearchState
 from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Rejected, Trial
@@ -22,9 +25,9 @@ NAME, PROBE = "polish", "gradient check"
 CALLS, MOST_CALLS = 500, 30_000  # for each evaluation of the budget, and in all; those of the time search among them
 FEWEST_TRIALS = 3  # of the final stages, where there is a polish
 FEWEST = 20  # iterations of a polish
+JUDGES = ("typical", "trimmed", "saturating", "rms")  # objectives that a polish is measured by itself
 MOST = 4  # schedules
-BATCH = 32  # noises of an iteration
-LARGE_NFE, BATCH_LARGE_NFE = 6, 16  # with more calls than that, where each iteration costs more
+BATCH = 8  # noises of an iteration: more iterations of fewer noises do better for the same calls
 
 
 def cost(state: SearchState, left: Share) -> Share:
@@ -36,7 +39,7 @@ def cost(state: SearchState, left: Share) -> Share:
     known = math.isfinite(left.calls) or state.problem.limits.calls is None
     if room > 0 and known and obstacle(state) is not None:
         room = 0
-    return Share(0, room)
+    return Share(state.problem.sizes.starts or 0 if "fit" not in state.problem.sizes.stages else 0, room)
 
 
 def calls(state: SearchState, left: Share) -> int:
@@ -45,13 +48,18 @@ def calls(state: SearchState, left: Share) -> int:
     None where they are too few for a polish.
     """
     most = most_calls(state) - state.budget.share("time-search").calls
+    if math.isinf(most) and math.isinf(left.calls):  # nobody knows yet what is left
+        return 0
     room = int(min(most, left.calls + state.budget.spent(PROBE).calls) - gradient_check.PROBE_CALLS)
     limited = state.problem.limits.calls is not None
     return 0 if room <= 0 or (limited and count(state, room) == 0) else room
 
 
-def most_calls(state: SearchState) -> int:
-    """Network calls that polish, time search and the probe of the gradient may take at most."""
+def most_calls(state: SearchState) -> float:
+    """Network calls that polish, time search and the probe of the gradient may take at most; without a fit stage, all
+    that is left."""
+    if "fit" not in state.problem.sizes.stages:
+        return math.inf
     enough = state.budget.share("fit").trials >= FEWEST_TRIALS
     return min(state.problem.budget * CALLS, MOST_CALLS) if enough else 0
 
@@ -66,8 +74,8 @@ def obstacle(state: SearchState) -> str | None:
 
 def count(state: SearchState, calls: float) -> int:
     """How many schedules can be polished for so many network calls; 0 where they are too few for one."""
-    counts = range(min(1 + state.problem.budget // 1000, MOST), 0, -1)
-    return next((n for n in counts if _iterations(state, calls // n) >= FEWEST), 0)
+    most = state.problem.sizes.starts or min(1 + state.problem.budget // 1000, MOST)
+    return next((n for n in range(most, 0, -1) if _iterations(state, calls, n) >= FEWEST), 0)
 
 
 def trials(state: SearchState) -> int:
@@ -79,14 +87,17 @@ def trials(state: SearchState) -> int:
 
 def propose(state: SearchState) -> Iterator[Batch]:
     """The best fitted schedules, polished; rejected where the error on their noises did not fall."""
-    fitted = [trial for trial in state.trials if trial.origin.stage in state.final and trial.score is not None]
+    stages = state.final | {cross_fit.NAME}
+    fitted = [trial for trial in state.trials if trial.origin.stage in stages and trial.score is not None]
     if not fitted or not trials(state):
         return
+    fitted.sort(key=lambda trial: (trial.score.value if trial.score else 0.0, trial.number))
     if state.obstacle is not None:
         candidates: Sequence[Candidate | Rejected] = [_rejected(fitted[0], f"not polished: {state.obstacle}")]
     else:
-        best = sorted(fitted, key=lambda trial: trial.score.value if trial.score else 0.0)[: trials(state)]
-        candidates = _polished(state, best)
+        places = cross_fit.different(np.stack([state.space.logits(trial.schedule) for trial in fitted]))
+        best = [next(t for t in fitted if np.array_equal(state.space.logits(t.schedule), place)) for place in places]
+        candidates = _polished(state, best[: trials(state)])
     yield Batch.of(candidates, early_stopping=False)
 
 
@@ -97,11 +108,13 @@ def _polished(state: SearchState, best: Sequence[Trial]) -> list[Candidate | Rej
     noises stay unseen for the selection.
     """
     train, allowed = state.split.train, state.budget.share(NAME).calls
-    iterations = _iterations(state, allowed // len(best))
+    iterations, objective = _iterations(state, allowed, len(best)), state.problem.objective.metric
+    loss, by = ("robust" if state.robust else "log"), (objective if objective in JUDGES else "typical")
     starts = [replace(trial.schedule, shift=None) for trial in best]
-    tasks = [Task(start, train, train, iterations, _batch(state), seed=state.problem.seed) for start in starts]
+    tasks = [Task(start, train, train, iterations, BATCH, loss, by, state.problem.seed) for start in starts]
+    keep = None if state.problem.sizes.starts is None else 1
     try:
-        outcomes = polish(state.pool, tasks, lambda done, total: state.on.progress(NAME, done, total))
+        outcomes = polish(state.pool, tasks, lambda done, total: state.on.progress(NAME, done, total), keep)
     except WorkerLost as error:
         return [_rejected(trial, f"not polished: {error}") for trial in best]
     candidates: list[Candidate | Rejected] = []
@@ -119,13 +132,12 @@ def _rejected(trial: Trial, reason: str) -> Rejected:
     return Rejected(Candidate(trial.schedule, Origin(NAME)), reason)
 
 
-def _iterations(state: SearchState, calls: float) -> int:
-    """For so many calls, with the looks at all noises; what every polish costs at its ends is taken off first."""
+def _iterations(state: SearchState, calls: float, count: int) -> int:
+    """For so many calls and schedules, with the looks at all noises; what every polish costs at its ends is taken off
+    first. Where only one is kept, the others have a quarter of its iterations."""
     nfe, noises = state.problem.nfe, state.split.train.count
     fixed = (min(FRAMED, noises) + 2 * noises) * nfe
-    each = iteration(_batch(state), nfe, state.teacher.size) + noises * nfe / CHUNK
-    return max(int((calls - fixed) / each), 0)
-
-
-def _batch(state: SearchState) -> int:
-    return BATCH if state.problem.nfe <= LARGE_NFE else BATCH_LARGE_NFE
+    each = iteration(BATCH, nfe, state.teacher.size) + noises * nfe / CHUNK
+    ways = float(count) if state.problem.sizes.starts is None else 1 + QUARTER * (count - 1)
+    chunk = CHUNK * (count - 1) if state.problem.sizes.starts is not None else 0
+    return max(int((calls - count * fixed) / each / ways) - chunk, 0)

@@ -2,13 +2,14 @@
 noises, which chose nothing.
 
 The best of many noisy scores flatters itself. So the best trials, the fitted schedules and the best baselines are
-measured anew on validation noises: all on a first piece, those that are not significantly worse there on all. The
-winner and the best baseline are then measured in pairs on the test noises, by the objective and by the secondary
-metric. Fits and polishes lower the paired error whatever the objective is; it is the choice among them that the
-objective makes.
+measured anew on validation noises: all on a first piece, those that are not significantly worse there on all. Where
+there are no validation noises, the trials' own scores decide: those of cross-fitted rows are of noises that the rows do
+not know. The winner and the best baseline are then measured in pairs on the test noises, by the objective, by the
+secondary metric and by the summaries that every result carries (`fewstep.search.stages.summaries`). A winner that is
+worse there is not published, the baseline is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,22 +18,21 @@ from fewstep import Schedule
 from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import worse
-from fewstep.search.evaluation.noises import NoiseSet, NoiseSplit, joined
+from fewstep.search.evaluation.noises import CHUNK, TEST, NoiseSet
+from fewstep.search.evaluation.targets import prepare_test, teacher_error
 from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.stages import baselines
-from fewstep.search.stages.warm_start import split
+from fewstep.search.stages.summaries import guard, published, summarised
 from fewstep.search.state import SearchState
-from fewstep.values.problem import Problem
+from fewstep.values.cost_card import BASELINES, LAST, LAST_BASELINES, TRIALS
+from fewstep.values.objective import Objective
+from fewstep.values.problem import MAX_NOISES
 from fewstep.values.result import Measured
 from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
-__all__ = ["Choice", "Tested", "choose", "cost", "test"]
-
-TRIALS = 2  # finalists that no final stage made
-BASELINES = 3
-LAST, LAST_BASELINES = 3, 2  # finalists that meet on all validation noises; the best baselines do in any case
+__all__ = ["Choice", "Tested", "choose", "test"]
 
 Observations = dict[Schedule, list[np.ndarray]]
 
@@ -45,20 +45,16 @@ class Choice(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """Winner and best baseline on the test noises, the paired ratio of their scores and its interval."""
+    """Winner and best baseline on the test noises, the paired ratio of their scores with its interval, the teacher's
+    own error, and what the guard says: fields of a `Result`."""
 
     winner: Measured
     baseline: Measured
     ratio: float
-    interval: Interval
-
-
-def cost(problem: Problem, noises: NoiseSplit, nested: int) -> int:
-    """The most network calls of selection and test, without finalists of the final stages; ``nested`` schedules of the
-    warm start are tested beside winner and baseline."""
-    first, *rest = (piece.count for piece in noises.validation)
-    validated = (TRIALS + BASELINES) * first + (LAST + LAST_BASELINES) * sum(rest)
-    return (validated + (2 + nested) * joined(noises.test).count) * problem.nfe
+    ratio_interval: Interval
+    teacher_error: float
+    verdict: str | None
+    warnings: tuple[str, ...]
 
 
 def choose(state: SearchState) -> Choice:
@@ -67,8 +63,10 @@ def choose(state: SearchState) -> Choice:
     Raises `SearchFailed` where there is no baseline to compare with.
     """
     metric, finalists, best_baselines = state.metrics[0], _finalists(state), _baselines(state)
+    if not state.split.validation:
+        return Choice(min([*state.whole, *finalists], key=_own_score), best_baselines[0])
     first, *rest = state.split.validation
-    on_first = _observe(state, [trial.schedule for trial in finalists], [first])
+    on_first = _validate(state, [trial.schedule for trial in finalists], [first])
     values = {trial.schedule: _value(metric, on_first[trial.schedule][0]) for trial in finalists}
 
     ranked = sorted(finalists, key=lambda trial: values[trial.schedule])
@@ -76,9 +74,9 @@ def choose(state: SearchState) -> Choice:
     last = [t for t in ranked if t is ranked[0] or not _worse(metric, on_first[t.schedule][0], leader)][:LAST]
     last_baselines = sorted(best_baselines, key=lambda trial: values[trial.schedule])[:LAST_BASELINES]
     schedules = list(dict.fromkeys(trial.schedule for trial in (*last, *last_baselines)))
-    more = _observe(state, schedules, rest)
+    more = _validate(state, schedules, rest) if rest else {}
     for schedule in schedules:
-        observations = np.concatenate([on_first[schedule][0], more[schedule][0]])
+        observations = np.concatenate([each[schedule][0] for each in (on_first, more) if each])
         values[schedule] = _value(metric, observations)
     return Choice(
         min(last, key=lambda trial: values[trial.schedule]),
@@ -86,28 +84,45 @@ def choose(state: SearchState) -> Choice:
     )
 
 
-def test(state: SearchState, choice: Choice) -> Tested:
-    """Scores on the test noises. Schedules of the warm start were the winners of fewer calls, on these noises or on
-    others: where one of them is better here than the winner, it stays the winner."""
-    problem, metrics, metric = state.problem, state.metrics, state.metrics[0]
-    nested = {split(schedule): "nested" for schedule in state.warm.schedules}
-    names = nested | {choice.winner.schedule: str(choice.winner.origin)}
-    contenders = list(dict.fromkeys([choice.winner.schedule, *nested]))
-    baseline = choice.baseline.schedule
-    observations = _observe(state, list(dict.fromkeys([baseline, *contenders])), state.split.test, secondary=True)
-    winner = min(contenders, key=lambda schedule: _value(metric, observations[schedule][0]))
+def test(state: SearchState, choice: Choice, owner: str) -> Tested:
+    """Scores on the test noises, on more of them until the ratio is as precise as the problem asks.
 
-    def measured(schedule: Schedule, name: str) -> Measured:
-        calls = joined(state.split.test).count * problem.nfe
-        scores = [score(m, each, calls) for m, each in zip(metrics, observations[schedule], strict=True)]
-        bounds = Interval(*interval(metric, observations[schedule][0], problem.seed))
-        return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None)
+    The calls are booked as those of the test; ``owner`` pays for targets that are not there yet.
+    """
+    problem, objective, objectives = state.problem, state.problem.objective, published(state)
+    winner, baseline = choice.winner.schedule, choice.baseline.schedule
+    asked = list(dict.fromkeys([*problem.objectives, Objective("typical"), *objectives]))
+    metrics = dict(zip(asked, state.pool.submit(evaluator.metrics_of, asked).result(), strict=True))
+    metric, parts, seen, count = metrics[objective], list(state.split.test), Observations(), 0
+    while True:
+        state.budget.test += prepare_test(state.pool, parts, owner)
+        seen = _together(seen, _observe(state, list(dict.fromkeys([winner, baseline])), parts, asked))
+        count += sum(part.count for part in parts)
+        ours, theirs = (dict(zip(asked, seen[schedule], strict=True)) for schedule in (winner, baseline))
+        kept = guard(ours, theirs, metrics, objective)
+        least = score(metric, theirs[objective], 1).standard_error if metric.can_vanish else 0.0
+        between = (1.0, 1.0)
+        if kept.verdict is None:
+            between = ratio_interval(metric, ours[objective], theirs[objective], problem.seed, least=least)
+        wide = problem.precision is not None and between[1] - between[0] > 2 * problem.precision
+        if not wide or 2 * count > MAX_NOISES:
+            break
+        parts = NoiseSet(problem.seed, TEST, count, first=count).chunks(max(CHUNK, problem.noises))
+    state.budget.test += len(seen) * count * problem.nfe
+    error, calls = teacher_error(state.pool, state.split, owner)
+    state.budget.test += calls
 
-    ours, theirs = measured(winner, names[winner]), measured(baseline, choice.baseline.origin.name)
-    least = theirs.score.standard_error if metric.can_vanish else 0.0
-    ratio = max(ours.score.value, least) / max(theirs.score.value, least)
-    pair = observations[winner][0], observations[baseline][0]
-    return Tested(ours, theirs, ratio, Interval(*ratio_interval(metric, *pair, problem.seed, least=least)))
+    def measured(schedule: Schedule, name: str, observations: Mapping[Objective, np.ndarray]) -> Measured:
+        scores = [score(metrics[each], observations[each], count * problem.nfe) for each in problem.objectives]
+        bounds = Interval(*interval(metric, observations[objective], problem.seed))
+        summaries = summarised(observations, metrics, objectives, problem.seed)
+        return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None, summaries)
+
+    named = found = measured(baseline, choice.baseline.origin.name, theirs)
+    if kept.verdict is None:
+        found = measured(winner, str(choice.winner.origin), ours)
+    ratio = max(found.score.value, least) / max(named.score.value, least)
+    return Tested(found, named, ratio, Interval(*between), error, kept.verdict, kept.warnings)
 
 
 def _baselines(state: SearchState) -> list[Trial]:
@@ -128,22 +143,35 @@ def _finalists(state: SearchState) -> list[Trial]:
 
 
 def _observe(
-    state: SearchState, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet], secondary: bool = False
+    state: SearchState, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet], objectives: Sequence[Objective]
 ) -> Observations:
-    """Observations of each schedule over all pieces, in order: by the objective, and by the secondary metric if asked.
-
-    The network calls are booked.
-    """
-    objectives = state.problem.objectives if secondary else (state.problem.objective,)
+    """Observations of each schedule over all pieces, in order, by each objective."""
     futures = {
         schedule: [state.pool.submit(evaluator.observe, piece, schedule, objectives) for piece in pieces]
         for schedule in schedules
     }
-    state.budget.spend("selection", len(schedules) * joined(pieces).count * state.problem.nfe)
     return {
         schedule: [np.concatenate(parts) for parts in zip(*(future.result() for future in row), strict=True)]
         for schedule, row in futures.items()
     }
+
+
+def _together(first: Observations, second: Observations) -> Observations:
+    """Observations of the same schedules on two sets of noises, in order."""
+    return {
+        schedule: [np.concatenate(both) for both in zip(first[schedule], rows, strict=True)] if first else rows
+        for schedule, rows in second.items()
+    }
+
+
+def _validate(state: SearchState, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet]) -> Observations:
+    """Observations by the objective; the network calls are booked."""
+    state.budget.spend("selection", len(schedules) * sum(piece.count for piece in pieces) * state.problem.nfe)
+    return _observe(state, schedules, pieces, [state.problem.objective])
+
+
+def _own_score(trial: Trial) -> tuple[float, int]:
+    return (np.inf if trial.score is None else trial.score.value), trial.number
 
 
 def _value(metric: Metric, observations: np.ndarray) -> float:

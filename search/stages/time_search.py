@@ -5,7 +5,7 @@ even ones, are mutated; replay screens the mutations at no call; the few best of
 few noises, and their distance on a few others says which grids the next generation descends from. One fit on all
 training noises ends it. No gradient of the model is needed.
 
-The score of a grid is the mean over noises of the root mean square distance to the teacher's ends: squares of so few
+The score of a grid is the typical error, the geometric mean of the distances to the teacher's targets: squares of so few
 noises hang on one that ends in another mode.
 """
 
@@ -24,7 +24,7 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.genes import GAP
-from fewstep.search.metrics import endpoint
+from fewstep.search.metrics.paired import Typical, squared_errors
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, fit
 from fewstep.search.space import Space
@@ -67,7 +67,8 @@ def propose(state: SearchState) -> Iterator[Batch]:
     """The schedule found, unless a fit has come to the same; calls that it did not need go to the polish."""
     if not trials(state):
         return
-    result = search_times(state.pool, state.space, state.split.train, state.teacher.trajectories, state.problem.seed)
+    train, trajectories = state.split.train, state.teacher.trajectories
+    result = search_times(state.pool, state.space, train, trajectories, state.problem.seed, state.robust)
     state.budget.spend(NAME, result.calls)
     state.budget.move(int(state.budget.share(NAME).calls) - result.calls, NAME, polish.NAME)
     fits = {trial.schedule for trial in state.of("fit")}
@@ -82,7 +83,9 @@ class TimeSearch(NamedTuple):
     calls: int
 
 
-def search_times(pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0) -> TimeSearch:
+def search_times(
+    pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, seed: int = 0, robust: bool = True
+) -> TimeSearch:
     """The schedule that the search finds; ``trajectories`` are the teacher's for the ``noises``.
 
     Costs (2·32·21 + noises)·nfe network calls where four grids suit the process: 8 000 at 5 calls and 256 noises.
@@ -94,19 +97,19 @@ def search_times(pool: Pool, space: Space, noises: NoiseSet, trajectories: Traje
     replayed = replay.place(trajectories, starts)
     ranked: list[tuple[float, int, np.ndarray]] = []  # score, number, log gaps
     first = [*_screened(trajectories, replayed, STARTS), *starts]
-    spent = _scored(pool, space, noises, trajectories, first, ranked)
+    spent = _scored(pool, space, noises, trajectories, first, ranked, robust)
     for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
         parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
         mutations = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
         children = GAP.clip(mutations - mutations.mean(axis=1, keepdims=True))
-        spent += _scored(pool, space, noises, trajectories, _screened(trajectories, children, SCREENED), ranked)
+        screened = _screened(trajectories, children, SCREENED)
+        spent += _scored(pool, space, noises, trajectories, screened, ranked, robust)
     if not ranked:
         return TimeSearch(None, spent)
     spent += noises.count * space.nfe
     try:
-        return TimeSearch(
-            pool.submit(fit, noises, trajectories, _schedule_of(space, ranked[0][2])).result().schedule, spent
-        )
+        best = pool.submit(fit, noises, trajectories, _schedule_of(space, ranked[0][2]), robust=robust)
+        return TimeSearch(best.result().schedule, spent)
     except WorkerLost:
         return TimeSearch(None, spent)
 
@@ -116,16 +119,18 @@ def calls(noises: int, nfe: int) -> int:
     return (2 * min(FEW, noises // 2) * (STARTS + len(grids.names()) + GENERATIONS * SCREENED) + noises) * nfe
 
 
-def assess(evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, schedule: Schedule) -> float:
+def assess(
+    evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, schedule: Schedule, robust: bool = True
+) -> float:
     """The score of a schedule's times: rows fitted on the first noises, whose ``trajectories`` these are, and the mean
     distance to the teacher's ends on the next as many. Costs 2·n·nfe network calls; not finite where it diverges."""
     count = trajectories.states.shape[1]
-    rows = fit(evaluator, replace(noises, count=count), trajectories, schedule).schedule
+    rows = fit(evaluator, replace(noises, count=count), trajectories, schedule, robust=robust).schedule
     picks = range(count, min(2 * count, noises.count))
     noise, ends = evaluator.pairs(noises, teacher.CALLS)
     samples = fewstep.sample(evaluator.under(noises, picks), rows, noise[picks.start : picks.stop])
-    errors = endpoint.squared_errors(samples.cpu().numpy(), ends[picks.start : picks.stop].cpu().numpy())
-    return float(np.sqrt(errors).mean())
+    errors = squared_errors(samples.cpu().numpy(), ends[picks.start : picks.stop].cpu().numpy())
+    return Typical().value(errors[:, None]) if np.isfinite(errors).all() else np.inf
 
 
 def _scored(
@@ -135,11 +140,13 @@ def _scored(
     trajectories: Trajectories,
     candidates: Sequence[np.ndarray],
     ranked: list[tuple[float, int, np.ndarray]],
+    robust: bool,
 ) -> int:
     """Put the candidates that end where they should into ``ranked``, best first; network calls spent."""
     few = min(FEW, noises.count // 2)
     futures = [
-        pool.submit(assess, noises, trajectories.first(few), _schedule_of(space, candidate)) for candidate in candidates
+        pool.submit(assess, noises, trajectories.first(few), _schedule_of(space, candidate), robust)
+        for candidate in candidates
     ]
     for future, candidate in zip(futures, candidates, strict=True):
         with contextlib.suppress(WorkerLost):

@@ -21,16 +21,22 @@ from fewstep.values.trial import Candidate
 __all__ = ["cost", "propose", "split"]
 
 NAME = "warm-start"
+MOST = 2  # schedules, where there is no fit stage
 
 
 def cost(state: SearchState, left: Share) -> Share:
-    """Nothing: these trials are among those of the fit stage."""
-    return Share(0, 0)
+    """Nothing where there is a fit stage, among whose trials these are; else those of a few trials."""
+    if "fit" in state.problem.sizes.stages:
+        return Share(0, 0)
+    room = max(left.calls, 0) // state.calls_of_trial
+    count = int(min(MOST, len(state.warm.schedules), max(left.trials, 0), room))
+    return Share(count, count * state.calls_of_trial)
 
 
 def propose(state: SearchState) -> Iterator[Batch]:
     """The schedules as they are, at most half of the trials of the final stages."""
-    schedules = [split(schedule) for schedule in state.warm.schedules[: final_trials(state) // 2]]
+    most = final_trials(state) // 2 if "fit" in state.problem.sizes.stages else state.budget.share(NAME).trials
+    schedules = [split(schedule) for schedule in state.warm.schedules[:most]]
     if schedules:
         candidates = [Candidate(schedule, Origin(NAME)) for schedule in schedules]
         yield Batch.of(candidates, early_stopping=False)

@@ -1,0 +1,89 @@
+"""Cross-fitted times: replayed and even grids, each with rows fitted on one half of the noises and measured on the other.
+
+The score of a candidate is that of noises which its rows do not know, so a few noises are enough to choose among grids
+(`fewstep.search.optimize.fit.cross_fit`). Replay takes the teacher's outputs for the student's: times that are best
+there are often, not always, the best ones, so the grids that it started from stay in the race.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fewstep import Schedule, Step, grids
+from fewstep.search.budget import Share
+from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.optimize import replay
+from fewstep.search.optimize.fit import ORDER, cross_fit
+from fewstep.search.state import BATCH, Batch, SearchState
+from fewstep.values.origin import Origin
+from fewstep.values.trial import Candidate, Observed, Rejected
+
+__all__ = ["cost", "different", "propose"]
+
+NAME = "cross-fit"
+NOISES = 16  # of a candidate, half of which fit its rows
+MOST = BATCH  # candidates
+NEAR = 0.1  # log λ-gaps that differ by no more came to the same place
+
+
+def cost(state: SearchState, left: Share) -> Share:
+    """As many candidates as there is room for."""
+    each = _calls(state)
+    most = int(min(MOST, max(left.trials, 0), max(left.calls, 0) // each))
+    return Share(most, most * each)
+
+
+def propose(state: SearchState) -> Iterator[Batch]:
+    """One batch: replayed times and those of the even grids, of lowest replay loss first."""
+    count = state.budget.share(NAME).trials
+    if count > 0:
+        starts = _starts(state)[:count]
+        yield Batch(len(starts), lambda: _measured(state, starts), early_stopping=False)
+
+
+def _starts(state: SearchState) -> list[Schedule]:
+    space, trajectories = state.space, state.teacher.trajectories
+    times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
+    even = np.stack([space.logits(Schedule(space.process, row, (Step(),) * space.nfe)) for row in times])
+    places = different(np.concatenate([replay.place(trajectories, even), even]))
+    order = np.argsort(replay.loss(trajectories, places), kind="stable")
+    return [space.build(places[i], [Step(order=ORDER)] * space.nfe) for i in order]
+
+
+def _measured(state: SearchState, starts: list[Schedule]) -> list[Candidate | Observed | Rejected]:
+    first, count = state.split.train, _noises(state)
+    noises = NoiseSet(first.seed, first.role, count)
+    few, objective = state.teacher.trajectories.first(count), state.problem.objective
+    futures = [state.pool.submit(cross_fit, noises, few, start, objective, state.robust) for start in starts]
+    measured = list[Candidate | Observed | Rejected]()
+    for start, future in zip(starts, futures, strict=True):
+        try:
+            result = future.result()
+        except WorkerLost as error:
+            measured.append(Rejected(Candidate(start, Origin(NAME)), str(error)))
+            continue
+        measured.append(Observed(Candidate(result.schedule, Origin(NAME)), result.observations, _calls(state)))
+    return measured
+
+
+def different(logits: np.ndarray) -> np.ndarray:
+    """The first of all log λ-gaps (M, N) that came to the same place.
+
+    >>> different(np.array([[0.0, 0.0], [0.05, -0.05], [1.0, -1.0]])).tolist()
+    [[0.0, 0.0], [1.0, -1.0]]
+    """
+    kept = list[int]()
+    for i in range(len(logits)):
+        if all(np.abs(logits[i] - logits[k]).max() > NEAR for k in kept):
+            kept.append(i)
+    return logits[kept]
+
+
+def _noises(state: SearchState) -> int:
+    return min(NOISES, state.problem.noises)
+
+
+def _calls(state: SearchState) -> int:
+    """Network calls of a candidate: two fits on half of the noises, two measurements on the other half."""
+    return 2 * _noises(state) * state.problem.nfe
