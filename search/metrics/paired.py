@@ -24,7 +24,7 @@ import torch
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import RESAMPLES, checked
 
-__all__ = ["P95", "RMS", "Median", "Paired", "Saturating", "Trimmed", "Typical", "squared_errors"]
+__all__ = ["P95", "RMS", "Median", "Paired", "Quantile", "Saturating", "Trimmed", "Typical", "squared_errors"]
 
 TRIMMED = 0.05  # share of the noises that a trimmed mean leaves out
 SATURATION = 0.05  # of the size of the teacher's samples

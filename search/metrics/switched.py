@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from fewstep.errors import InvalidInput
 from fewstep.search.evaluation.teacher import projection
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import RESAMPLES, checked
@@ -44,7 +45,11 @@ class SwitchRate:
 
     def switched(self, observations: np.ndarray) -> np.ndarray:
         """1.0 for each noise (n,) whose sample is nearest to another's target, else 0.0."""
-        samples, targets = np.hsplit(checked(observations), 2)
-        away = (samples**2).sum(1)[:, None] + (targets**2).sum(1) - 2 * samples @ targets.T  # (n, n)
-        nearest: np.ndarray = away.argmin(axis=1) != np.arange(len(away))
-        return nearest.astype(float)
+        observations = checked(observations, fewest=2)
+        if observations.shape[1] % 2:
+            raise InvalidInput(f"observations hold features of two samples each, got {observations.shape[1]} numbers")
+        samples, targets = np.hsplit(observations, 2)
+        away = np.stack([((sample - targets) ** 2).sum(1) for sample in samples])  # (n, n)
+        nearer: np.ndarray = away.min(axis=1) < np.diagonal(away)
+        return nearer.astype(float)
+

@@ -5,7 +5,7 @@ once, moves the free numbers of `fewstep.search.optimize.relaxed`. What counts i
 (Polyak and Juditsky 1992): single ones jump with their batches. The work comes in chunks of iterations, each a function
 of the task and of the state before it, so that a polish can be followed, cancelled, and taken up where it was broken
 off. After every chunk the average is measured on judging noises, in a search those that move it; one that went astray
-goes back. Of several tasks of which few are kept, the others end after a quarter of the way. The result is the average
+goes back. Of several tasks of which few are kept, the others end after the first part of the way. The result is the average
 with the lowest error, kept only where that is lower than the error that the polish began with.
 """
 
@@ -30,14 +30,14 @@ from fewstep.search.optimize.losses import LOSSES, SMALLEST
 from fewstep.search.optimize.relaxed import Free, Relaxed, walk
 from fewstep.values.objective import Objective
 
-__all__ = ["CHUNK", "FRAMED", "QUARTER", "Polished", "State", "Task", "advance", "begin", "iteration", "polish"]
+__all__ = ["CHUNK", "FRAMED", "Polished", "State", "TRIED", "Task", "advance", "begin", "iteration", "polish"]
 
 CHUNK = 20  # iterations between two looks at the judging noises
 PATIENCE = 4  # chunks without a better state after which it ends, in the last third
 WARM = 0.1  # share of the iterations in which the rate rises
 RATES = {"gaps": 0.0225, "offsets": 0.045, "rows": 0.15}  # at the peak, in units of the error to begin with
 AVERAGED = 0.95  # share of the old average in the new one, once there are iterates enough
-QUARTER = 0.25  # of the iterations, after which the worse of several tasks end
+TRIED = 0.2  # of the iterations, after which the worse of several tasks end
 ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that state, at half the rates
 SPREAD = 1.5  # of the errors, about: so much larger is their root mean square than their median
 LARGEST = 0.2  # error, beside the data's size, that sets the rates
@@ -97,7 +97,7 @@ def polish(
 ) -> list[Polished]:
     """Polish each task's schedule, side by side where the pool has slots for it; deterministic for any number of them.
 
-    With ``keep`` only so many go beyond a quarter of their iterations, those of the lowest error there.
+    With ``keep`` only so many go beyond the first fifth of their iterations, those of the lowest error there.
 
     ``progress`` gets (iterations done, of all) after every chunk; an exception that it raises ends the work.
     """
@@ -112,9 +112,9 @@ def polish(
 
 
 def _kept(tasks: Sequence[Task], states: Sequence[State], keep: int | None) -> list[int]:
-    """The tasks that go on: all, until each has come a quarter of its way."""
+    """The tasks that go on: all, until each has come the first part of its way."""
     every = list(range(len(tasks)))
-    early = (int(state["done"]) < QUARTER * task.iterations for task, state in zip(tasks, states, strict=True))
+    early = (int(state["done"]) < TRIED * task.iterations for task, state in zip(tasks, states, strict=True))
     if keep is None or any(early):
         return every
     return sorted(sorted(every, key=lambda i: (float(states[i]["error"]), i))[:keep])

@@ -13,7 +13,7 @@ import numpy as np
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.optimize import gradient_check
-from fewstep.search.optimize.descent import CHUNK, FRAMED, QUARTER, Task, iteration, polish
+from fewstep.search.optimize.descent import CHUNK, FRAMED, TRIED, Task, iteration, polish
 from fewstep.search.stages import cross_fit
 from fewstep.search.state import Batch, SearchState
 from fewstep.values.origin import Origin
@@ -134,10 +134,16 @@ def _rejected(trial: Trial, reason: str) -> Rejected:
 
 def _iterations(state: SearchState, calls: float, count: int) -> int:
     """For so many calls and schedules, with the looks at all noises; what every polish costs at its ends is taken off
-    first. Where only one is kept, the others have a quarter of its iterations."""
+    first. Where only one is kept, the others end after the first chunks."""
     nfe, noises = state.problem.nfe, state.split.train.count
     fixed = (min(FRAMED, noises) + 2 * noises) * nfe
     each = iteration(BATCH, nfe, state.teacher.size) + noises * nfe / CHUNK
-    ways = float(count) if state.problem.sizes.starts is None else 1 + QUARTER * (count - 1)
-    chunk = CHUNK * (count - 1) if state.problem.sizes.starts is not None else 0
-    return max(int((calls - count * fixed) / each / ways) - chunk, 0)
+    room = int((calls - count * fixed) / each)
+    if state.problem.sizes.starts is None:
+        return max(room // count, 0)
+
+    def spent(iterations: int) -> int:
+        tried = min(CHUNK * math.ceil(TRIED * iterations / CHUNK), iterations)
+        return iterations + (count - 1) * tried
+
+    return next((iterations for iterations in range(max(room, 0), 0, -1) if spent(iterations) <= room), 0)

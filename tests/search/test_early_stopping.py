@@ -15,7 +15,7 @@ from fewstep.search.evaluation.noises import NoiseSplit
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.metrics.bootstrap import score
-from fewstep.search.metrics.endpoint import Endpoint
+from fewstep.search.metrics.paired import RMS
 from fewstep.search.metrics.features import pixels
 from fewstep.search.metrics.frechet import Frechet
 from fewstep.search.metrics.reference import from_rows
@@ -29,7 +29,7 @@ from fewstep.values.stages import STAGES
 from fewstep.values.trial import Candidate, Trial
 
 PROBLEM = Problem("blobs", nfe=4, budget=70, noises=64)
-ENDPOINT = Endpoint()
+ENDPOINT = RMS()
 
 
 def evaluation(pool: InlinePool, problem: Problem = PROBLEM, **options: object) -> Evaluation:

@@ -16,9 +16,9 @@ from fewstep.search.metrics.features import pixels
 from fewstep.search.metrics.frechet import Frechet, between
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.space import Space
-from fewstep.values.objective import METRICS, Objective
+from fewstep.values.objective import METRICS, PAIRED, Objective
 
-NAMES = [name for name in METRICS if name != "endpoint"]
+NAMES = [name for name in METRICS if name not in PAIRED]
 
 
 def pairs(shift: float, noise: float, count: int = 60, seed: int = 0) -> np.ndarray:

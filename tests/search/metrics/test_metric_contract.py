@@ -18,19 +18,20 @@ from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import Metric
-from fewstep.search.metrics.endpoint import Endpoint
 from fewstep.search.metrics.features import pixels
 from fewstep.search.metrics.kernel import KernelDistance, gaussian
+from fewstep.search.metrics.paired import Paired, Quantile
 from fewstep.search.metrics.reference import Reference, from_rows
+from fewstep.search.metrics.switched import SwitchRate
 from fewstep.search.metrics.wasserstein import SlicedWasserstein
 from fewstep.values.catalogue import Catalogue
-from fewstep.values.objective import METRICS, Objective, pattern
+from fewstep.values.objective import METRICS, PAIRED, Objective, pattern
 
 FEATURES = np.random.default_rng(0).normal(size=(300, 4))  # of a data set
 ONCE = np.ones((1, 200), dtype=int)
-DISTANCES = [name for name in METRICS if name != "endpoint"]
+DISTANCES = [name for name in METRICS if name not in PAIRED]
 NAMED = [f"{features}:{reference}" for features in ("pixels", "digits") for reference in ("teacher", "digits")]
-OBJECTIVES = ["endpoint", *(f"{name}:{names}" for name in DISTANCES for names in NAMED)]
+OBJECTIVES = [*PAIRED, *(f"{name}:{names}" for name in DISTANCES for names in NAMED)]
 
 
 def data_set() -> Reference:
@@ -38,7 +39,7 @@ def data_set() -> Reference:
     return from_rows(FEATURES)
 
 
-@pytest.fixture(params=["endpoint", *(f"{name} to {kind}" for name in DISTANCES for kind in ("data", "teacher"))])
+@pytest.fixture(params=[*PAIRED, *(f"{name} to {kind}" for name in DISTANCES for kind in ("data", "teacher"))])
 def metric(request: pytest.FixtureRequest) -> Metric:
     """Each metric in turn, on pixels of four numbers, against every kind of reference that it takes."""
     name, _, kind = request.param.partition(" to ")
@@ -122,6 +123,8 @@ def test_counting_a_noise_twice_is_having_it_twice(metric: Metric) -> None:
     repeated = [metric.values(np.repeat(kept, row, axis=0), ONCE)[0] for row in counts]
     if isinstance(metric, KernelDistance):
         assert np.all(metric.values(kept, counts) < repeated)  # a copy is as near as can be
+    elif isinstance(metric, SwitchRate):
+        assert np.all(metric.values(kept, counts) >= repeated)  # to targets that a resample leaves out samples may go
     else:
         np.testing.assert_allclose(metric.values(kept, counts), repeated, rtol=1e-9)
 
@@ -149,7 +152,7 @@ def test_no_noises_are_refused(metric: Metric) -> None:
         metric.values(observed(metric)[:0], ONCE[:, :0])
     with pytest.raises(InvalidInput, match="noises, got an array"):
         metric.value(observed(metric)[:0])
-    if isinstance(metric, Endpoint) or (isinstance(metric, SlicedWasserstein) and not coupled(metric)):
+    if isinstance(metric, Paired) or (isinstance(metric, SlicedWasserstein) and not coupled(metric)):
         assert bootstrap.score(metric, observed(metric)[:1], calls=4).standard_error == 0
     else:
         with pytest.raises(InvalidInput, match="n >= 2 noises"):
@@ -166,7 +169,7 @@ def test_the_standard_error_is_the_spread_over_fresh_noises(metric: Metric) -> N
     """The mean stated error is right to a quarter against the spread of 150 values on noises of their own."""
     squares = np.random.default_rng(4).chisquare(4, size=(150, 200, 1))
     blur = 0.2 if coupled(metric) else 0.0
-    tables = squares if isinstance(metric, Endpoint) else [observed(metric, 0.5, 200, 10 + i, blur) for i in range(150)]
+    tables = squares if isinstance(metric, Paired) else [observed(metric, 0.5, 200, 10 + i, blur) for i in range(150)]
     values = [metric.values(table, ONCE)[0] for table in tables]
     stated = [metric.standard_error(table, times=100, seed=i) for i, table in enumerate(tables[:8])]
     assert np.mean(stated) == pytest.approx(np.std(values, ddof=1), rel=0.25)
@@ -177,11 +180,12 @@ def test_an_interval_holds_its_value(metric: Metric) -> None:
     """Also with few noises of a good schedule, where a resample's distance is far above that of the noises themselves;
     the interval is about four standard errors wide."""
     squares = np.random.default_rng(4).chisquare(4, size=(40, 1))
-    kept = squares if isinstance(metric, Endpoint) else observed(metric, 0.1, blur=0.3 if coupled(metric) else 0.0)[:40]
+    kept = squares if isinstance(metric, Paired) else observed(metric, 0.1, blur=0.3 if coupled(metric) else 0.0)[:40]
     score = bootstrap.score(metric, kept, calls=0)
     low, high = bootstrap.interval(metric, kept, seed=0, times=400)
     assert low < score.value < high
-    assert high - low == pytest.approx(4 * score.standard_error, rel=0.4)
+    rough = isinstance(metric, Quantile)  # of 40 noises a quantile takes few values
+    assert high - low == pytest.approx(4 * score.standard_error, rel=0.6 if rough else 0.4)
     assert bootstrap.interval(metric, kept, seed=0) == bootstrap.interval(metric, kept, 0, metric.resamples)
 
 
