@@ -166,7 +166,10 @@ def spread(work: Callable[[str, Task], object], devices: Sequence[str], tasks: S
 
 
 def _each(work: Callable[[str, Task], object], device: str, tasks: Sequence[Task]) -> None:
+    parent = multiprocessing.parent_process()
     for task in tasks:
+        if parent is not None and not parent.is_alive():
+            return  # killed: its devices are to be free
         work(device, task)
 
 

@@ -24,7 +24,7 @@ from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.search.metrics.features import Features, eight_bits
 from fewstep.values.catalogue import PACKAGES, require
 
-__all__ = ["Lite0", "load"]
+__all__ = ["Block", "Convolution", "Lite0", "load"]
 
 SIZE = 224  # pixels, to which images are stretched
 SMALL = 1e-3  # added to the variance of a batch normalisation
