@@ -17,7 +17,7 @@ import torch
 
 from fewstep.errors import InvalidInput
 
-__all__ = ["RESAMPLES", "Metric", "bounded", "checked"]
+__all__ = ["RESAMPLES", "Metric", "bounded", "checked", "fewest"]
 
 RESAMPLES = 200  # for a standard error, which this many give to 5 %
 LIMIT = 1e50  # of any entry; the third powers of products of larger ones overflow
@@ -51,6 +51,20 @@ class Metric(Protocol):
     def values(self, observations: np.ndarray, counts: np.ndarray) -> np.ndarray: ...
 
     def standard_error(self, observations: np.ndarray, times: int = RESAMPLES, seed: int = 0) -> float: ...
+
+
+def fewest(metric: Metric, observations: np.ndarray) -> int:
+    """From how many noises on a value may be shown, for observations (n, F) of any number of them.
+
+    A metric says so by a method ``fewest(width)``, F being the width; one without has a value of any noise. The Fréchet
+    distance wants twice as many noises as its features have dimensions, since its bias grows with their ratio.
+
+    >>> from fewstep.search.metrics.frechet import Frechet
+    >>> fewest(Frechet(), np.zeros((8, 2 * 64)))  # features of samples beside the teacher's
+    128
+    """
+    rule = getattr(metric, "fewest", None)
+    return int(rule(np.shape(observations)[1])) if rule else 1
 
 
 def checked(observations: np.ndarray, fewest: int = 1, width: int | None = None) -> np.ndarray:

@@ -74,6 +74,14 @@ class Distance(ABC):
         samples, targets = np.hsplit(observations, 2)
         return self.to_teacher(samples, targets, np.asarray(counts))
 
+    def fewest(self, width: int) -> int:
+        """From how many noises on a value may be shown, for observations of ``width`` numbers; two make a spread."""
+        return 2
+
+    def dimensions(self, width: int) -> int:
+        """Of the features in observations of ``width`` numbers, which beside the teacher's hold two samples' each."""
+        return width if self.reference is not None else width // 2
+
     def standard_error(self, observations: np.ndarray, times: int = RESAMPLES, seed: int = 0) -> float:
         """Of the value, from resamples of the noises; raises `InvalidInput`."""
         return bootstrap.standard_error(self, observations, times, seed)

@@ -1,7 +1,9 @@
 """What a distribution metric sees of an image: any function from images (n, ...) to features (n, F).
 
 Images are as the denoiser makes them, in [−1, 1] where its data are. Pixels need nothing; a classifier's method, an
-exported program and Inception (`fewstep.search.metrics.inception`) are functions of the same kind.
+exported program, Inception (`fewstep.search.metrics.inception`) and EfficientNet-Lite0
+(`fewstep.search.metrics.lite0`) are functions of the same kind. The last two see 8-bit pictures, as published scores
+do; all others see the samples as they are, which may be latents.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
 
-__all__ = ["Features", "batched", "pixels", "program", "rows_of"]
+__all__ = ["Features", "batched", "eight_bits", "pixels", "program", "rows_of"]
 
 Features = Callable[[torch.Tensor], torch.Tensor]
 BATCH = 256  # images at a time
@@ -25,6 +27,21 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
     torch.Size([3, 64])
     """
     return images.flatten(1)
+
+
+def eight_bits(images: torch.Tensor) -> torch.Tensor:
+    """Images (n, ...) as a file would keep them: clipped to [−1, 1] and rounded to the nearest of 256 levels.
+
+    The rounding passes gradients on unchanged. What is not finite becomes NaN, so that diverged samples are not
+    mistaken for black or white ones.
+
+    >>> eight_bits(torch.tensor([-2.0, 0.001, 1.0])).mul(255).round().tolist()
+    [-255.0, 1.0, 255.0]
+    """
+    clipped = images.clamp(-1, 1)
+    rounded = ((clipped.detach() + 1) * 127.5).round() / 127.5 - 1
+    levels = clipped + (rounded - clipped.detach())
+    return levels.where(images.isfinite(), torch.nan)
 
 
 def batched(features: Features, size: int = BATCH) -> Features:

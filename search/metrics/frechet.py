@@ -10,6 +10,8 @@ from the features: no root of a matrix that rounding made indefinite, and no tro
     (Σ_i v_i + Σ_ij (1 + δ_ij) v_i v_j/(2 (v_i + v_j)))/n,   v the eigenvalues of C;   F/n + F (F + 1)/(4 n) for C = 1.
 
 Values are only comparable at equal n; between schedules on the same noises most of it cancels. `kernel` has no bias.
+Below 2 F noises C is nearly singular or singular, and a value says more about n than about samples: it ranks, but is
+not to be shown.
 
 Against the teacher's samples of the same noises, with features y of mean ν and covariance E, there is no root to know
 beforehand: tr (C^½ E C^½)^½ is the nuclear norm of Y Zᵀ, where YᵀY = C and ZᵀZ = E.
@@ -43,6 +45,14 @@ class Frechet(Distance):
     >>> round(Frechet(pixels, lambda: from_rows(rows)).value(rows + [3.0, 0.0]), 6)
     9.0
     """
+
+    def fewest(self, width: int) -> int:
+        """Twice as many noises as features have dimensions.
+
+        >>> Frechet(pixels, lambda: from_rows(np.eye(3))).fewest(width=3)
+        6
+        """
+        return 2 * self.dimensions(width)
 
     def to_data_set(self, observations: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """d² (B,) of features (n, F); raises `InvalidInput` for fewer than two noises."""

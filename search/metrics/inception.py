@@ -4,6 +4,9 @@ The network is Inception-v3 (Szegedy et al. 2016, table 1) as the original Fréc
 the padding out, and a maximum in the last block's pool. Weights are named as torchvision names them; the usual file is
 ``pt_inception-2015-12-05``, as a PyTorch state dictionary or as safetensors.
 
+**Preprocessing**, as published scores have it: grey images become three equal colours; values are clipped to [−1, 1]
+and rounded to 8 bits; the images are stretched to 299 × 299 by bilinear interpolation, without antialiasing.
+
 A block is a list of branches, a branch a chain of convolutions (name, channels, kernel, stride), a list in a chain its
 fork; every convolution with stride 1 keeps the size.
 """
@@ -17,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.search.metrics.features import Features
+from fewstep.search.metrics.features import Features, eight_bits
 
 __all__ = ["Block", "Convolution", "Inception", "load"]
 
@@ -154,7 +157,8 @@ class Inception(nn.Module):
         """Features (B, 2048); raises `InvalidInput` for images that are neither grey nor in colour."""
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             raise InvalidInput(f"Inception wants images (B, 1 or 3, H, W), got {tuple(images.shape)}")
-        x = functional.interpolate(images.float().expand(-1, 3, -1, -1), size=(SIZE, SIZE), mode="bilinear")
+        x = eight_bits(images.float()).expand(-1, 3, -1, -1)
+        x = functional.interpolate(x, size=(SIZE, SIZE), mode="bilinear")
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(functional.max_pool2d(x, 3, 2)))
         x = functional.max_pool2d(x, 3, 2)

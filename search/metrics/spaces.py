@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fewstep.models import features as classifier
-from fewstep.search.metrics import inception
+from fewstep.search.metrics import inception, lite0
 from fewstep.search.metrics.features import Features, pixels, program
 from fewstep.search.metrics.reference import Reference, from_images, read
 from fewstep.values.catalogue import PROGRAM, WEIGHTS, Catalogue
@@ -40,12 +40,18 @@ class FeatureSpace:
 
 @lru_cache(HELD)
 def features(name: str, folder: Path | None = None, device: str = "cpu") -> Features:
-    """The features of that name; raises `UnknownName`, and `InvalidModel` where the file is not what it should be."""
+    """The features of that name.
+
+    Raises `UnknownName`, `InvalidInput` where an extra is not installed, and `InvalidModel` where a file is not what it
+    should be.
+    """
     if name == "pixels":
         return pixels
     if name == "digits":
         network = classifier.load()
         return lambda images: network.features(images.float().cpu())
+    if name == "lite0":
+        return lite0.load(device)
     path = Catalogue(folder).features_file(name)
     return READERS[path.suffix](path, device)
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from fewstep.search.metrics.base import RESAMPLES, Metric
+from fewstep.search.metrics.base import RESAMPLES, Metric, fewest
 from fewstep.search.metrics.bootstrap import interval, resample
+from fewstep.search.metrics.frechet import Frechet
 from fewstep.search.state import SearchState
 from fewstep.values.objective import Objective
 from fewstep.values.result import Summary
@@ -21,7 +22,6 @@ __all__ = ["Guard", "guard", "published", "summarised"]
 
 NAMES = ("typical", "median", "rms", "p95", "switch")
 CRITICAL = 2.326  # standard errors: 1 % of the normal law, one-sided
-RATIO = 2  # noises for each dimension of the features of a Fréchet distance
 
 Observations = Mapping[Objective, np.ndarray]
 Metrics = Mapping[Objective, Metric]
@@ -33,7 +33,7 @@ def published(state: SearchState) -> list[Objective]:
     problem = state.problem
     features = [each.features for each in problem.objectives if each.features]
     names = [Objective(name) for name in NAMES]
-    if features or RATIO * state.teacher.size <= problem.test_noises:
+    if features or Frechet().fewest(2 * state.teacher.size) <= problem.test_noises:
         names.append(Objective("frechet", *features[:1]))
     return names
 
@@ -45,7 +45,7 @@ def summarised(
     result = list[Summary]()
     for objective in objectives:
         rows, metric = observations[objective], metrics[objective]
-        if objective.metric == "frechet" and len(rows) < RATIO * rows.shape[1] // 2:
+        if len(rows) < fewest(metric, rows):
             continue
         value = metric.value(rows)
         low, high = _share(value, len(rows)) if objective.metric == "switch" else interval(metric, rows, seed)

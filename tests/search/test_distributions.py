@@ -78,12 +78,12 @@ def test_the_operators_files_are_named_by_their_stems(tmp_path: Path) -> None:
     )
     torch.export.save(program, tmp_path / "flat.pt2")
     np.savez(tmp_path / "coco.npz", mu=np.zeros(2), sigma=np.eye(2))
-    assert Catalogue(tmp_path).features == ("pixels", "digits", "flat")
+    assert Catalogue(tmp_path).features == ("pixels", "digits", "lite0", "flat")
     assert Catalogue(tmp_path).references == ("teacher", "digits", "coco")
     assert spaces.features("flat", tmp_path)(torch.zeros(5, 1, 2)).shape == (5, 2)
     metric = metrics.of(Objective("frechet", "flat", "coco"), folder=tmp_path)
     assert metric.values(np.zeros((4, 2)), np.ones((1, 4)))[0] == pytest.approx(2.0)
-    with pytest.raises(UnknownName, match="unknown features 'round'; known: pixels, digits, flat"):
+    with pytest.raises(UnknownName, match="unknown features 'round'; known: pixels, digits, lite0, flat"):
         spaces.features("round", tmp_path)
     with pytest.raises(UnknownName, match="unknown reference 'imagenet'"):
         metrics.of(Objective("kid", "flat", "imagenet"), folder=tmp_path)

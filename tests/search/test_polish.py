@@ -16,6 +16,7 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, TEST, VALIDATION, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.metrics.features import eight_bits
 from fewstep.search.optimize import descent as polish
 from fewstep.search.optimize import gradient_check as gradient
 from fewstep.search.optimize.descent import Task
@@ -176,9 +177,12 @@ def test_what_is_not_better_is_not_kept(
     assert found.error == found.before
 
 
-def test_a_loss_in_a_feature_space_lowers_that_distance(blobs: models.GaussianMixture) -> None:
-    """With the first coordinate as the only feature, its error falls more than that of the others."""
-    first = Evaluator(blobs, (4,), features=lambda x: x[:, :1])
+@pytest.mark.parametrize("seen", [lambda x: x, lambda x: 4 * eight_bits(x / 4)], ids=["as it is", "of 8 bits"])
+def test_a_loss_in_a_feature_space_lowers_that_distance(
+    blobs: models.GaussianMixture, seen: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """With the first coordinate as the only feature its error falls by half, also where the feature is rounded."""
+    first = Evaluator(blobs, (4,), features=lambda x: seen(x)[:, :1])
     work = task(blobs, loss="features")
     [found] = polish.polish(InlinePool(first), [work])
     assert found.schedule is not None

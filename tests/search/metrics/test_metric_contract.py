@@ -17,8 +17,9 @@ from fewstep.search.evaluation.evaluator import Evaluator, metrics_of, observe
 from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.metrics import bootstrap
-from fewstep.search.metrics.base import Metric
+from fewstep.search.metrics.base import Metric, fewest
 from fewstep.search.metrics.features import pixels
+from fewstep.search.metrics.frechet import Frechet
 from fewstep.search.metrics.kernel import KernelDistance, gaussian
 from fewstep.search.metrics.paired import Paired, Quantile
 from fewstep.search.metrics.reference import Reference, from_rows
@@ -309,6 +310,14 @@ class Drift:
         return bootstrap.standard_error(self, observations, times, seed)
 
 
+def test_few_noises_are_not_shown(metric: Metric) -> None:
+    """The Fréchet distance wants twice as many noises as features have dimensions, whatever it is compared with; the
+    other distances want a spread, and an error that of any noise."""
+    wanted = 2 * 4 if isinstance(metric, Frechet) else 1 if isinstance(metric, Endpoint) else 2
+    assert {fewest(metric, observed(metric, count=count)) for count in (2, 50)} == {wanted}
+    assert np.isfinite(metric.value(observed(metric, 0.1, count=wanted)))
+
+
 def test_a_metric_from_outside_is_one_like_the_others(blobs: models.GaussianMixture) -> None:
     """Added by its name, it can be written, checked, searched by and reported; removed, it is unknown again."""
     METRICS.add("drift", Drift)
@@ -317,6 +326,7 @@ def test_a_metric_from_outside_is_one_like_the_others(blobs: models.GaussianMixt
         objective = Objective.parse("drift")
         assert str(objective) == "drift:pixels:teacher"
         Catalogue().check([objective], (4,))
+        assert fewest(metrics.of(objective), np.zeros((3, 4))) == 1
         result = find(blobs, nfe=3, shape=(4,), metric="drift", budget=16, noises=16)
         noises, evaluator = NoiseSet(0, TEST, 128), Evaluator(blobs, (4,))
         (observations,) = observe(evaluator, noises, result.schedule, [objective])
