@@ -1,7 +1,8 @@
 """``python -m search MODEL --nfe N``: search in this process, with a progress bar, and write the schedule.
 
 Several ``--nfe`` are searched in turn, fewest calls first: each has a warm start from the trials of those before it and
-from the best schedule with a call less.
+from the best schedule with a call less. What the teacher did is kept in the user's cache folder (`fewstep.cache`) and shared by
+all searches of the model.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fewstep.cache import user_cache
 from fewstep.cli.options import with_problem_options
 from fewstep.cli.wording import summary
 from fewstep.errors import FewstepError
@@ -46,7 +48,8 @@ def main(
     console, numbers = Console(), sorted(set(nfe or [8]))
     warm = WarmStart()
     try:
-        denoiser, shape = ModelReference.at(model).open(device)
+        reference = ModelReference.at(model)
+        denoiser, shape = reference.open(device)
         for calls in numbers:
             trials: list[Trial] = []
             fewer = [schedule for schedule in warm.schedules if schedule.nfe == calls - 1]
@@ -60,13 +63,14 @@ def main(
                     warm=WarmStart(fewer, warm.trials),
                     on=Callbacks(trial=trials.append, progress=_progress_on(bars)),
                     features=features,
+                    cache=user_cache() / "teachers",
+                    identity=reference.digest,
                     **options,
                 )
             warm = WarmStart([result.schedule], [*warm.trials, *trials])
             if study is not None:
                 problem = result.problem
-                by = "" if problem.metric == "endpoint" else f"{problem.metric}, "
-                title = f"{model}, {calls} calls, {by}{problem.sampler}, seed {problem.seed}"
+                title = f"{model}, {calls} calls, {problem.metric}, {problem.sampler}, seed {problem.seed}"
                 save(trials, space_of(trials), study, title)
             path = out if out is None or len(numbers) == 1 else out.with_stem(f"{out.stem}-{calls}")
             if path is not None:

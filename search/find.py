@@ -18,6 +18,8 @@ from fewstep.values.stages import Stage
 
 __all__ = ["find"]
 
+IN_PROCESS = "in-process"  # what a model is called that no service knows
+
 
 def find(
     denoiser: Denoiser,
@@ -30,6 +32,8 @@ def find(
     on: Callbacks = Callbacks(),
     stages: Sequence[Stage] = (),
     features: Path | None = None,
+    cache: Path | None = None,
+    identity: str = "",
     **options: Unpack[Options],
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
@@ -40,9 +44,10 @@ def find(
     conditions in turn. ``rank`` is the ranker of proposals, by its name in `fewstep.values.rankers` or as what makes it
     from teacher trajectories: "replay" is physics alone, "learned" learns from the trials as well. ``warm`` is what
     earlier searches of the model found; ``on`` reports progress and every trial, for instance to export them
-    (`fewstep.search.export`). ``stages`` are those to run, by default all that are registered
-    (`fewstep.values.stages`). Scores in the `Result` are measured on test noises. Raises `InvalidInput` for bad
-    arguments and `SearchFailed` where nothing could be evaluated.
+    (`fewstep.search.export`). ``stages`` are those to run, by default those of the effort
+    (`fewstep.values.stages`). What the teacher did is left in the folder ``cache`` for the next search of the model,
+    which is recognised by ``identity``, for instance a digest of its weights. Scores in the `Result` are measured on
+    test noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=5, shape=(1, 8, 8), effort="quick")
@@ -51,8 +56,12 @@ def find(
     """
     if not shape or not all(type(size) is int and size > 0 for size in shape):
         raise InvalidInput(f"shape is that of one sample, for instance (1, 8, 8), got {shape!r}")
-    problem = Problem("in-process", nfe, **options)
+    problem = Problem(IN_PROCESS, nfe, **options)
     Catalogue(features).check(problem.objectives, shape)
-    pool = InlinePool(Evaluator(denoiser, shape, device=device, metrics=features))
+    if cache is not None and not identity:
+        raise InvalidInput(
+            "a cache is shared by the searches of one model: give its identity, as a digest of its weights"
+        )
+    pool = InlinePool(Evaluator(denoiser, shape, identity or IN_PROCESS, cache, device, metrics=features))
     factory = RANKERS[rank] if isinstance(rank, str) else rank
     return run(problem, denoiser.process, pool, factory, warm=warm, on=on, stages=stages)

@@ -1,5 +1,7 @@
 """What all tests share: processes, a small exact mixture, and hypothesis without clock or chance."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -15,6 +17,8 @@ from tests.laws import PROCESSES
 # No deadline: a test never depends on the machine's speed. Derandomised: a run finds today what it finds tomorrow.
 hypothesis.settings.register_profile("fewstep", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("fewstep")
+
+os.environ["FEWSTEP_CACHE"] = tempfile.mkdtemp(prefix="fewstep-tests-")  # nothing is left in the user's folder
 
 torch.set_num_threads(1)  # tensors here are tiny: threads only cost
 

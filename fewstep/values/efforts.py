@@ -66,9 +66,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
             stages=("baselines", "cross-fit", *WHOLE[1:]),
             starts=2,
         ),
-        CUSTOM: Effort(
-            calls=None, noises=64, budget=400, train=4, validation=2, test=8, stages=WHOLE
-        ),
+        CUSTOM: Effort(calls=None, noises=64, budget=400, train=4, validation=2, test=8, stages=WHOLE),
     }
 )
 """By name. "custom" is a search of given size: what a submission of noises or a budget without an effort means."""

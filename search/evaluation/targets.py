@@ -34,9 +34,7 @@ class Teacher:
     variance: float
 
 
-def prepare_teacher(
-    pool: Pool, split: NoiseSplit, owner: str, progress: Callable[[str, int, int], None]
-) -> Teacher:
+def prepare_teacher(pool: Pool, split: NoiseSplit, owner: str, progress: Callable[[str, int, int], None]) -> Teacher:
     """Have the targets made for the noises of the search; those of the test follow when it begins.
 
     Raises `SearchFailed` where the model's samples are not finite.
@@ -69,7 +67,9 @@ def _diverged() -> SearchFailed:
 
 def prepare_test(pool: Pool, parts: Sequence[NoiseSet], owner: str) -> int:
     """Have the targets of test noises made; returns the calls to pay for. Raises `SearchFailed`."""
-    results = [future.result() for future in [pool.submit(evaluator.teach, part, teacher.CALLS, owner) for part in parts]]
+    results = [
+        future.result() for future in [pool.submit(evaluator.teach, part, teacher.CALLS, owner) for part in parts]
+    ]
     if not all(np.all(np.isfinite(targets)) for targets, _ in results):
         raise _diverged()
     return sum(calls for _, calls in results)

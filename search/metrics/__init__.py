@@ -2,7 +2,9 @@
 
 | name | metric | reference |
 |---|---|---|
-| ``endpoint`` | root mean square distance to the teacher's samples of the same noises | – |
+| ``typical``, ``trimmed``, ``saturating``, ``rms``, ``median``, ``p95`` | summaries of the distances to the teacher's \
+samples of the same noises | – |
+| ``switch`` | share of samples that end nearer to another noise's teacher target | – |
 | ``frechet`` | squared Fréchet distance of features | the teacher, moments or images |
 | ``kid`` | unbiased kernel distance of features, polynomial | the teacher or images |
 | ``cmmd`` | unbiased kernel distance of features, Gaussian | the teacher or images |
@@ -29,7 +31,7 @@ def of(objective: Objective, folder: Path | None = None, device: str = "cpu") ->
     samples. Networks and statistics are loaded when they are first used, so that workers need no statistics and the
     others no networks. Raises `UnknownName` for features or a reference that are not there.
 
-    >>> of(Objective.parse("endpoint")).can_vanish
+    >>> of(Objective.parse("typical")).can_vanish
     False
     """
     Catalogue(folder).check([objective])

@@ -5,7 +5,8 @@ numbers stays, its observations, from which the value can be worked out again fo
 
 | metric | observations of a noise | compared with |
 |---|---|---|
-| `endpoint.Endpoint` | squared error (1,) | the teacher's sample of the same noise |
+| `paired.Paired` | squared error (1,) | the teacher's sample of the same noise |
+| `switched.SwitchRate` | projections of the sample and of the teacher's (2 p,) | all the teacher's samples |
 | `distance.Distance` to a data set | features (F,) | statistics of the data set's features |
 | `distance.Distance` to the teacher | features of the sample and of the teacher's (2 F,) | each other |
 """

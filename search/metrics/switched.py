@@ -52,4 +52,3 @@ class SwitchRate:
         away = np.stack([((sample - targets) ** 2).sum(1) for sample in samples])  # (n, n)
         nearer: np.ndarray = away.min(axis=1) < np.diagonal(away)
         return nearer.astype(float)
-

@@ -45,7 +45,5 @@ def _robust(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: 
     return torch.log(_errors(samples, ends) / middle + FLOOR).mean()
 
 
-LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {"robust": _robust, "l2": _l2, "l1": _l1, "log": _log, "features": _l2}
-)
+LOSSES: Mapping[str, Loss] = MappingProxyType({"robust": _robust, "l2": _l2, "l1": _l1, "log": _log, "features": _l2})
 """``loss(samples (B, ...), ends (B, ...), c, progress 0 … 1) -> ()``; "features" is given features (B, F) instead."""

@@ -51,7 +51,9 @@ def propose(state: SearchState) -> Iterator[Batch]:
     if count <= 0:
         return
     train, trajectories = state.split.train, state.teacher.trajectories
-    futures = [state.pool.submit(fit, train, trajectories, start, robust=state.robust) for start in starts(state, count)]
+    futures = [
+        state.pool.submit(fit, train, trajectories, start, robust=state.robust) for start in starts(state, count)
+    ]
     fitted = []
     for future in futures:
         with contextlib.suppress(WorkerLost):

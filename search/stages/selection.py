@@ -10,6 +10,7 @@ worse there is not published, the baseline is.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import worse
 from fewstep.search.evaluation.noises import CHUNK, TEST, NoiseSet
+from fewstep.search.evaluation.span import out_of_span
 from fewstep.search.evaluation.targets import prepare_test, teacher_error
 from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
@@ -33,6 +35,8 @@ from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
 __all__ = ["Choice", "Tested", "choose", "test"]
+
+SPANNED = 16  # test noises of which the out-of-span share is measured
 
 Observations = dict[Schedule, list[np.ndarray]]
 
@@ -55,6 +59,7 @@ class Tested(NamedTuple):
     teacher_error: float
     verdict: str | None
     warnings: tuple[str, ...]
+    out_of_span: float | None
 
 
 def choose(state: SearchState) -> Choice:
@@ -110,7 +115,10 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
         parts = NoiseSet(problem.seed, TEST, count, first=count).chunks(max(CHUNK, problem.noises))
     state.budget.test += len(seen) * count * problem.nfe
     error, calls = teacher_error(state.pool, state.split, owner)
-    state.budget.test += calls
+    few = replace(state.split.test[0], count=min(SPANNED, state.split.test[0].count))
+    spanned = winner if kept.verdict is None else baseline
+    out = state.pool.submit(out_of_span, few, spanned).result()
+    state.budget.test += calls + (few.count * problem.nfe if out is not None else 0)
 
     def measured(schedule: Schedule, name: str, observations: Mapping[Objective, np.ndarray]) -> Measured:
         scores = [score(metrics[each], observations[each], count * problem.nfe) for each in problem.objectives]
@@ -122,7 +130,7 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
     if kept.verdict is None:
         found = measured(winner, str(choice.winner.origin), ours)
     ratio = max(found.score.value, least) / max(named.score.value, least)
-    return Tested(found, named, ratio, Interval(*between), error, kept.verdict, kept.warnings)
+    return Tested(found, named, ratio, Interval(*between), error, kept.verdict, kept.warnings, out)
 
 
 def _baselines(state: SearchState) -> list[Trial]:

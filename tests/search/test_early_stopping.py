@@ -15,9 +15,9 @@ from fewstep.search.evaluation.noises import NoiseSplit
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.metrics.bootstrap import score
-from fewstep.search.metrics.paired import RMS
 from fewstep.search.metrics.features import pixels
 from fewstep.search.metrics.frechet import Frechet
+from fewstep.search.metrics.paired import RMS
 from fewstep.search.metrics.reference import from_rows
 from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.ranking import by_replay

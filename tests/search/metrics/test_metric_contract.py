@@ -313,7 +313,7 @@ class Drift:
 def test_few_noises_are_not_shown(metric: Metric) -> None:
     """The Fréchet distance wants twice as many noises as features have dimensions, whatever it is compared with; the
     other distances want a spread, and an error that of any noise."""
-    wanted = 2 * 4 if isinstance(metric, Frechet) else 1 if isinstance(metric, Endpoint) else 2
+    wanted = 2 * 4 if isinstance(metric, Frechet) else 1 if isinstance(metric, Paired) else 2
     assert {fewest(metric, observed(metric, count=count)) for count in (2, 50)} == {wanted}
     assert np.isfinite(metric.value(observed(metric, 0.1, count=wanted)))
 
