@@ -28,7 +28,9 @@ def fill(store: Store) -> dict[str, str]:
     model, jobs, ids = add_model(store).id, Jobs(store), {}
     for other in (samples.submitted("b"), samples.on_hub("c")):
         store.add_model(other)
-    plain, all_fields = (replace(p, model=model) for p in (samples.problem(nfe=5), samples.limited()))
+    plain, all_fields = (
+        replace(p, model=model) for p in (samples.problem(nfe=5, metric="endpoint"), samples.limited())
+    )
     ids["plain"] = publish(store, plain).id
     ids["all fields"] = publish(store, all_fields, value=0.04).id
     ids["failed"] = store.submit(replace(plain, seed=1)).id

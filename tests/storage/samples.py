@@ -11,6 +11,7 @@ from fewstep import Schedule, processes, solvers
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.limits import Limits
 from fewstep.values.model import Facts, Model, ModelState
+from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
 from fewstep.values.result import Cost, Measured, Result
 from fewstep.values.score import Interval, Score
@@ -38,7 +39,7 @@ def on_hub(letter: str = "a") -> Model:
     return replace(submitted(letter), source="hub", shape=(), process={}, facts=Facts())
 
 
-def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpoint") -> Problem:
+def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = DEFAULT) -> Problem:
     """A problem on `model`."""
     return Problem(letter * 16, nfe, metric, budget=20, seed=seed)
 
@@ -46,7 +47,17 @@ def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpo
 def limited(letter: str = "a", nfe: int = 4) -> Problem:
     """A problem on `model` with every field of its own."""
     limits = Limits(calls=10**9, seconds=0.1 + 0.2, failures=0, improvement=1 / 3)
-    return Problem(letter * 16, nfe, "frechet:digits", 20, 1, 64, "kid:digits:digits", "guided", limits)
+    return Problem(
+        letter * 16,
+        nfe,
+        "frechet:digits",
+        budget=20,
+        seed=1,
+        noises=64,
+        report="kid:digits:digits",
+        sampler="guided",
+        limits=limits,
+    )
 
 
 def schedule(nfe: int = 4, grid: str = "logsnr") -> Schedule:
@@ -114,7 +125,7 @@ def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
     }
 
 
-def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpoint") -> Claim:
+def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = DEFAULT) -> Claim:
     """A search that a runner has claimed."""
     store.add_model(model(letter))
     store.submit(problem(letter, nfe, seed, metric))
@@ -130,7 +141,7 @@ def publish(
     seed: int = 0,
     plan: Schedule | None = None,
     letter: str = "a",
-    metric: str = "endpoint",
+    metric: str = DEFAULT,
 ) -> str:
     """A search that succeeded with that score; its id."""
     claim = running(store, letter, nfe, seed, metric)
