@@ -142,7 +142,9 @@ def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, st
     problem = Problem(model.id, 4, "frechet:digits", budget=20, report="kid:digits", limits=limits)
     held = claim(store, store.submit(problem))
     told = page(client, f"/searches/{held.search.id}").text("section", id="standing")[0]
-    wanted = ["lowers frechet:digits:teacher, reports kid:digits:teacher · guided search on 64 noises, seed 0"]
+    wanted = [
+        "lowers frechet:digits:teacher, reports kid:digits:teacher · effort custom · guided search on 64 noises, seed 0"
+    ]
     wanted += ["at most 100,000 calls", "at most 60 s", "at most 3 failed trials", "by 5 % is unlikely"]
     for words in wanted:
         assert words in told
