@@ -24,7 +24,7 @@ class SearchIn(Body):
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher goes first")
 
     def problems(self) -> list[Problem]:
-        """The problem of each number of calls, fewest first; raises `InvalidInput` where fields contradict each other."""
+        """The problem of each number of calls, fewest first; raises `InvalidInput` where fields are at odds."""
         calls = sorted(set(self.nfe)) if isinstance(self.nfe, list) else [self.nfe]
         fields = self.model_dump(exclude={"priority", "nfe"})
         return [decode(Problem, {**fields, "nfe": nfe}, strict=True) for nfe in calls]

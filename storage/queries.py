@@ -93,7 +93,7 @@ def metrics_of(model_id: str, most: int) -> Select[str]:
 
 
 def results_like(problem: Problem, limit: int, *, of_model: bool) -> Select[Any]:
-    """The JSON of the last results of the problem's metric, effort and number of calls; of its model alone, if asked."""
+    """The JSON of the last results of a metric, effort and number of calls; of the model alone, if asked."""
     query = select(PublishedRow.result).join(SearchRow, SearchRow.id == PublishedRow.search_id)
     query = query.where(
         PublishedRow.metric == problem.metric, SearchRow.effort == problem.effort, SearchRow.nfe == problem.nfe

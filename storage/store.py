@@ -154,8 +154,9 @@ class Store(Database):
         with self.read() as session:
             for of_model in (True, False):
                 results = session.scalars(results_like(problem, EARLIER, of_model=of_model)).all()
-                if results:
-                    return median(result["ratio"] for result in results)
+                ratios: list[float] = [result["ratio"] for result in results]
+                if ratios:
+                    return median(ratios)
         return None
 
     def search(self, id: str) -> Search:

@@ -38,8 +38,8 @@ def best(
     metric: Annotated[Metric, Query()] = DEFAULT,
     match: IfNoneMatch = None,
 ) -> Response:
-    """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes: fewer only where that is better by
-    more than chance."""
+    """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes: fewer only where that is better
+    by more than chance."""
     published = store.best(id, nfe, metric)
     etag = hashlib.sha256(f"{published.digest} {published.search}".encode()).hexdigest()
     return with_etag(dump(published), etag, match, "no-cache")

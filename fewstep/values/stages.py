@@ -89,7 +89,7 @@ def order(stages: Sequence[Stage] = ()) -> tuple[Stage, ...]:
     Without an argument, all that are registered.
 
     >>> [stage.name for stage in order()][:3]
-    ['baselines', 'arc-length', 'guided']
+    ['baselines', 'arc-length', 'cross-fit']
     """
     chosen = stages or [STAGES[name] for name in STAGES]
     return tuple(sorted(chosen, key=lambda stage: (stage.final, not stage.final and stage.cost is None)))

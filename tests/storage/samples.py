@@ -13,7 +13,7 @@ from fewstep.values.limits import Limits
 from fewstep.values.model import Facts, Model, ModelState
 from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
-from fewstep.values.result import Cost, Measured, Result
+from fewstep.values.result import Cost, Measured, Result, Summary
 from fewstep.values.score import Interval, Score
 from fewstep.values.trial import Trial
 from storage import Claim, Jobs, Store
@@ -104,6 +104,28 @@ def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) ->
         ratio_interval=Interval(value / 0.3, value / 0.1),
         teacher_error=1e-7,
         cost=Cost(calls=12345, evaluations=20, seconds=1.5),
+    )
+
+
+def summarised(result: Result) -> Result:
+    """The result with all that may be missing: summaries, verdict, warnings, calls by their kind."""
+
+    def summaries(scale: float) -> tuple[Summary, ...]:
+        values = {"typical": (0.04, 0.03, 0.05), "median": (0.03, 0.02, 0.04), "p95": (0.2, 0.1, 0.3)}
+        values |= {"switch": (0.05, 0.01, 0.1), "frechet:pixels:teacher": (0.3, 0.2, 0.4)}
+        return tuple(
+            Summary(name, scale * value, Interval(scale * low, scale * high))
+            for name, (value, low, high) in values.items()
+        )
+
+    return replace(
+        result,
+        winner=replace(result.winner, summaries=summaries(1)),
+        baseline=replace(result.baseline, summaries=summaries(2)),
+        cost=replace(result.cost, passes_per_call=2, test_calls=2345, shared_calls=777),
+        verdict="nothing better was found: the best candidate is worse by typical",
+        warnings=("median", "p95"),
+        out_of_span=0.25,
     )
 
 
