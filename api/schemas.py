@@ -16,15 +16,18 @@ __all__ = ["FolderIn", "GridOut", "HubIn", "Metric", "ModelIn", "SearchIn", "Zoo
 Metric = field_type(Problem, "metric")
 
 
-@with_fields_of(Problem)
+@with_fields_of(Problem, several=("nfe",))
 class SearchIn(Body):
     """What to search for and how much to spend."""
 
+    nfe: int | list[int]
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher goes first")
 
-    def problem(self) -> Problem:
-        """The problem of the body; raises `InvalidInput` where fields contradict each other."""
-        return decode(Problem, self.model_dump(exclude={"priority"}), strict=True)
+    def problems(self) -> list[Problem]:
+        """The problem of each number of calls, fewest first; raises `InvalidInput` where fields are at odds."""
+        calls = sorted(set(self.nfe)) if isinstance(self.nfe, list) else [self.nfe]
+        fields = self.model_dump(exclude={"priority", "nfe"})
+        return [decode(Problem, {**fields, "nfe": nfe}, strict=True) for nfe in calls]
 
 
 class ZooIn(Body):

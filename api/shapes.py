@@ -1,19 +1,29 @@
 """Pydantic models of request bodies and answers, derived from the fields of the values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 
-from fewstep.errors import UnknownName
+from fewstep.errors import InvalidInput, UnknownName
 from fewstep.values.codec import SPECIAL, entries
 from fewstep.values.fields import FieldSpec, field_specs
 from fewstep.values.origin import Origin
 from fewstep.values.page import Page
 
 __all__ = ["Body", "answer", "field_type", "shape", "with_fields_of"]
+
+MAX_SEVERAL = 50  # values in the place of one
 
 
 class Body(BaseModel):
@@ -25,11 +35,17 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-def with_fields_of(kind: type) -> Callable[[type[AnyBody]], type[AnyBody]]:
-    """A decorator that adds the fields of a value to the class of a body, with their ranges and help."""
+def with_fields_of(kind: type, *, several: Collection[str] = ()) -> Callable[[type[AnyBody]], type[AnyBody]]:
+    """A decorator that adds the fields of a value to the class of a body, with their ranges and help.
+
+    Those that ``several`` names take a list as well.
+    """
 
     def add_fields(body: type[AnyBody]) -> type[AnyBody]:
-        fields: dict[str, Any] = {spec.name: _body_field(spec) for spec in field_specs(kind)}
+        fields: dict[str, Any] = {}
+        for spec in field_specs(kind):
+            of_one, field = _body_field(spec)
+            fields[spec.name] = (_one_or_several(of_one) if spec.name in several else of_one, field)
         return create_model(body.__name__, __base__=body, __doc__=body.__doc__, __module__=body.__module__, **fields)
 
     return add_fields
@@ -56,6 +72,23 @@ def _body_field(spec: FieldSpec) -> tuple[Any, Any]:
     examples = None if spec.about.example is None else [spec.about.example]
     field = Field(default, description=_description(spec), examples=examples)
     return kind | None if spec.optional else kind, field
+
+
+def _one_or_several(kind: Any) -> Any:
+    """The type of a value of that type or a list of them, each checked in the same way."""
+
+    def check(value: Any, of_one: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, list):
+            return of_one(value)
+        if not 1 <= len(value) <= MAX_SEVERAL:
+            raise InvalidInput(f"a list has 1 to {MAX_SEVERAL} of them, got {len(value)}")
+        return [of_one(item) for item in value]
+
+    def write_schema(schema: dict[str, Any]) -> None:
+        one = {key: schema.pop(key) for key in ("type", "minimum", "maximum") if key in schema}
+        schema["anyOf"] = [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_SEVERAL}]
+
+    return Annotated[kind, WrapValidator(check), Field(json_schema_extra=write_schema)]
 
 
 def _type_with_checks(spec: FieldSpec) -> Any:

@@ -230,7 +230,7 @@ def main() -> None:
         errors = {name: error(values, targets) for name, values in samples.items()}
         baseline = min(errors, key=errors.__getitem__)
         ours = sample(denoiser, published.schedule, noise)
-        row = {
+        row: dict[str, Any] = {
             "nfe": nfe,
             "baseline": baseline,
             "baseline_error": errors[baseline],

@@ -48,8 +48,8 @@ def run(
     """Search, select, report; returns the `Result`.
 
     ``log`` holds the trials of an interrupted run: replaying it is how a run resumes. ``stages`` are those to run, by
-    default those of the problem's effort; without ``early_stopping`` every trial meets all noises. Raises `SearchFailed`
-    where nothing could be evaluated or the limits leave no room; an exception raised by a callback ends the run.
+    default those of the problem's effort; without ``early_stopping`` every trial meets all noises. Raises
+    `SearchFailed` where nothing could be evaluated or the limits leave no room; an exception raised by a callback ends the run.
     """
     split, owner = NoiseSplit.of(problem), owner_of(problem)
     _check_limit(problem)

@@ -1,12 +1,13 @@
 """SQL queries of the store, and the checks of their arguments."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from fewstep.errors import InvalidInput, NotFound
+from fewstep.errors import Conflict, InvalidInput, NotFound
+from fewstep.values.model import Model, ModelState
 from fewstep.values.problem import Problem
 from fewstep.values.search import SearchState
 from storage.tables import LessonRow, ModelRow, PublishedRow, SearchRow
@@ -14,14 +15,16 @@ from storage.tables import LessonRow, ModelRow, PublishedRow, SearchRow
 __all__ = [
     "MAX_EVENT",
     "MAX_NUMBER",
-    "best_of",
     "front_of",
     "lessons_of",
+    "metrics_of",
     "model_row",
     "neighbours_of",
+    "results_like",
     "search_row",
     "searches_before",
     "check_number",
+    "check_ready",
 ]
 
 MAX_EVENT = 2**63 - 1  # the largest event id of either database
@@ -65,20 +68,15 @@ def searches_before(cursor: str | None, state: str | None, model: str | None) ->
     return query
 
 
-def best_of(model_id: str, nfe: int, metric: str) -> Select[PublishedRow]:
-    """The lowest score of at most ``nfe`` calls; of equals the one of fewest calls, then the oldest."""
-    query = select(PublishedRow).where(
-        PublishedRow.model_id == model_id, PublishedRow.metric == metric, PublishedRow.nfe <= nfe
-    )
-    return query.order_by(PublishedRow.value, PublishedRow.nfe, PublishedRow.number).limit(1)
-
-
-def front_of(model_id: str, metric: str | None, until: datetime | None = None) -> Select[PublishedRow]:
-    """The lowest score of every metric (or one) and number of calls, of equals the oldest; of those published by
-    ``until``, if not None."""
+def front_of(
+    model_id: str, metric: str | None, until: datetime | None = None, most: int = MAX_NUMBER
+) -> Select[PublishedRow]:
+    """The lowest score of every metric (or one) and number of calls up to ``most``, of equals the oldest; of those
+    published by ``until``, if not None."""
     order = (PublishedRow.value, PublishedRow.number)
     rank = func.row_number().over(partition_by=(PublishedRow.metric, PublishedRow.nfe), order_by=order)
-    ranked = select(PublishedRow.number, rank.label("rank")).where(PublishedRow.model_id == model_id)
+    ranked = select(PublishedRow.number, rank.label("rank"))
+    ranked = ranked.where(PublishedRow.model_id == model_id, PublishedRow.nfe <= most)
     if metric is not None:
         ranked = ranked.where(PublishedRow.metric == metric)
     if until is not None:
@@ -86,6 +84,23 @@ def front_of(model_id: str, metric: str | None, until: datetime | None = None) -
     first = ranked.subquery()
     query = select(PublishedRow).join(first, first.c.number == PublishedRow.number).where(first.c.rank == 1)
     return query.order_by(PublishedRow.metric, PublishedRow.nfe)
+
+
+def metrics_of(model_id: str, most: int) -> Select[str]:
+    """The metrics by which a model has results of at most ``most`` calls."""
+    query = select(PublishedRow.metric).where(PublishedRow.model_id == model_id, PublishedRow.nfe <= most)
+    return query.distinct().order_by(PublishedRow.metric)
+
+
+def results_like(problem: Problem, limit: int, *, of_model: bool) -> Select[Any]:
+    """The JSON of the last results of a metric, effort and number of calls; of the model alone, if asked."""
+    query = select(PublishedRow.result).join(SearchRow, SearchRow.id == PublishedRow.search_id)
+    query = query.where(
+        PublishedRow.metric == problem.metric, SearchRow.effort == problem.effort, SearchRow.nfe == problem.nfe
+    )
+    if of_model:
+        query = query.where(PublishedRow.model_id == problem.model)
+    return query.order_by(PublishedRow.number.desc()).limit(limit)
 
 
 def neighbours_of(problem: Problem, until: datetime, limit: int) -> Select[str]:
@@ -111,6 +126,13 @@ def lessons_of(problem: Problem, until: datetime, limit: int) -> Select[str]:
         LessonRow.metric == problem.metric, LessonRow.model_id != problem.model, LessonRow.created <= until
     )
     return query.order_by(LessonRow.created.desc(), LessonRow.search_id).limit(limit)
+
+
+def check_ready(model: ModelRow | Model) -> None:
+    """Raise `Conflict` unless searches may use the model."""
+    if model.state is not ModelState.READY:
+        remedy = f"{model.reason}; submit it again" if model.reason else "wait until it is ready"
+        raise Conflict(f"model {model.id} is {model.state}: {remedy}")
 
 
 def check_number(name: str, value: int, low: int, high: int = MAX_NUMBER) -> None:

@@ -1,17 +1,21 @@
 """The store: queries and inserts by values, with no session or row outside this package."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
+from statistics import median
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy.orm import Session
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.event import Event
 from fewstep.values.model import Model, ModelState
+from fewstep.values.objective import DEFAULT
 from fewstep.values.page import Page
 from fewstep.values.problem import Problem
-from fewstep.values.published import Published
+from fewstep.values.published import Published, best_of
 from fewstep.values.search import LIVE, Search, SearchState
 from fewstep.values.trial import Trial
 from storage.database import Database
@@ -20,12 +24,14 @@ from storage.events import write_event
 from storage.mapping import model_columns, problem_columns, value_of
 from storage.queries import (
     MAX_EVENT,
-    best_of,
     check_number,
+    check_ready,
     front_of,
     lessons_of,
+    metrics_of,
     model_row,
     neighbours_of,
+    results_like,
     search_row,
     searches_before,
 )
@@ -36,6 +42,7 @@ __all__ = ["MAX_KEY", "MAX_PAGE", "MAX_PRIORITY", "Store"]
 MAX_KEY = 255
 MAX_PAGE = 500
 MAX_PRIORITY = 1000
+EARLIER = 100  # results, at most, whose ratios are looked at
 
 
 class Store(Database):
@@ -98,40 +105,59 @@ class Store(Database):
         """Queue a search. The same idempotency ``key`` with the same problem gives the same search again; with
         another problem it raises `Conflict`. Raises `NotFound` where the model is unknown, `Conflict` until it is
         ready."""
+        return self.submit_all([problem], key, priority)[0]
+
+    def submit_all(self, problems: Sequence[Problem], key: str | None = None, priority: int = 0) -> list[Search]:
+        """Queue several searches in this order, all or none, under one idempotency ``key``; raises as `submit`."""
         if key is not None and not 1 <= len(key) <= MAX_KEY:
             raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY} characters, got {len(key)}")
         check_number("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
         with self.write() as session:
-            model = model_row(session, problem.model, lock="share")
-            if model.state is not ModelState.READY:
-                raise Conflict(
-                    f"model {model.id} is {model.state}: "
-                    + (f"{model.reason}; submit it again" if model.reason else "wait until it is ready")
-                )
-            search_id = uuid.uuid4().hex
+            for model_id in sorted({problem.model for problem in problems}):
+                check_ready(model_row(session, model_id, lock="share"))
             now = database_time(session)
-            is_new = insert_once(
-                session,
-                SearchRow,
-                id=search_id,
-                key=key,
-                **problem_columns(problem),
-                priority=priority,
-                state=SearchState.QUEUED,
-                attempt=1,
-                evaluations=0,
-                created=now,
-            )
-            condition = SearchRow.id == search_id if is_new else SearchRow.key == key
-            row = session.scalars(select(SearchRow).where(condition)).first()
-            if row is None:
-                raise Conflict(f"the search of idempotency key {key!r} was deleted just now: submit again")
-            search = value_of(Search, row)
-            if is_new:
+            first = uuid.uuid4().hex
+            for i, problem in enumerate(problems):
+                search_id = uuid.uuid4().hex if i else first
+                is_new = insert_once(
+                    session,
+                    SearchRow,
+                    id=search_id,
+                    key=None if i else key,
+                    submission=first if i else None,
+                    **problem_columns(problem),
+                    priority=priority,
+                    state=SearchState.QUEUED,
+                    attempt=1,
+                    evaluations=0,
+                    created=now,
+                )
+                if not is_new:  # another request had the key
+                    break
                 write_event(session, search_id, "state", {"state": SearchState.QUEUED}, now)
-        if search.problem != problem:
-            raise Conflict(f"the idempotency key {key!r} belongs to search {search.id}, which has another problem")
-        return search
+            searches = _submitted(session, SearchRow.id == first) or _submitted(session, SearchRow.key == key)
+        if not searches:
+            raise Conflict(f"the search of idempotency key {key!r} was deleted just now: submit again")
+        if [search.problem for search in searches] != list(problems):
+            raise Conflict(f"the idempotency key {key!r} belongs to search {searches[0].id}, which has another problem")
+        return searches
+
+    def ready_model(self, id: str) -> Model:
+        """The model of that id, which searches may use; raises `NotFound`, and `Conflict` until it is ready."""
+        model = self.model(id)
+        check_ready(model)
+        return model
+
+    def expected_ratio(self, problem: Problem) -> float | None:
+        """The median ratio of the last results of the problem's metric, effort and number of calls: of its model, where
+        there are any, else of all models; None where there are none."""
+        with self.read() as session:
+            for of_model in (True, False):
+                results = session.scalars(results_like(problem, EARLIER, of_model=of_model)).all()
+                ratios: list[float] = [result["ratio"] for result in results]
+                if ratios:
+                    return median(ratios)
+        return None
 
     def search(self, id: str) -> Search:
         """The search of that id; raises `NotFound`."""
@@ -197,17 +223,20 @@ class Store(Database):
             query = select(EventRow).where(EventRow.search_id == search_id, EventRow.id > after)
             return [value_of(Event, row) for row in session.scalars(query.order_by(EventRow.id).limit(limit))]
 
-    def best(self, model_id: str, nfe: int, metric: str = "endpoint") -> Published:
-        """The schedule with the lowest score among those of at most ``nfe`` calls; raises `NotFound`."""
+    def best(self, model_id: str, nfe: int, metric: str = DEFAULT) -> Published:
+        """The best schedule of at most ``nfe`` calls by one metric, as `fewstep.values.published.best_of` compares
+        them; raises `NotFound`, which names the metrics of other results."""
         check_number("nfe", nfe, 1)
         with self.read() as session:
-            row = session.scalars(best_of(model_id, nfe, metric)).first()
-            if row is None:
-                model_row(session, model_id)
-                raise NotFound(
-                    f"model {model_id} has no schedule of at most {nfe} calls by {metric[:80]!r} yet: submit a search"
-                )
-            return value_of(Published, row)
+            rows = session.scalars(front_of(model_id, metric, most=nfe)).all()
+            if rows:
+                return best_of([value_of(Published, row) for row in rows])
+            model_row(session, model_id)
+            others = session.scalars(metrics_of(model_id, nfe)).all()
+        remedy = f"there are some by {', '.join(others)}: ask for one of these, or " if others else ""
+        raise NotFound(
+            f"model {model_id} has no schedule of at most {nfe} calls by {metric[:80]!r} yet: {remedy}submit a search"
+        )
 
     def front(self, model_id: str, metric: str | None = None, until: datetime | None = None) -> list[Published]:
         """The best schedule of every number of calls, fewest first, per metric where none is named; of those published
@@ -233,3 +262,10 @@ class Store(Database):
             if row is None:
                 raise NotFound(f"search {search_id[:80]!r} has published nothing")
             return value_of(Published, row)
+
+
+def _submitted(session: Session, first: ColumnElement[bool]) -> list[Search]:
+    """The searches of one request, of which the ``first`` is described, in order."""
+    id = session.scalar(select(SearchRow.id).where(first))
+    query = select(SearchRow).where(or_(SearchRow.id == id, SearchRow.submission == id)).order_by(SearchRow.number)
+    return [] if id is None else [value_of(Search, row) for row in session.scalars(query)]

@@ -183,12 +183,14 @@ class SearchRow(Base):
     __table_args__ = (
         Index(None, "state", "priority", "number"),
         Index(None, "model_id", "number"),
+        Index(None, "submission"),
         {"sqlite_autoincrement": True},
     )
 
     number: Mapped[int] = mapped_column(primary_key=True)  # order of submission
     id: Mapped[str] = mapped_column(SafeText(32), unique=True)
     key: Mapped[str | None] = mapped_column(SafeText(255), unique=True)  # idempotency key
+    submission: Mapped[str | None] = mapped_column(SafeText(32))  # the first search of the same request; it has the key
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     nfe: Mapped[int]
     metric: Mapped[str]
@@ -198,6 +200,8 @@ class SearchRow(Base):
     report: Mapped[str | None]
     sampler: Mapped[str] = mapped_column(server_default="guided")
     limits: Mapped[Any] = mapped_column(Json, server_default="{}")
+    effort: Mapped[str] = mapped_column(server_default="custom")
+    precision: Mapped[float | None]
     priority: Mapped[int]
     state: Mapped[SearchState]
     attempt: Mapped[int]

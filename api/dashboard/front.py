@@ -18,7 +18,6 @@ __all__ = ["front"]
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 38
 APART = 5  # pixels between the two dots of one number of calls
-SURE = 1.96  # standard errors of a 95 % interval
 STEPS = (1, 2, 5)
 
 
@@ -77,8 +76,7 @@ def _line(name: str, points: list[tuple[float, Score]], axes: Axes) -> list[str]
     path = " ".join(f"{x:.1f},{axes.y(score.value):.1f}" for x, score in points)
     parts = [f'<g class="{name}"><polyline points="{path}"/>']
     for x, score in points:
-        reach = SURE * score.standard_error
-        low, high = axes.y(score.value - reach), axes.y(score.value + reach)
+        low, high = axes.y(score.interval.low), axes.y(score.interval.high)
         note = f"{name}: {measured(score.value, score.standard_error)}"
         parts.append(
             f'<g><title>{note}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{high:.1f}" y2="{low:.1f}"/>'

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from api.dashboard.assets import address, plotly_style_ids
 from api.dashboard.front import front
 from api.dashboard.strip import strip
-from fewstep.cli.display import measured, rows, short
-from fewstep.cli.wording import ENDINGS, limits_in_words
+from fewstep.cli.display import duration, measured, rows, short
+from fewstep.cli.wording import ENDINGS, compared, label, limits_in_words
+from fewstep.values.objective import DEFAULT
 from fewstep.values.stages import NEUTRAL, STAGES, look
 
 __all__ = ["render"]
@@ -30,16 +31,6 @@ def _when(moment: datetime | None) -> Markup:
     if moment is None:
         return Markup("–")
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), f"{moment:%Y-%m-%d %H:%M} UTC")
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in words: 42 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _forecast(predicted: float) -> str:
@@ -67,13 +58,16 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "when": _when,
-        "duration": _duration,
+        "duration": duration,
         "count": _count,
         "forecast": _forecast,
+        "label": label,
         "short": short,
     }
     environment.globals |= {
         "address": address,
+        "compared": compared,
+        "default_metric": DEFAULT,
         "endings": ENDINGS,
         "front": front,
         "limits_in_words": limits_in_words,

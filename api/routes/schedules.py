@@ -11,6 +11,7 @@ from api.replies import NOT_MODIFIED, IfNoneMatch, ValueRoute, with_etag
 from api.schemas import Metric
 from api.shapes import answer
 from fewstep.values.codec import dump
+from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import MAX_NFE
 from fewstep.values.published import Published
 
@@ -34,10 +35,11 @@ def best(
     id: Identity,
     store: TheStore,
     nfe: Annotated[int, Query(ge=1, le=MAX_NFE, description="Network calls that may be spent on a sample")],
-    metric: Annotated[Metric, Query()] = "endpoint",
+    metric: Annotated[Metric, Query()] = DEFAULT,
     match: IfNoneMatch = None,
 ) -> Response:
-    """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes."""
+    """The best schedule of at most `nfe` calls; its own `nfe` says how many it takes: fewer only where that is better
+    by more than chance."""
     published = store.best(id, nfe, metric)
     etag = hashlib.sha256(f"{published.digest} {published.search}".encode()).hexdigest()
     return with_etag(dump(published), etag, match, "no-cache")

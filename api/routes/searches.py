@@ -1,15 +1,20 @@
 """Searches: submit, list, control, follow."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import NAME, Identity, TheCatalogue, TheJobs, TheSearch, TheSettings, TheStore
 from api.errors import problems
 from api.replies import ValueRoute, event_stream
 from api.schemas import SearchIn
+from api.shapes import answer
+from fewstep.values.codec import encode
+from fewstep.values.cost_card import check_limit, cost_card
+from fewstep.values.estimate import Estimate
 from fewstep.values.page import Page
 from fewstep.values.published import Published
 from fewstep.values.search import Search, SearchState
@@ -38,14 +43,44 @@ LastEvent = Annotated[
 ]
 
 
-@router.post("", status_code=202, responses=problems(404, 409, 413, 415, 422))
-def submit(body: SearchIn, store: TheStore, catalogue: TheCatalogue, response: Response, key: Key = None) -> Search:
-    """Queue a search. The answer comes at once; `Location` says where to look."""
-    problem = body.problem()
-    catalogue.check(problem.objectives, store.model(problem.model).shape)
-    search = store.submit(problem, key=key, priority=body.priority)
-    response.headers["Location"] = f"/v1/searches/{search.id}"
-    return search
+SearchOut, EstimateOut = answer(Search), answer(Estimate)
+DRY_RUN: dict[int | str, dict[str, Any]] = {
+    200: {"model": EstimateOut | list[EstimateOut], "description": "With `dry_run`: what it would cost"}  # type: ignore[valid-type]
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=SearchOut | list[SearchOut],  # type: ignore[valid-type]
+    responses={**DRY_RUN, **problems(404, 409, 413, 415, 422)},
+)
+def submit(
+    body: SearchIn,
+    store: TheStore,
+    catalogue: TheCatalogue,
+    key: Key = None,
+    dry_run: Annotated[bool, Query(description="Check everything and say what it costs, but store nothing")] = False,
+) -> Response:
+    """Queue a search, or one for each `nfe` of a list, fewest calls first. The answer comes at once; of one search,
+    `Location` says where to look."""
+    asked = body.problems()
+    model = store.model(asked[0].model)
+    for problem in asked:
+        catalogue.check(problem.objectives, model.shape)
+        check_limit(problem)
+    several = isinstance(body.nfe, list)
+    if dry_run:
+        facts = store.ready_model(model.id).facts
+        estimates = [
+            Estimate(each, cost_card(each, facts.passes or 1, facts.seconds_per_call), store.expected_ratio(each))
+            for each in asked
+        ]
+        return JSONResponse(encode(estimates if several else estimates[0]))
+    searches = store.submit_all(asked, key=key, priority=body.priority)
+    if several:
+        return JSONResponse(encode(searches), 202)
+    return JSONResponse(encode(searches[0]), 202, {"Location": f"/v1/searches/{searches[0].id}"})
 
 
 @router.get("", responses=problems(422))

@@ -15,7 +15,7 @@ from fewstep.schedule import Schedule, Step
 from fewstep.values.event import Event
 from fewstep.values.stages import look
 
-__all__ = ["Row", "axis", "follow", "measured", "rows", "short", "steps_table", "table"]
+__all__ = ["Row", "axis", "duration", "follow", "measured", "rows", "short", "steps_table", "table"]
 
 BAR = 20  # width of a progress bar in characters, so that a line fits a terminal of 100
 
@@ -101,6 +101,20 @@ def measured(value: float, standard_error: float) -> str:
         return f"{value:.2e} ± {standard_error:.1e}"
     digits = max(0, 1 - math.floor(math.log10(standard_error)))
     return f"{value:.{digits}f} ± {standard_error:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(4.21), duration(42), duration(200), duration(7500)
+    ('4.2 s', '42 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def table(columns: Iterable[str], lines: Iterable[Iterable[object]], words: Iterable[str] = ()) -> Table:

@@ -1,5 +1,6 @@
 """The command line's searches: submitted to the service, followed, their schedules fetched."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +11,11 @@ from rich.console import Console
 from fewstep.cli.display import follow, measured
 from fewstep.cli.files import write
 from fewstep.cli.options import URL, Metric, Url, with_problem_options
-from fewstep.cli.wording import summary
+from fewstep.cli.wording import estimate, summary
 from fewstep.client import Client, Search
 from fewstep.errors import SearchFailed
 from fewstep.models import zoo
+from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import MAX_NFE, Options
 from fewstep.values.score import Score
 
@@ -30,21 +32,35 @@ def submit(
         typer.Option(help="Network calls per sample; several for a search of each.", min=1, max=MAX_NFE),
     ],
     options: Options,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the start.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and follow the searches in turn.")] = False,
     url: Url = URL,
 ) -> None:
-    """Queue a search on the service, or one for each --nfe, fewest calls first; prints their ids."""
+    """Queue a search on the service, or one for each --nfe, fewest calls first; prints their ids.
+
+    What it will cost is printed first; at a terminal the command asks before the start.
+    """
     with Client(url) as client:
         if model in zoo.names():
             client.add_model(model)
-        searches = []
-        for calls in sorted(set(nfe)):  # so that each may learn from the ones before
-            search = client.submit(model, calls, **options)
+        for expected in client.estimate(model, nfe, **options):
+            typer.echo(estimate(expected), err=not dry_run)
+        if dry_run:
+            return
+        if not yes and at_terminal():
+            typer.confirm("Start?", default=True, abort=True, err=True)
+        searches = client.submit(model, nfe, **options)
+        for search in searches:
             typer.echo(search.id)
             typer.echo(f"{url.rstrip('/')}/searches/{search.id} shows it", err=True)
-            searches.append(search)
         if watch:
             _follow(client, searches)
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def watch(id: Annotated[str, typer.Argument(metavar="ID", help="The search's id.")], url: Url = URL) -> None:
@@ -56,7 +72,7 @@ def watch(id: Annotated[str, typer.Argument(metavar="ID", help="The search's id.
 def fetch(
     model: ModelName,
     nfe: Annotated[int, typer.Option(help="Network calls per sample.", min=1, max=MAX_NFE)],
-    metric: Metric = "endpoint",
+    metric: Metric = DEFAULT,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; standard output by default.")] = None,
     url: Url = URL,
 ) -> None:
@@ -69,11 +85,12 @@ def fetch(
     else:
         write(output, text.encode())
     problem = result.problem
-    name = "error" if problem.metric == "endpoint" else problem.metric
     between, secondary = result.ratio_interval, result.winner.secondary
     ratio = f"{result.ratio:.3f} times {result.baseline_name} (95 % {between.low:.3f}–{between.high:.3f})"
     second = "" if secondary is None else f"; {problem.report} {_words(secondary)}"
-    typer.echo(f"{result.schedule.nfe} calls, {name} {_words(result.score)}, {ratio}{second}", err=True)
+    verdict = "" if result.verdict is None else f"; {result.verdict}"
+    line = f"{result.schedule.nfe} calls, {problem.metric} {_words(result.score)}, {ratio}{second}{verdict}"
+    typer.echo(line, err=True)
 
 
 def _words(score: Score) -> str:
@@ -92,7 +109,7 @@ def _follow(client: Client, searches: Sequence[Search]) -> None:
             failed.append(f"search {search.id} {search.state}: {search.error or 'it has no result'}")
             continue
         console.print(summary(client.result(search.id).result), highlight=False, markup=False, soft_wrap=True)
-        metric = "" if asked.metric == "endpoint" else f" --metric {asked.metric}"
+        metric = "" if asked.metric == DEFAULT else f" --metric {asked.metric}"
         typer.echo(f"fewstep fetch {asked.model} --nfe {asked.nfe}{metric} -o schedule.json fetches it", err=True)
     if failed:
         raise SearchFailed("; ".join(failed))

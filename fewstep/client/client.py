@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack, overload
 from urllib.parse import quote
 
 from fewstep.client.connection import Connection, read_events
@@ -16,15 +16,17 @@ from fewstep.grids.arc_length import BLEND
 from fewstep.grids.measured import MeasuredGrid
 from fewstep.schedule import Schedule
 from fewstep.values.codec import decode, encode
+from fewstep.values.estimate import Estimate
 from fewstep.values.event import Event
 from fewstep.values.metrics import Metrics
 from fewstep.values.model import Model, ModelState
+from fewstep.values.objective import DEFAULT
 from fewstep.values.page import Page
 from fewstep.values.problem import Options, Problem
 from fewstep.values.published import Published
 from fewstep.values.search import Search
 
-__all__ = ["Client", "Event", "Metrics", "Model", "Published", "Search"]
+__all__ = ["Client", "Estimate", "Event", "Metrics", "Model", "Published", "Search"]
 
 RECONNECTS = 8
 PAGE = 200
@@ -127,19 +129,47 @@ class Client:
         """The metrics, features and references that a search may name."""
         return self._service.value(partial(decode, Metrics), "GET", "/v1/metrics")
 
-    def submit(self, model: str, nfe: int, *, key: str | None = None, **options: Unpack[Options]) -> Search:
-        """Queue a search of ``nfe`` network calls per sample.
+    @overload
+    def submit(self, model: str, nfe: int, *, key: str | None = None, **options: Unpack[Options]) -> Search: ...
 
-        The ``options`` are those of `fewstep.values.problem.Problem`: ``metric`` is the objective, ``budget`` the
-        number of schedules to evaluate, ``limits`` end it earlier, and so on; `metrics` lists the names that a metric
-        may consist of. A ``key`` of your choice makes the call safe to repeat: the same key gives the same
-        search.
+    @overload
+    def submit(
+        self, model: str, nfe: Sequence[int], *, key: str | None = None, **options: Unpack[Options]
+    ) -> list[Search]: ...
+
+    def submit(
+        self, model: str, nfe: int | Sequence[int], *, key: str | None = None, **options: Unpack[Options]
+    ) -> Search | list[Search]:
+        """Queue a search of ``nfe`` network calls per sample; of several numbers one search each, fewest calls first.
+
+        The ``options`` are those of `fewstep.values.problem.Problem`: ``metric`` is the objective, ``effort`` how much
+        is spent, ``limits`` end it earlier, and so on; `metrics` lists the names that a metric may consist of. A
+        ``key`` of your choice makes the call safe to repeat: the same key gives the same search.
         """
         if key is not None and not (key.isascii() and key.isprintable()):
             raise InvalidInput(f"a key is made of printable ASCII characters, got {key!r}")
         headers = {} if key is None else {"Idempotency-Key": key}
-        problem = encode(Problem(self._model_id(model), nfe, **options))
-        return self._service.value(partial(decode, Search), "POST", "/v1/searches", json=problem, headers=headers)
+        body = self._body(model, nfe, options)
+        kind: Any = list[Search] if isinstance(body["nfe"], list) else Search
+        submitted: Search | list[Search] = self._service.value(
+            partial(decode, kind), "POST", "/v1/searches", json=body, headers=headers
+        )
+        return submitted
+
+    @overload
+    def estimate(self, model: str, nfe: int, **options: Unpack[Options]) -> Estimate: ...
+
+    @overload
+    def estimate(self, model: str, nfe: Sequence[int], **options: Unpack[Options]) -> list[Estimate]: ...
+
+    def estimate(self, model: str, nfe: int | Sequence[int], **options: Unpack[Options]) -> Estimate | list[Estimate]:
+        """What `submit` would cost with the same arguments, and the ratio to expect; nothing is queued."""
+        body = self._body(model, nfe, options)
+        kind: Any = list[Estimate] if isinstance(body["nfe"], list) else Estimate
+        expected: Estimate | list[Estimate] = self._service.value(
+            partial(decode, kind), "POST", "/v1/searches", json=body, params={"dry_run": True}
+        )
+        return expected
 
     def search(self, id: str) -> Search:
         """The search of that id."""
@@ -209,8 +239,11 @@ class Client:
         """End a search for good."""
         return self._service.value(partial(decode, Search), "POST", f"/v1/searches/{_part(id)}/cancel")
 
-    def best(self, model: str, nfe: int, metric: str = "endpoint") -> Published:
-        """The best schedule for a model with at most ``nfe`` calls; raises `NotFound` until there is one."""
+    def best(self, model: str, nfe: int, metric: str = DEFAULT) -> Published:
+        """The best schedule for a model with at most ``nfe`` calls by a metric; raises `NotFound` until there is one.
+
+        It has fewer calls only where these are better by more than chance.
+        """
         path = f"/v1/models/{self._model_id(model)}/schedules/best"
         params = {"nfe": nfe, "metric": metric}
         return self._service.value(partial(decode, Published), "GET", path, params=params)
@@ -231,6 +264,13 @@ class Client:
         path = f"/v1/models/{self._model_id(model)}/grid"
         params = {"nfe": nfe, "blend": blend}
         return self._service.value(MeasuredGrid.from_dict, "GET", path, params=params)
+
+    def _body(self, model: str, nfe: int | Sequence[int], options: Options) -> dict[str, Any]:
+        """The body of a submission, checked here first."""
+        id = self._model_id(model)
+        for calls in [nfe] if isinstance(nfe, int) else nfe:
+            Problem(id, calls, **options)
+        return {"model": id, "nfe": nfe if isinstance(nfe, int) else list(nfe), **encode(options)}
 
     def _model_id(self, model: str) -> str:
         if re.fullmatch("[0-9a-f]{16}", model):

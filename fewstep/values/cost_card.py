@@ -12,23 +12,25 @@ __all__ = [
     "BASELINES",
     "BATCH",
     "COMPARED",
+    "SPANNED",
     "LAST",
     "LAST_BASELINES",
     "TEACHER_CALLS",
     "TRIALS",
     "CostCard",
     "check_limit",
+    "calls_of_test",
     "cost_card",
     "selection_calls",
     "smallest",
     "teacher_calls",
-    "test_calls",
 ]
 
 TEACHER_CALLS = 48  # of the converged solver, for each sample
 BATCH = 8  # trials of a generation; fixed, so that results do not depend on the number of workers
 TRIALS, BASELINES = 2, 3  # finalists of the selection that no final stage made
 LAST, LAST_BASELINES = 3, 2  # finalists that meet on all validation noises; the best baselines do in any case
+SPANNED = 16  # test noises of which the out-of-span share is measured
 COMPARED = 8  # test noises on which the teacher is compared with twice its calls
 
 
@@ -56,10 +58,14 @@ def selection_calls(problem: Problem) -> int:
     return ((TRIALS + BASELINES) * first + (LAST + LAST_BASELINES) * (count - first)) * problem.nfe
 
 
-def test_calls(problem: Problem, nested: int = 0) -> int:
-    """Of the test: its targets, the teacher's own error, winner and baseline, and ``nested`` schedules."""
+def calls_of_test(problem: Problem) -> int:
+    """Of the test: its targets, the teacher's own error, winner and baseline, the out-of-span share of the winner."""
     count = problem.test_noises
-    return count * TEACHER_CALLS + min(COMPARED, count) * 2 * TEACHER_CALLS + (2 + nested) * count * problem.nfe
+    return (
+        count * TEACHER_CALLS
+        + min(COMPARED, count) * 2 * TEACHER_CALLS
+        + (2 * count + min(SPANNED, count)) * problem.nfe
+    )
 
 
 def smallest(problem: Problem) -> int:
@@ -73,8 +79,8 @@ def check_limit(problem: Problem) -> None:
     most, least = problem.limits.calls, smallest(problem)
     if most is not None and most < least:
         raise InvalidInput(
-            f"teacher, first trials and selection on {problem.noises} noises cost {least:,} network calls, and {most:,} "
-            "are allowed: allow more, or take fewer noises"
+            f"teacher, first trials and selection on {problem.noises} noises cost {least:,} network calls, and "
+            f"{most:,} are allowed: allow more, or take fewer noises"
         )
 
 
@@ -88,7 +94,7 @@ def cost_card(problem: Problem, passes_per_call: int = 1, seconds_per_call: floa
     trials = problem.budget * problem.noises * problem.nfe
     unlimited = teacher_calls(problem) + trials + MOST_FINAL + selection_calls(problem)
     search = int(min(problem.limits.calls or math.inf, unlimited))
-    test = test_calls(problem)
+    test = calls_of_test(problem)
     seconds = None if seconds_per_call is None else (search + test) * seconds_per_call
     return CostCard(search, test, (search + test) * passes_per_call, seconds, smallest(problem))
 

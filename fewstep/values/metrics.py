@@ -10,7 +10,7 @@ __all__ = ["Metrics"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """Names that make up a metric, as in "frechet:digits:teacher"; "endpoint" stands alone."""
+    """Names that make up a metric, as in "frechet:digits:teacher"; paired errors stand alone."""
 
     metrics: Annotated[tuple[str, ...], About("First parts")]
     features: Annotated[tuple[str, ...], About("Second parts")]

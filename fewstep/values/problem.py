@@ -49,22 +49,22 @@ class Problem:
             parse=Objective.parse,
         ),
     ] = DEFAULT
-    effort: Annotated[str | None, About("How much is spent on the search", choices=EFFORTS)] = None
     budget: Annotated[int, About("Schedules to evaluate; 0 for the effort's own number", low=0, high=MAX_BUDGET)] = 0
     seed: Annotated[int, About("Seed of the search's noises and choices", low=0, high=MAX_SEED)] = 0
     noises: Annotated[
         int, About("Start noises that a trial is measured on; 0 for the effort's own number", low=0, high=MAX_NOISES)
     ] = 0
-    precision: Annotated[
-        float | None,
-        About("Test on more noises until the interval of the ratio reaches no further to either side", above=0, high=1),
-    ] = None
     report: Annotated[
         str | None,
         About("Another metric, measured on what is found", length=200, pattern=pattern, parse=Objective.parse),
     ] = None
     sampler: Annotated[str, About("What proposes schedules", choices=SAMPLERS)] = "guided"
     limits: Annotated[Limits, About("What may end it before its budget is spent")] = field(default_factory=Limits)
+    effort: Annotated[str | None, About("How much is spent on the search", choices=EFFORTS)] = None
+    precision: Annotated[
+        float | None,
+        About("Test on more noises until the interval of the ratio reaches no further to either side", above=0, high=1),
+    ] = None
 
     def __post_init__(self) -> None:
         check(self)

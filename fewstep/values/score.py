@@ -7,6 +7,16 @@ from fewstep.errors import InvalidInput
 
 __all__ = ["Interval", "Score"]
 
+SURE = 1.96  # standard errors of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
 
 @dataclass(frozen=True)
 class Score:
@@ -28,10 +38,7 @@ class Score:
         if not (math.isfinite(self.value) and math.isfinite(self.standard_error)):
             raise InvalidInput(f"a score is finite, got {self.value} ± {self.standard_error}")
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % confidence interval."""
-
-    low: float
-    high: float
+    @property
+    def interval(self) -> Interval:
+        """The 95 % confidence interval of a normal distribution with that standard error."""
+        return Interval(self.value - SURE * self.standard_error, self.value + SURE * self.standard_error)

@@ -72,7 +72,7 @@ def _builtin(name: str, label: str, colour: str, module: str, cost: bool = True,
 BUILT_IN = (
     _builtin("baselines", "baselines", "#7a828e", "baselines"),
     _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
-    _builtin("cross-fit", "cross-fitted times", "#0e9bb5", "cross_fit"),
+    _builtin("cross-fit", "cross-fitted times", "#bf40a0", "cross_fit"),
     _builtin(GUIDED, "guided", "#3f7de0", "guided", cost=False),
     _builtin("warm-start", "warm start", "#1f9a93", "warm_start", final=True, phase="fit"),
     _builtin("fit", "fit", "#4a9a2b", "fit", final=True, phase="fit"),
@@ -89,7 +89,7 @@ def order(stages: Sequence[Stage] = ()) -> tuple[Stage, ...]:
     Without an argument, all that are registered.
 
     >>> [stage.name for stage in order()][:3]
-    ['baselines', 'arc-length', 'guided']
+    ['baselines', 'arc-length', 'cross-fit']
     """
     chosen = stages or [STAGES[name] for name in STAGES]
     return tuple(sorted(chosen, key=lambda stage: (stage.final, not stage.final and stage.cost is None)))

@@ -7,7 +7,7 @@ Roles with disjoint seeds keep a search from tuning on what it is judged by; the
 |---|---|
 | search | trials; a first piece decides on early stopping |
 | train | fits, polish, replayed times; the first of them are those of the search |
-| validation | the choice among finalists; none at "quick", where scores of cross-fitted rows are those of unseen noises |
+| validation | the choice among finalists; none at "quick", whose cross-fitted rows have honest scores |
 | test | what is published |
 """
 

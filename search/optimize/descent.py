@@ -5,8 +5,8 @@ once, moves the free numbers of `fewstep.search.optimize.relaxed`. What counts i
 (Polyak and Juditsky 1992): single ones jump with their batches. The work comes in chunks of iterations, each a function
 of the task and of the state before it, so that a polish can be followed, cancelled, and taken up where it was broken
 off. After every chunk the average is measured on judging noises, in a search those that move it; one that went astray
-goes back. Of several tasks of which few are kept, the others end after the first part of the way. The result is the average
-with the lowest error, kept only where that is lower than the error that the polish began with.
+goes back. Of several tasks of which few are kept, the others end after the first part of the way. The result is the
+average with the lowest error, kept only where that is lower than the error that the polish began with.
 """
 
 import hashlib
@@ -52,8 +52,8 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Task:
-    """What to polish, on which ``noises`` (moved on) and ``judge`` (measured on), with how many ``iterations``; ``by`` is
-    the paired error that is measured there.
+    """What to polish, on which ``noises`` (moved on) and ``judge`` (measured on), with how many ``iterations``; ``by``
+    is the paired error that is measured there.
 
     Raises `UnknownName` for a loss that is not in `fewstep.search.optimize.losses.LOSSES`.
     """
@@ -225,7 +225,7 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
 
 
 def _picks(task: Task, k: int) -> torch.Tensor:
-    """The batch of iteration k: every noise in turn, shuffled anew in every round; the same whatever was done before."""
+    """The batch of iteration k: every noise in turn, in a new order every round; the same whatever was done before."""
     each = max(task.noises.count // task.batch, 1)
     draw = torch.Generator().manual_seed(task.seed * 1_000_003 + k // each)
     order = torch.randperm(task.noises.count, generator=draw)

@@ -25,7 +25,8 @@ FLOOR = 0.03  # of an error beside c, below which it pulls less and less
 
 
 def _errors(samples: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    return (samples - ends).double().square().flatten(1).mean(1)  # (B,)
+    errors: torch.Tensor = (samples - ends).double().square().flatten(1).mean(1)  # (B,)
+    return errors
 
 
 def _l2(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:

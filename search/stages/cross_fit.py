@@ -1,4 +1,4 @@
-"""Cross-fitted times: replayed and even grids, each with rows fitted on one half of the noises and measured on the other.
+"""Cross-fitted times: replayed and even grids, with rows fitted on one half of the noises and measured on the other.
 
 The score of a candidate is that of noises which its rows do not know, so a few noises are enough to choose among grids
 (`fewstep.search.optimize.fit.cross_fit`). Replay takes the teacher's outputs for the student's: times that are best

@@ -27,7 +27,7 @@ from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.stages import baselines
 from fewstep.search.stages.summaries import guard, published, summarised
 from fewstep.search.state import SearchState
-from fewstep.values.cost_card import BASELINES, LAST, LAST_BASELINES, TRIALS
+from fewstep.values.cost_card import BASELINES, LAST, LAST_BASELINES, SPANNED, TRIALS
 from fewstep.values.objective import Objective
 from fewstep.values.problem import MAX_NOISES
 from fewstep.values.result import Measured
@@ -35,8 +35,6 @@ from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
 __all__ = ["Choice", "Tested", "choose", "test"]
-
-SPANNED = 16  # test noises of which the out-of-span share is measured
 
 Observations = dict[Schedule, list[np.ndarray]]
 

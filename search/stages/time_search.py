@@ -5,8 +5,8 @@ even ones, are mutated; replay screens the mutations at no call; the few best of
 few noises, and their distance on a few others says which grids the next generation descends from. One fit on all
 training noises ends it. No gradient of the model is needed.
 
-The score of a grid is the typical error, the geometric mean of the distances to the teacher's targets: squares of so few
-noises hang on one that ends in another mode.
+The score of a grid is the typical error, the geometric mean of the distances to the teacher's targets: squares of so
+few noises hang on one that ends in another mode.
 """
 
 import contextlib

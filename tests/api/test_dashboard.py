@@ -142,7 +142,9 @@ def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, st
     problem = Problem(model.id, 4, "frechet:digits", budget=20, report="kid:digits", limits=limits)
     held = claim(store, store.submit(problem))
     told = page(client, f"/searches/{held.search.id}").text("section", id="standing")[0]
-    wanted = ["lowers frechet:digits:teacher, reports kid:digits:teacher · guided search on 64 noises, seed 0"]
+    wanted = [
+        "lowers frechet:digits:teacher, reports kid:digits:teacher · effort custom · guided search on 64 noises, seed 0"
+    ]
     wanted += ["at most 100,000 calls", "at most 60 s", "at most 3 failed trials", "by 5 % is unlikely"]
     for words in wanted:
         assert words in told
@@ -156,6 +158,34 @@ def test_a_search_says_what_it_lowers_and_what_may_end_it(client: TestClient, st
     assert "kid:digits:teacher" in elements.text("dt")
     assert "--metric frechet:digits:teacher" in elements.text("code")[-1]
     assert "frechet:digits:teacher" in page(client, "/").text("tr")[1]
+
+
+def test_a_result_shows_other_metrics_and_its_cost(client: TestClient, store: Store, model: Model) -> None:
+    """Typical error, switch rate and Fréchet distance with intervals, calls of search and test, why the baseline is
+    published, and what became worse; results of older versions have none of these."""
+    problem = Problem(model.id, 4, "rms", budget=20)
+    held = claim(store, store.submit(problem))
+    Jobs(store).succeed(held, samples.summarised(samples.result(problem)))
+    elements = page(client, f"/searches/{held.search.id}")
+    standing = elements.text("section", id="standing")[0]
+    assert "effort custom" in standing
+    assert "nothing better was found: the best candidate is worse by typical. The baseline is published." in standing
+    assert "The winner is worse than the baseline by median error, 95th percentile." in standing
+    shown = dict(zip(elements.text("dt"), elements.text("dd"), strict=True))
+    assert shown["Winner"].startswith("0.0500 ± 0.0071RMS error, 95 % interval")
+    assert shown["typical error"] == "0.040095 % interval 0.0300 to 0.0500; best baseline 0.0800, 0.0600 to 0.100"
+    assert {"switch rate", "frechet:pixels:teacher"} < shown.keys()
+    assert shown["Out of span"].startswith("25 %")
+    thin = "\N{THIN SPACE}"
+    wanted = {"Calls of the search": f"10{thin}000", "Calls of the test": f"2{thin}345", "Passes": f"24{thin}690"}
+    for name, count in wanted.items():
+        assert shown[name].startswith(" ".join(count.split()))
+    assert "777 more saved" in shown["Calls of the search"]
+    held = claim(store, store.submit(problem))
+    Jobs(store).succeed(held, samples.result(problem))
+    plain = page(client, f"/searches/{held.search.id}")
+    assert not {"Calls of the test", "Passes", "Out of span", "typical error"} & set(plain.text("dt"))
+    assert "baseline is published" not in plain.text("section", id="standing")[0]
 
 
 def test_trials_that_were_stopped_early_are_told_apart(client: TestClient, store: Store, held: Claim) -> None:

@@ -46,7 +46,19 @@ def test_the_folder_must_be_there(tmp_path: Path) -> None:
 def test_metrics_are_listed(client: TestClient) -> None:
     """Every metric, the built-in names, and those of the operator's files."""
     assert client.get("/v1/metrics").json() == {
-        "metrics": ["endpoint", "frechet", "kid", "cmmd", "wasserstein"],
+        "metrics": [
+            "typical",
+            "trimmed",
+            "saturating",
+            "rms",
+            "median",
+            "p95",
+            "switch",
+            "frechet",
+            "kid",
+            "cmmd",
+            "wasserstein",
+        ],
         "features": ["pixels", "digits", "lite0", "inception", "mine"],
         "references": ["teacher", "digits", "coco"],
     }
@@ -78,13 +90,13 @@ def test_a_search_comes_back_with_all_that_was_asked(client: TestClient, store: 
     assert store.search(found["id"]).problem == wanted
 
 
-def test_a_distribution_metric_reports_the_endpoint_error(client: TestClient, model: Model) -> None:
-    """What was left out has its default: no limits, guided, the paired error beside another metric."""
+def test_a_distribution_metric_reports_the_typical_error(client: TestClient, model: Model) -> None:
+    """What was left out has its default: the effort's own limit, guided, the paired error beside another metric."""
     found = client.post("/v1/searches", json={"model": model.id, "nfe": 8, "metric": "frechet"}).json()
-    assert (found["metric"], found["report"], found["sampler"]) == ("frechet:pixels:teacher", "endpoint", "guided")
-    assert set(found["limits"].values()) == {None}
+    assert (found["metric"], found["report"], found["sampler"]) == ("frechet:pixels:teacher", "typical", "guided")
+    assert {name: limit for name, limit in found["limits"].items() if limit is not None} == {"calls": 15_000}
     plain = client.post("/v1/searches", json={"model": model.id, "nfe": 8}).json()
-    assert (plain["metric"], plain["report"]) == ("endpoint", None)
+    assert (plain["metric"], plain["report"]) == ("typical", None)
 
 
 def test_digits_are_for_digits(client: TestClient, store: Store) -> None:
@@ -115,15 +127,16 @@ def test_the_front_and_the_best_are_those_of_a_metric(client: TestClient, store:
     best = client.get(f"/v1/models/{model.id}/schedules/best", params={"nfe": 8, "metric": "frechet:digits"}).json()
     assert best["metric"] == "frechet:digits:teacher"
     assert (best["score"]["value"], best["low"], best["high"]) == (5.0, 2.5, 10.0)
-    assert best["report"] == "endpoint"
+    assert best["report"] == "typical"
     assert (best["second"]["value"], best["second_baseline"]["value"]) == (5 / 3, 0.3)
     fronts = [
         [item["metric"] for item in client.get(f"/v1/models/{model.id}/schedules", params=asked).json()]
-        for asked in ({}, {"metric": "endpoint"}, {"metric": "frechet:digits"})
+        for asked in ({}, {"metric": "typical"}, {"metric": "frechet:digits"})
     ]
-    assert fronts == [["endpoint", "frechet:digits:teacher"], ["endpoint"], ["frechet:digits:teacher"]]
+    assert fronts == [["frechet:digits:teacher", "typical"], ["typical"], ["frechet:digits:teacher"]]
     asked = {"nfe": 8, "metric": "kid"}
-    check(client.get(f"/v1/models/{model.id}/schedules/best", params=asked), 404, "'kid:pixels:teacher'")
+    known = "some by frechet:digits:teacher, typical"
+    check(client.get(f"/v1/models/{model.id}/schedules/best", params=asked), 404, "'kid:pixels:teacher'", known)
 
 
 def test_a_search_has_its_own_result(client: TestClient, store: Store, model: Model) -> None:

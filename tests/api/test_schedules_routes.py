@@ -8,17 +8,18 @@ from fastapi.testclient import TestClient
 from fewstep import Schedule
 from fewstep.values.model import Model
 from fewstep.values.problem import Problem
+from storage.jobs import Jobs
 from storage.store import Store
-from tests.api.support import publish
+from tests.api.support import check, publish
 from tests.storage.samples import result, schedule
 
 
 def test_the_best_schedule_has_at_most_the_calls_asked_for(client: TestClient, store: Store, model: Model) -> None:
-    """The lowest score among the schedules with few enough calls is served, and its own nfe says which it is."""
-    publish(store, Problem(model.id, 4), value=0.08)
-    publish(store, Problem(model.id, 6), value=0.03)
-    publish(store, Problem(model.id, 8), value=0.05)
-    for asked, nfe in ((4, 4), (5, 4), (6, 6), (8, 6), (50, 6)):
+    """Of few enough calls the most are served, unless fewer are better by more than chance; its own nfe says which it
+    is."""
+    for nfe, value in ((4, 0.08), (6, 0.03), (8, 0.05), (9, 0.13)):
+        publish(store, Problem(model.id, nfe), value=value)
+    for asked, nfe in ((4, 4), (5, 4), (6, 6), (8, 8), (50, 6)):
         answer = client.get(f"/v1/models/{model.id}/schedules/best", params={"nfe": asked})
         assert (answer.status_code, answer.json()["nfe"]) == (200, nfe)
 
@@ -30,7 +31,7 @@ def test_a_published_result_says_all_that_was_measured(client: TestClient, store
     best = client.get(f"/v1/models/{model.id}/schedules/best?nfe=6").json()
     assert Schedule.from_dict(best["schedule"]) == found.schedule
     assert best["digest"] == best["schedule"]["digest"] == found.schedule.digest
-    assert (best["model"], best["search"], best["metric"]) == (model.id, search.id, "endpoint")
+    assert (best["model"], best["search"], best["metric"]) == (model.id, search.id, "typical")
     assert (best["nfe"], best["budget"], best["seed"]) == (6, 30, 7)
     assert best["score"] == asdict(found.score)
     assert best["baseline"]["name"] == found.baseline_name
@@ -69,7 +70,24 @@ def test_the_front_has_the_best_of_every_number_of_calls(client: TestClient, sto
         publish(store, Problem(model.id, nfe, seed=int(1000 * value)), value=value)
     front = client.get(f"/v1/models/{model.id}/schedules").json()
     assert [(item["nfe"], item["score"]["value"]) for item in front] == [(4, 0.08), (6, 0.06), (8, 0.05)]
-    assert client.get(f"/v1/models/{model.id}/schedules?metric=endpoint").json() == front
+    assert client.get(f"/v1/models/{model.id}/schedules?metric=typical").json() == front
+
+
+def test_the_rms_error_has_two_names(client: TestClient, store: Store, model: Model) -> None:
+    """A client of the first version asks for the endpoint error, and gets what is called rms now."""
+    search = client.post("/v1/searches", json={"model": model.id, "nfe": 6, "metric": "endpoint"}).json()
+    assert (search["metric"], search["report"]) == ("rms", None)
+    Jobs(store).cancel(search["id"])
+    publish(store, Problem(model.id, 6, "rms"), value=0.03)
+    for path in ("schedules", "schedules/best?nfe=6"):
+        old, new = (
+            client.get(f"/v1/models/{model.id}/{path}", params={"nfe": 6, "metric": name}).json()
+            for name in ("endpoint", "rms")
+        )
+        assert old == new
+        assert old
+    missing = client.get(f"/v1/models/{model.id}/schedules/best?nfe=6")
+    check(missing, 404, "by 'typical' yet: there are some by rms")
 
 
 def test_a_schedule_is_served_by_its_digest_for_ever(client: TestClient, store: Store, model: Model) -> None:

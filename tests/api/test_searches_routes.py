@@ -1,15 +1,20 @@
 """Searches over HTTP: submit, list, steer, trials."""
 
+from dataclasses import replace
+
 import pytest
 from fastapi.testclient import TestClient
 
 from fewstep import Schedule
-from fewstep.values.model import Model
+from fewstep.values.codec import decode
+from fewstep.values.cost_card import cost_card, smallest
+from fewstep.values.estimate import Estimate
+from fewstep.values.model import Facts, Model
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
 from storage.store import Store
-from tests.api.support import claim, publish
-from tests.storage.samples import trial
+from tests.api.support import check, claim, publish
+from tests.storage.samples import submitted, trial
 
 
 def test_a_search_is_accepted_and_can_be_looked_up(client: TestClient, model: Model) -> None:
@@ -18,7 +23,13 @@ def test_a_search_is_accepted_and_can_be_looked_up(client: TestClient, model: Mo
     search = answer.json()
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/v1/searches/{search['id']}"
-    assert {"model": model.id, "nfe": 8, "metric": "endpoint", "budget": 400, "seed": 0}.items() <= search.items()
+    assert {"model": model.id, "nfe": 8, "metric": "typical", "effort": "standard", "seed": 0}.items() <= search.items()
+    assert (search["budget"], search["noises"], search["precision"], search["limits"]["calls"]) == (
+        24,
+        32,
+        None,
+        15_000,
+    )
     assert (search["state"], search["priority"], search["evaluations"], search["best"]) == ("queued", 0, 0, None)
     assert client.get(answer.headers["Location"]).json() == search
 
@@ -40,6 +51,80 @@ def test_the_same_key_with_another_body_conflicts(client: TestClient, model: Mod
     assert (first.status_code, second.status_code) == (202, 409)
     assert "'once'" in second.json()["detail"]
     assert len(client.get("/v1/searches").json()["items"]) == 1
+
+
+def test_several_numbers_of_calls_are_one_submission(client: TestClient, model: Model) -> None:
+    """One search for each, fewest calls first, each once, in a list, under one key; a list of one is a list."""
+    body, headers = {"model": model.id, "nfe": [8, 5, 8], "effort": "quick"}, {"Idempotency-Key": "once"}
+    answer = client.post("/v1/searches", json=body, headers=headers)
+    assert answer.status_code == 202
+    assert [(search["nfe"], search["effort"]) for search in answer.json()] == [(5, "quick"), (8, "quick")]
+    assert client.post("/v1/searches", json=body, headers=headers).json() == answer.json()
+    assert [search["nfe"] for search in client.get("/v1/searches").json()["items"]] == [8, 5]
+    assert client.post("/v1/searches", json=body | {"nfe": [5]}, headers=headers).status_code == 409
+    (alone,) = client.post("/v1/searches", json=body | {"nfe": [6]}).json()
+    assert alone["nfe"] == 6
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("nfe", [8, [5, 8], [8, 5, 5]])
+def test_a_dry_run_says_what_it_costs(client: TestClient, model: Model, nfe: int | list[int]) -> None:
+    """The completed problem, calls of search and test, passes; seconds where the model was timed; nothing is stored."""
+    answer = client.post("/v1/searches?dry_run=true", json={"model": model.id, "nfe": nfe, "effort": "quick"})
+    assert answer.status_code == 200
+    cards = answer.json() if isinstance(nfe, list) else [answer.json()]
+    assert [card["nfe"] for card in cards] == ([5, 8] if isinstance(nfe, list) else [8])
+    for card in cards:
+        problem = Problem(model.id, card["nfe"], effort="quick")
+        assert decode(Estimate, card) == Estimate(problem, cost_card(problem))
+        assert (card["search_calls"], card["budget"], card["metric"]) == (3_000, 12, "typical")
+        assert card["passes"] == card["search_calls"] + card["test_calls"]
+        assert (card["seconds"], card["expected_ratio"]) == (None, None)
+
+
+def test_a_dry_run_knows_the_model_and_earlier_results(client: TestClient, store: Store, model: Model) -> None:
+    """Passes and seconds are those of the model's own calls, the ratio the median of earlier results."""
+    facts = Facts(passes=2, seconds_per_call=0.01)
+    other = store.add_model(replace(model, id="f" * 16, digest="f" * 64, name="guided", facts=facts))
+    for seed, value in enumerate((0.1, 0.02, 0.04)):
+        publish(store, Problem(model.id, 5, effort="quick", seed=seed), value=value)
+    card = client.post("/v1/searches?dry_run=true", json={"model": other.id, "nfe": 5, "effort": "quick"}).json()
+    calls = card["search_calls"] + card["test_calls"]
+    assert (card["passes"], card["seconds"]) == (2 * calls, pytest.approx(0.01 * calls))
+    assert card["expected_ratio"] == pytest.approx(0.2)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_a_limit_without_room_is_refused(client: TestClient, model: Model, query: str) -> None:
+    """The answer names the lowest limit of calls that can be met, and this one is taken."""
+    body = {"model": model.id, "nfe": 8, "effort": "quick"}
+    least = smallest(Problem(model.id, 8, effort="quick"))
+    for calls in (1, least - 1):
+        refused = client.post(f"/v1/searches{query}", json=body | {"limits": {"calls": calls}})
+        check(refused, 422, f"{least:,}", f"{calls:,}")
+    several = body | {"nfe": [5, 8], "limits": {"calls": least - 1}}
+    check(client.post(f"/v1/searches{query}", json=several), 422, f"{least:,}")
+    taken = client.post("/v1/searches?dry_run=true", json=body | {"limits": {"calls": least}}).json()
+    assert (taken["search_calls"], taken["smallest_limit"]) == (least, least)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_dry_run_is_refused_like_a_submission(client: TestClient, store: Store, model: Model) -> None:
+    """Unknown models and metrics, and values out of range."""
+    for change, status in (
+        ({"model": "0123456789abcdef"}, 404),
+        ({"metric": "frechet:nonesuch"}, 422),
+        ({"nfe": [8, 51]}, 422),
+        ({"effort": "heroic"}, 422),
+    ):
+        check(client.post("/v1/searches?dry_run=true", json={"model": model.id, "nfe": 8} | change), status)
+
+
+def test_a_dry_run_of_a_model_that_is_not_ready(client: TestClient, store: Store) -> None:
+    """409, as when it is submitted."""
+    waiting = store.add_model(submitted("b"))
+    check(client.post("/v1/searches?dry_run=true", json={"model": waiting.id, "nfe": 8}), 409, "wait until it is ready")
 
 
 def test_without_a_key_every_post_is_a_new_search(client: TestClient, model: Model) -> None:

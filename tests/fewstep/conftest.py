@@ -22,8 +22,8 @@ def fewstep(monkeypatch: pytest.MonkeyPatch) -> Fewstep:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("FEWSTEP_URL", raising=False)
 
-    def run_it(*words: object, env: dict[str, str] | None = None) -> Any:
-        result = CliRunner().invoke(app, [str(word) for word in words], env=env)
+    def run_it(*words: object, env: dict[str, str] | None = None, typed: str | None = None) -> Any:
+        result = CliRunner().invoke(app, [str(word) for word in words], env=env, input=typed)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

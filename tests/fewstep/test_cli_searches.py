@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from fewstep import Schedule
+from fewstep.cli import searches
 from fewstep.cli.display import measured
+from fewstep.cli.wording import estimate, summary
+from fewstep.values.cost_card import cost_card
+from fewstep.values.estimate import Estimate
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.score import Score
@@ -70,6 +74,53 @@ def test_submit_refuses_in_one_line(fewstep: Fewstep, service: Service, words: t
     assert service.store.searches().items == []
 
 
+def test_submit_says_what_it_costs(fewstep: Fewstep, service: Service) -> None:
+    """A line for each search on stderr; with --dry-run on stdout, and nothing is queued."""
+    words = ("submit", "digits-mixture", "--nfe", 8, "--nfe", 5, "--effort", "quick", "--url", service.url)
+    dry = fewstep(*words, "--dry-run")
+    assert (dry.exit_code, dry.stderr) == (0, "")
+    model = service.store.models()[0].id
+    problems = [Problem(model, nfe, effort="quick") for nfe in (5, 8)]
+    assert dry.stdout.splitlines() == [estimate(Estimate(each, cost_card(each))) for each in problems]
+    assert "5 NFE, effort quick: at most 3,000 network calls of the search and" in dry.stdout
+    assert service.store.searches().items == []
+    done = fewstep(*words)
+    assert done.stderr.startswith(dry.stdout)
+    assert [service.store.search(id).problem for id in done.stdout.split()] == problems
+    refused(fewstep(*words, "--dry-run", "--max-calls", 5), "and 5 are allowed: allow more, or take fewer noises")
+
+
+@pytest.mark.parametrize(("answer", "more", "queued"), [("n", (), 0), ("y", (), 1), ("", (), 1), (None, ("--yes",), 1)])
+def test_submit_asks_at_a_terminal(
+    fewstep: Fewstep, service: Service, monkeypatch: pytest.MonkeyPatch, answer: str | None, more: tuple, queued: int
+) -> None:
+    """Before the start, unless told not to; whoever says no has queued nothing."""
+    monkeypatch.setattr(searches, "at_terminal", lambda: True)
+    words = ("submit", "digits-mixture", "--nfe", 5, *more, "--url", service.url)
+    done = fewstep(*words, typed=None if answer is None else f"{answer}\n")
+    assert len(service.store.searches().items) == queued
+    assert (done.exit_code == 0) == bool(queued)
+    assert ("Start?" in done.stderr) == (answer is not None)
+    assert len(re.findall("[0-9a-f]{32}", done.stdout)) == queued
+
+
+def test_a_summary_tells_everything_that_was_measured() -> None:
+    """Other metrics with their intervals, calls of search and test apart, passes, verdict and warnings."""
+    result = samples.summarised(samples.result(samples.problem(metric="rms")))
+    lines = summary(result).splitlines()
+    assert lines[0] == "rms on 64 test noises, effort custom"
+    assert "typical: winner 0.0400  [0.0300, 0.0500], baseline 0.0800  [0.0600, 0.100]" in lines
+    assert "switch: winner 0.0500  [0.0100, 0.100], baseline 0.100  [0.0200, 0.200]" in lines
+    assert not any(line.startswith(("median", "p95")) for line in lines)
+    assert "out of span: 25 % of the error, which no coefficients could remove" in lines
+    assert "nothing better was found: the best candidate is worse by typical" in lines
+    assert "warning: worse than the baseline by median, p95" in lines
+    assert "10,000 network calls of the search and 2,345 of the test (24,690 passes), 777 saved by" in lines[-1]
+    plain = summary(samples.result(samples.problem())).splitlines()
+    assert len(plain) == 5
+    assert "12,345 network calls, 1.5 s" in plain[-1]
+
+
 def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -> None:
     """Phases, incumbent, stage and state are drawn from the events; the way to the result is named."""
     model = add_model(service.store)
@@ -97,8 +148,8 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
     assert re.search(r"teacher .*2/2", watched.stdout)
     assert re.search(r"search .*3/3 +incumbent 0.0500, baseline 0.200 +● guided", watched.stdout)
     assert f"fewstep fetch {model.id} --nfe 4 -o" in watched.stderr
-    assert "4 calls by endpoint" in watched.stdout
-    assert "endpoint on 64 test noises" in watched.stdout
+    assert "4 calls by typical" in watched.stdout
+    assert "typical on 64 test noises, effort custom" in watched.stdout
     assert "baseline  0.200 ± 0.029  dpmpp-2m logsnr" in watched.stdout
     assert "12,345 network calls" in watched.stdout
 
@@ -127,14 +178,17 @@ def test_several_searches_are_watched_in_turn(fewstep: Fewstep, service: Service
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1] == f"fewstep: search {first} failed: all trials diverged"
     assert done.stdout.index("4 calls by frechet:digits:teacher") < done.stdout.index("6 calls by frechet")
-    assert f"endpoint: winner {measured(0.05 / 3, 0.05 / 21)}, baseline {measured(0.3, 0.3 / 7)}" in done.stdout
+    assert f"typical: winner {measured(0.05 / 3, 0.05 / 21)}, baseline {measured(0.3, 0.3 / 7)}" in done.stdout
     assert "its limit of calls was reached" in done.stdout
     assert "--nfe 6 --metric frechet:digits:teacher -o" in done.stderr
     assert second in done.stdout
     fetched = fewstep("fetch", model.id, "--nfe", 6, "--metric", "frechet:digits", "--url", service.url)
     assert "6 calls, frechet:digits:teacher 0.0500 ± 0.0071" in fetched.stderr
-    assert "; endpoint 0.0167 ± 0.0024" in fetched.stderr
-    refused(fewstep("fetch", model.id, "--nfe", 6, "--url", service.url), "by 'endpoint'")
+    assert "; typical 0.0167 ± 0.0024" in fetched.stderr
+    refused(
+        fewstep("fetch", model.id, "--nfe", 6, "--url", service.url),
+        "by 'typical' yet: there are some by frechet:digits:teacher",
+    )
 
 
 def test_submit_can_stay_and_watch(fewstep: Fewstep, service: Service) -> None:
@@ -164,6 +218,6 @@ def test_fetch_gives_the_schedule_found(fewstep: Fewstep, service: Service, tmp_
     done = fewstep("fetch", "digits-mixture", "--nfe", 8, "-o", path, "--url", service.url)
     assert Schedule.from_json(path.read_text()) == samples.schedule(6)
     assert done.stdout == ""
-    assert "6 calls, error 0.0500 ± 0.0071, 0.250 times dpmpp-2m logsnr (95 % 0.167–0.500)" in done.stderr
+    assert "6 calls, typical 0.0500 ± 0.0071, 0.250 times dpmpp-2m logsnr (95 % 0.167–0.500)" in done.stderr
     printed = fewstep("fetch", model.id, "--nfe", 6, "--url", service.url).stdout
     assert Schedule.from_json(printed) == samples.schedule(6)

@@ -11,6 +11,8 @@ from fewstep.client import client as client_module
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.models import zoo
 from fewstep.values.codec import decode
+from fewstep.values.cost_card import cost_card
+from fewstep.values.estimate import Estimate
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from storage.jobs import Jobs
@@ -22,7 +24,7 @@ def test_a_search_is_submitted_awaited_and_its_schedule_fetched(client: Client, 
     """The way of a user: add a model, submit, wait, take the best schedule, which is the one published."""
     model = client.add_model("digits-mixture")
     search = client.submit("digits-mixture", nfe=6, budget=3, seed=5)
-    assert search.problem == Problem(model.id, 6, "endpoint", 3, 5)
+    assert search.problem == Problem(model.id, 6, budget=3, seed=5)
     assert (search.state, search.done, search.best) == ("queued", False, None)
 
     found = result(search.problem)
@@ -56,15 +58,43 @@ def test_a_search_is_asked_for_with_all_its_kinds(client: Client, service: Servi
     assert client.result(search.id).result == found
     assert client.best(model.id, 4, "frechet:digits").result == found
     publish(service.store, Problem(model.id, 4))
-    assert [item.result.problem.metric for item in client.schedules(model.id)] == ["endpoint", found.problem.metric]
+    assert [item.result.problem.metric for item in client.schedules(model.id)] == [found.problem.metric, "typical"]
     assert client.schedules(model.id, "frechet:digits") == [client.result(search.id)]
+
+
+def test_several_numbers_of_calls_are_submitted_at_once(client: Client, service: Service, model: Model) -> None:
+    """One search each, fewest calls first, under one key; sizes are those of each number of calls."""
+    searches = client.submit(model.id, [20, 5], key="once", effort="quick", seed=3)
+    assert [search.problem for search in searches] == [
+        Problem(model.id, nfe, effort="quick", seed=3) for nfe in (5, 20)
+    ]
+    assert client.submit(model.id, (5, 20), key="once", effort="quick", seed=3) == searches
+    with pytest.raises(Conflict, match=searches[0].id):
+        client.submit(model.id, 5, key="once", effort="quick")
+    assert len(client.submit(model.id, [5])) == 1
+    with pytest.raises(InvalidInput, match="got 51"):
+        client.submit(model.id, [5, 51])
+
+
+def test_what_a_search_costs_is_asked_first(client: Client, service: Service, model: Model) -> None:
+    """Nothing is queued; a limit that cannot be met is refused with the least that can."""
+    problems = [Problem(model.id, nfe, effort="thorough") for nfe in (5, 8)]
+    costs = [Estimate(problem, cost_card(problem)) for problem in problems]
+    assert client.estimate(model.id, 5, effort="thorough") == costs[0]
+    assert client.estimate(model.id, [8, 5], effort="thorough") == costs
+    publish(service.store, problems[1])
+    assert client.estimate(model.id, 8, effort="thorough").expected_ratio == 0.25
+    for verb in (client.submit, client.estimate):
+        with pytest.raises(InvalidInput, match="100 are allowed"):
+            verb(model.id, 8, limits=Limits(calls=100))
+    assert len(client.searches()) == 1
 
 
 def test_metrics_are_listed_and_wrong_ones_refused(client: Client, model: Model) -> None:
     """The names that the service knows, and its word on one that it does not."""
     known = client.metrics()
     assert (known.metrics[0], known.features, known.references) == (
-        "endpoint",
+        "typical",
         ("pixels", "digits", "lite0"),
         ("teacher", "digits"),
     )

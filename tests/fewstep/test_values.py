@@ -43,7 +43,7 @@ VALUES: list[tuple[Any, Any]] = [
     (Event, Event(1, "s", "phase", {"phase": "fit", "done": 1, "total": 2}, NOW)),
     (Published, Published(RESULT.schedule.digest, "a" * 16, "s", NOW, RESULT)),
     (Page[Search, str], Page([SEARCH], "12")),
-    (Metrics, Metrics(("endpoint",), ("pixels",), ())),
+    (Metrics, Metrics(("rms",), ("pixels",), ())),
 ]
 
 

@@ -11,8 +11,9 @@ from fewstep import Schedule, processes, solvers
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.limits import Limits
 from fewstep.values.model import Facts, Model, ModelState
+from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
-from fewstep.values.result import Cost, Measured, Result
+from fewstep.values.result import Cost, Measured, Result, Summary
 from fewstep.values.score import Interval, Score
 from fewstep.values.trial import Trial
 from storage import Claim, Jobs, Store
@@ -38,7 +39,7 @@ def on_hub(letter: str = "a") -> Model:
     return replace(submitted(letter), source="hub", shape=(), process={}, facts=Facts())
 
 
-def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpoint") -> Problem:
+def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = DEFAULT) -> Problem:
     """A problem on `model`."""
     return Problem(letter * 16, nfe, metric, budget=20, seed=seed)
 
@@ -46,7 +47,17 @@ def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpo
 def limited(letter: str = "a", nfe: int = 4) -> Problem:
     """A problem on `model` with every field of its own."""
     limits = Limits(calls=10**9, seconds=0.1 + 0.2, failures=0, improvement=1 / 3)
-    return Problem(letter * 16, nfe, "frechet:digits", 20, 1, 64, "kid:digits:digits", "guided", limits)
+    return Problem(
+        letter * 16,
+        nfe,
+        "frechet:digits",
+        budget=20,
+        seed=1,
+        noises=64,
+        report="kid:digits:digits",
+        sampler="guided",
+        limits=limits,
+    )
 
 
 def schedule(nfe: int = 4, grid: str = "logsnr") -> Schedule:
@@ -96,6 +107,28 @@ def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) ->
     )
 
 
+def summarised(result: Result) -> Result:
+    """The result with all that may be missing: summaries, verdict, warnings, calls by their kind."""
+
+    def summaries(scale: float) -> tuple[Summary, ...]:
+        values = {"typical": (0.04, 0.03, 0.05), "median": (0.03, 0.02, 0.04), "p95": (0.2, 0.1, 0.3)}
+        values |= {"switch": (0.05, 0.01, 0.1), "frechet:pixels:teacher": (0.3, 0.2, 0.4)}
+        return tuple(
+            Summary(name, scale * value, Interval(scale * low, scale * high))
+            for name, (value, low, high) in values.items()
+        )
+
+    return replace(
+        result,
+        winner=replace(result.winner, summaries=summaries(1)),
+        baseline=replace(result.baseline, summaries=summaries(2)),
+        cost=replace(result.cost, passes_per_call=2, test_calls=2345, shared_calls=777),
+        verdict="nothing better was found: the best candidate is worse by typical",
+        warnings=("median", "p95"),
+        out_of_span=0.25,
+    )
+
+
 def states(store: Store, id: str) -> list[str]:
     """Every state the log tells of."""
     return [event.data["state"] for event in store.events(id) if event.kind == "state"]
@@ -114,7 +147,7 @@ def report(jobs: Jobs, claim: Claim) -> dict[str, Callable[[], object]]:
     }
 
 
-def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = "endpoint") -> Claim:
+def running(store: Store, letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = DEFAULT) -> Claim:
     """A search that a runner has claimed."""
     store.add_model(model(letter))
     store.submit(problem(letter, nfe, seed, metric))
@@ -130,7 +163,7 @@ def publish(
     seed: int = 0,
     plan: Schedule | None = None,
     letter: str = "a",
-    metric: str = "endpoint",
+    metric: str = DEFAULT,
 ) -> str:
     """A search that succeeded with that score; its id."""
     claim = running(store, letter, nfe, seed, metric)

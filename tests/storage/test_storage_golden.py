@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from fewstep.values.model import Facts, ModelState
 from fewstep.values.search import SearchState
-from storage import Store
+from storage import Store, migrate
 from tests.storage import samples
 
 ROWS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "golden" / "rows.json").read_text())
@@ -23,15 +23,17 @@ ZOO = ROWS["models"][0]["id"]
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Store]:
-    """A store with those rows."""
-    with Store(f"sqlite:///{tmp_path / 'old.db'}") as store:
-        store.migrate()
+    """A store of those rows, migrated."""
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    with Store(url) as store:
+        migrate.upgrade(url, "0006")
         with store.write() as session:
             for table, rows in ROWS.items():
                 for row in rows:
                     names = ", ".join(f'"{name}"' for name in row)
                     values = ", ".join(f":{name}" for name in row)
                     session.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        store.migrate()
         yield store
 
 
@@ -56,7 +58,7 @@ def test_its_models_are_read(old: Store) -> None:
 def test_its_searches_are_read(old: Store) -> None:
     """With problem, state, priority and best score."""
     plain, everything, failed, cancelled, running, queued = (old.search(id_of(number)) for number in range(1, 7))
-    assert plain.problem == replace(samples.problem(nfe=5), model=ZOO)
+    assert plain.problem == replace(samples.problem(nfe=5, metric="rms"), model=ZOO)
     assert everything.problem == replace(samples.limited(), model=ZOO)
     assert (failed.state, failed.error) == (SearchState.FAILED, "no memory")
     assert cancelled.state is SearchState.CANCELLED
@@ -80,3 +82,4 @@ def test_its_results_are_read(old: Store) -> None:
         expected = samples.result(old.search(id_of(number)).problem, value)
         expected = replace(expected, winner=replace(expected.winner, name=""))
         assert old.result(id_of(number)).result == expected
+    assert old.best(ZOO, 8, "rms").search == id_of(1)

@@ -9,7 +9,7 @@ from sqlalchemy import inspect, text
 
 from fewstep.errors import Conflict, InvalidInput, ServiceError
 from fewstep.values.model import Facts, ModelState
-from storage import Store, migrate
+from storage import Jobs, Store, migrate
 from tests.storage import children, samples
 from tests.storage.parent import CHILDREN, child, hear
 
@@ -61,7 +61,7 @@ def test_models_of_an_older_version_stay(empty: str) -> None:
                 {"id": "a" * 16, "digest": "a" * 64},
             )
         store.migrate()
-        store.submit(problem := replace(samples.problem(), noises=128))  # what older versions took
+        store.submit(problem := replace(samples.problem(metric="rms"), noises=128))  # what older versions took
         (model,) = store.models()
         assert (model.state, model.reason, model.facts) == (ModelState.READY, None, Facts())
         store.add_model(replace(samples.model("b"), state=ModelState.SUBMITTED))
@@ -72,17 +72,49 @@ def test_models_of_an_older_version_stay(empty: str) -> None:
 
 
 def test_searches_of_an_older_version_stay(empty: str) -> None:
-    """A search from before there were other metrics, samplers and limits is guided, without limits, by endpoint error;
+    """A search from before there were other metrics, samplers and limits is guided, without limits, by RMS error;
     going back and forth keeps it."""
     with Store(empty) as store:
         store.migrate()
         store.add_model(samples.model())
-        search = store.submit(samples.problem())
+        search = store.submit(samples.problem(metric="rms"))
         for _ in range(2):
             migrate.downgrade(empty, "0003")
             store.migrate()
             assert store.search(search.id) == search
         assert store.submit(samples.limited()).problem == samples.limited()
+
+
+def test_the_endpoint_error_has_its_name(empty: str) -> None:
+    """What older versions called endpoint is rms, and back; a downgrade forgets searches by metrics that came later."""
+    with Store(empty) as store:
+        store.migrate()
+        old = samples.publish(store, 4, 0.5, metric="rms")
+        beside = samples.running(store, metric="frechet")
+        result = samples.result(beside.search.problem)
+        assert result.problem.report == "typical"
+        Jobs(store).succeed(beside, result, '{"metric":"frechet"}')
+        quick = samples.running(store, nfe=5)
+        Jobs(store).succeed(quick, samples.result(quick.search.problem), '{"metric":"typical"}')
+        published = store.result(old)
+        migrate.downgrade(empty, "0006")
+        assert texts(store) == [("endpoint", None, "endpoint")]
+        with store.engine.connect() as connection:
+            assert "rms" not in str(connection.execute(text("SELECT result FROM published")).scalar())
+            for table in ("trials", "events", "lessons"):
+                query = f"SELECT count(*) FROM {table} WHERE search_id != '{old}'"
+                assert connection.execute(text(query)).scalar() == 0
+        store.migrate()
+        assert texts(store) == [("rms", None, "rms")]
+        assert store.result(old) == published
+        assert store.search(old).problem.effort == "custom"
+
+
+def texts(store: Store) -> list[tuple[str, ...]]:
+    """Metric and report of every search, and the metric of its result."""
+    query = "SELECT s.metric, s.report, p.metric FROM searches s LEFT JOIN published p ON p.search_id = s.id"
+    with store.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def test_states_are_checked(empty: str) -> None:
@@ -161,7 +193,7 @@ def test_draft(empty: str, tmp_path: Path) -> None:
         script = path.read_text()
         compile(script, str(path), "exec")
         assert script.startswith('"""Bring origin back."""')
-        assert 'down_revision = "0006"' in script
+        assert 'down_revision = "0007"' in script
         assert "with op.batch_alter_table('trials', schema=None) as batch_op:" in script
         assert "batch_op.add_column(sa.Column('origin', sa.String(), nullable=False))" in script
         store.ping()

@@ -1,8 +1,11 @@
 """The best schedules, and forgetting a model with all of its own."""
 
+from typing import Any
+
 import pytest
 
 from fewstep.errors import Conflict, NotFound
+from fewstep.values.problem import Problem
 from storage import Jobs, Store
 from tests.storage import samples
 from tests.storage.samples import publish, running
@@ -22,22 +25,32 @@ def test_result_of_search(store: Store, jobs: Jobs) -> None:
 
 
 def test_best(store: Store) -> None:
-    """The best is the lowest score of at most that many calls, even if it has fewer."""
-    for nfe, value in ((4, 0.5), (6, 0.2), (8, 0.3), (8, 0.4)):
+    """The best has the most calls, of these the lowest score, unless one of fewer calls is lower by all its interval;
+    intervals of `publish` reach from half a value to twice it."""
+    for nfe, value in ((4, 0.5), (6, 0.2), (8, 0.3), (8, 0.4), (9, 0.81)):
         publish(store, nfe, value)
-    assert [store.best("a" * 16, nfe).result.score.value for nfe in (4, 5, 6, 8, 50)] == [0.5, 0.5, 0.2, 0.2, 0.2]
-    assert store.best("a" * 16, 8).result.schedule.nfe == 6
-    with pytest.raises(NotFound, match="at most 3 calls"):
+    best = {nfe: store.best("a" * 16, nfe).result for nfe in (4, 5, 6, 8, 9, 50)}
+    assert [result.score.value for result in best.values()] == [0.5, 0.5, 0.2, 0.3, 0.2, 0.2]
+    assert [result.schedule.nfe for result in best.values()] == [4, 4, 6, 8, 6, 6]
+    with pytest.raises(NotFound, match="at most 3 calls by 'typical' yet: submit a search"):
         store.best("a" * 16, 3)
-    with pytest.raises(NotFound):
-        store.best("a" * 16, 8, metric="another")
+
+
+def test_best_by_another_metric(store: Store) -> None:
+    """Where there are results by other metrics alone, these are named."""
+    publish(store, 4, 0.5, metric="rms")
+    publish(store, 5, 0.5, metric="frechet")
+    with pytest.raises(NotFound, match="by 'typical' yet: there are some by frechet:pixels:teacher, rms: ask for one"):
+        store.best("a" * 16, 8)
+    with pytest.raises(NotFound, match="there are some by rms: ask"):
+        store.best("a" * 16, 4)
 
 
 def test_best_of_equals(store: Store) -> None:
-    """Of equal scores the one of fewest calls is the best, then the oldest."""
-    publish(store, 8, 0.5)
-    first = publish(store, 4, 0.5, seed=0)
-    publish(store, 4, 0.5, seed=1)
+    """Of equal scores the one of most calls is the best, then the oldest."""
+    publish(store, 4, 0.5)
+    first = publish(store, 8, 0.5, seed=0)
+    publish(store, 8, 0.5, seed=1)
     assert store.best("a" * 16, 8).search == first
 
 
@@ -49,7 +62,7 @@ def test_front(store: Store) -> None:
     publish(store, 4, 0.01, letter="b")
     front = [(item.result.schedule.nfe, item.result.score.value) for item in store.front("a" * 16)]
     assert front == [(4, 0.5), (6, 0.9), (8, 0.2)]
-    assert store.front("a" * 16, metric="endpoint") == store.front("a" * 16)
+    assert store.front("a" * 16, metric="typical") == store.front("a" * 16)
     assert store.front("a" * 16, metric="another") == []
 
 
@@ -62,10 +75,28 @@ def test_metrics_are_kept_apart(store: Store) -> None:
     text = "frechet:digits:teacher"
     assert store.best("a" * 16, 8).result.score.value == 0.5
     assert store.best("a" * 16, 8, text).result.score.value == 3.0
+    assert store.best("a" * 16, 4, text).result.score.value == 7.0
     assert [item.result.score.value for item in store.front("a" * 16, text)] == [7.0, 3.0]
-    assert [item.result.score.value for item in store.front("a" * 16)] == [0.5, 7.0, 3.0, 9.0]
+    assert [item.result.score.value for item in store.front("a" * 16)] == [7.0, 3.0, 9.0, 0.5]
     with pytest.raises(NotFound, match="'kid'"):
         store.best("a" * 16, 8, "kid")
+
+
+def test_expected_ratio(store: Store, jobs: Jobs) -> None:
+    """The median of earlier results of metric, effort and number of calls: of the model's own, else of all."""
+
+    def ended(value: float, **kind: Any) -> None:
+        jobs.succeed(claim := running(store, **kind), samples.result(claim.search.problem, value))
+
+    mine = samples.problem()
+    assert store.expected_ratio(mine) is None
+    for value, letter in ((0.02, "b"), (0.04, "b"), (0.18, "c")):
+        ended(value, letter=letter)
+    assert store.expected_ratio(mine) == pytest.approx(0.2)
+    ended(0.1)
+    assert store.expected_ratio(mine) == pytest.approx(0.5)
+    for other in (samples.problem(nfe=5), samples.problem(metric="rms"), Problem(mine.model, 4)):
+        assert store.expected_ratio(other) is None
 
 
 def test_neighbours(store: Store, jobs: Jobs) -> None:

@@ -229,7 +229,7 @@ def test_a_bound_wrapper_is_the_plain_model_under_those_conditions(leaf: str, wr
     with torch.no_grad():
         wanted = effect(denoiser.bound([c % 10 for c in CONDITIONS]))(x, t)
         for bound in (make(denoiser).bound(CONDITIONS), make(denoiser).bound(range(BATCH)).bound(CONDITIONS)):
-            torch.testing.assert_close(bound(x, t), wanted, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(bound(x, t), wanted, rtol=1e-4, atol=1e-3)  # σ/α enlarges rounding near t_max
         by_position = make(denoiser).bound(range(BATCH))(x, t)
     assert (denoiser.conditions > 0) == bool((by_position - wanted).abs().max() > 0.1)
 
