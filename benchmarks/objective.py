@@ -1,9 +1,9 @@
 """Which summary of few noises' errors to choose schedules by: the evidence for the default objective.
 
 ``python -m benchmarks.objective [--model NAME]… [--nfe N]…`` writes ``objective.json`` and ``objective.md``. Forty
-named solvers on their grids are measured on thousands of noises. Then a few of these noises are drawn, again and again, and
-the schedule with the lowest summary on the few is picked. What a pick is worth is measured on all noises: its feature
-Fréchet distance, its typical error and its RMS, each over the lowest of the forty. A summary also wants little spread,
+named solvers on their grids are measured on thousands of noises. Then a few of these noises are drawn, again and
+again, and the schedule with the lowest summary on the few is picked. What a pick is worth is measured on all: its
+feature Fréchet distance, its typical error and its RMS, each over the lowest of the forty. A summary also wants little spread,
 so that few noises tell two schedules apart: the relative standard error at 64 noises, and Kendall's τ between its order
 on few and on all.
 """
@@ -66,7 +66,8 @@ def saturating(errors: Errors) -> np.ndarray:
 def ranks(*values: np.ndarray) -> np.ndarray:
     """Mean rank by several summaries; their product breaks ties."""
     mean: np.ndarray = np.mean([rankdata(each) for each in values], axis=0)
-    return mean + 1e-9 * rankdata(np.prod(values, axis=0))
+    ties: np.ndarray = rankdata(np.prod(values, axis=0))
+    return mean + 1e-9 * ties
 
 
 SUMMARIES: Mapping[str, Callable[[Errors, np.ndarray], np.ndarray]] = {

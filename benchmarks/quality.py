@@ -146,7 +146,7 @@ def compare(model: str, nfe: int, budget: int, most: int | None, judge: Judge) -
     counted, began = CallCounter(load(model)[0]), time.monotonic()
     problem = Problem(model, nfe, budget=budget, limits=Limits(calls=most))
     evaluator, train = Evaluator(counted, shape), NoiseSplit.of(problem).train
-    followed, space = evaluate.follow(evaluator, train)[0], Space(process, nfe)
+    followed, space = evaluate.follow(evaluator, train), Space(process, nfe)
     grid = "quadratic" if "quadratic" in grids.suitable(process) else grids.suitable(process)[0]
     start = Schedule(process, grids.named(grid)(process, nfe), (Step(),) * nfe)
     placed = space.build(replay.place(followed, space.logits(start)[None])[0], [Step(order=3)] * nfe)

@@ -1,8 +1,8 @@
 """``python -m search MODEL --nfe N``: search in this process, with a progress bar, and write the schedule.
 
 Several ``--nfe`` are searched in turn, fewest calls first: each has a warm start from the trials of those before it and
-from the best schedule with a call less. What the teacher did is kept in the user's cache folder (`fewstep.cache`) and shared
-by all searches of the model.
+from the best schedule with a call less. What the teacher did is kept in the user's cache folder (`fewstep.cache`) and
+shared by all searches of the model.
 """
 
 from collections.abc import Callable

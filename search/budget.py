@@ -37,8 +37,9 @@ class Budget:
         self._seconds = math.inf if limits.seconds is None else limits.seconds
         self._began = time.monotonic() - elapsed
         self._calls, self._trials = Counter[str](), Counter[str]()
-        self.test = 0  # network calls of the test
+        self.test = 0  # network calls of the test that were made
         self.shared = 0  # network calls that were booked and not made
+        self.shared_test = 0  # those of the test that were not made
         self._reserves: dict[str, int] = {}
         self._shares: dict[str, Share] = {}
 

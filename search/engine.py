@@ -49,7 +49,8 @@ def run(
 
     ``log`` holds the trials of an interrupted run: replaying it is how a run resumes. ``stages`` are those to run, by
     default those of the problem's effort; without ``early_stopping`` every trial meets all noises. Raises
-    `SearchFailed` where nothing could be evaluated or the limits leave no room; an exception raised by a callback ends the run.
+    `SearchFailed` where nothing could be evaluated or the limits leave no room; an exception raised by a callback
+    ends the run.
     """
     split, owner = NoiseSplit.of(problem), owner_of(problem)
     _check_limit(problem)
@@ -79,8 +80,8 @@ def run(
     on.progress("confirm", 0, 1)
     tested = selection.test(state, selection.choose(state), owner)
     on.progress("confirm", 1, 1)
-    calls = budget.calls - budget.shared + budget.test
-    cost = Cost(calls, budget.trials, budget.elapsed, teacher.passes, tuple(reports), budget.test, budget.shared)
+    calls, shared = budget.calls - budget.shared + budget.test, budget.shared + budget.shared_test
+    cost = Cost(calls, budget.trials, budget.elapsed, teacher.passes, tuple(reports), budget.test, shared)
     return Result(problem, **tested._asdict(), cost=cost, ended=state.ended)
 
 

@@ -73,7 +73,7 @@ class SearchState:
 
     @property
     def robust(self) -> bool:
-        """Whether fits and polishes let the few noises go that end in another mode, unless the objective counts them."""
+        """Whether fits and polishes let noises go that end in another mode: unless the objective counts them."""
         return self.problem.objective.metric != "rms"
 
     @property

@@ -31,7 +31,18 @@ from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Objective
 
-__all__ = ["Evaluator", "count_passes", "facts", "follow", "measure", "metrics_of", "observe", "teach"]
+__all__ = [
+    "Evaluator",
+    "count_passes",
+    "facts",
+    "follow",
+    "follow_for",
+    "measure",
+    "metrics_of",
+    "observe",
+    "teach",
+    "teach_for",
+]
 
 
 @dataclass
@@ -141,7 +152,12 @@ def _same(targets: torch.Tensor) -> torch.Tensor:
     return targets
 
 
-def teach(evaluator: Evaluator, noises: NoiseSet, calls: int, owner: str = "") -> tuple[np.ndarray, int]:
+def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
+    """The teacher's samples of the noises (n, *shape), float32."""
+    return teach_for(evaluator, "", noises, calls)[0]
+
+
+def teach_for(evaluator: Evaluator, owner: str, noises: NoiseSet, calls: int) -> tuple[np.ndarray, int]:
     """Prepare the teacher's samples of the noises; returns them (n, *shape), float32, and the calls that ``owner`` has
     to pay for them."""
     noise = noises.draw(evaluator.shape).to(evaluator.device)
@@ -151,8 +167,13 @@ def teach(evaluator: Evaluator, noises: NoiseSet, calls: int, owner: str = "") -
     return targets, noises.count * calls if owned else 0
 
 
-def follow(
-    evaluator: Evaluator, noises: NoiseSet, parts: Sequence[NoiseSet] = (), owner: str = ""
+def follow(evaluator: Evaluator, noises: NoiseSet) -> Trajectories:
+    """The teacher's stored trajectories of the noises; its samples of them are remembered too."""
+    return follow_for(evaluator, "", noises)[0]
+
+
+def follow_for(
+    evaluator: Evaluator, owner: str, noises: NoiseSet, parts: Sequence[NoiseSet] = ()
 ) -> tuple[Trajectories, int]:
     """The teacher's stored trajectories of the noises, and the calls that ``owner`` has to pay for them; its samples of
     them and of ``parts`` are remembered too."""

@@ -21,16 +21,18 @@ __all__ = ["out_of_span"]
 
 
 @torch.no_grad()
-def out_of_span(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> float | None:
-    """The oracle's typical error over the schedule's, from 0 to 1; None for schedules with fresh noise and where a path
-    diverges. Costs n·nfe network calls."""
+def out_of_span(evaluator: Evaluator, noises: NoiseSet, count: int, schedule: Schedule) -> float | None:
+    """The oracle's typical error over the schedule's on the first ``count`` noises, from 0 to 1.
+
+    None for schedules with fresh noise and where a path diverges. Costs count·nfe network calls.
+    """
     tableau = fewstep.compile(schedule)
     if tableau.noise.any() or schedule.shift is not None:
         return None
     rows = torch.from_numpy(np.column_stack([tableau.start, tableau.outputs]))
     numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
-    noise, targets = evaluator.pairs(noises, teacher.CALLS)
-    denoiser = evaluator.under(noises)
+    noise, targets = (values[:count] for values in evaluator.pairs(noises, teacher.CALLS))
+    denoiser = evaluator.under(noises, range(count))
     last, basis = walk(denoiser, numbers, denoiser.process.prior_std * noise)
     spans = torch.stack([each.flatten(1) for each in basis], 2).double().cpu()  # (n, d, N+1)
     ends = targets.flatten(1).double().cpu()[..., None]  # (n, d, 1)

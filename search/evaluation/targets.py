@@ -39,8 +39,8 @@ def prepare_teacher(pool: Pool, split: NoiseSplit, owner: str, progress: Callabl
 
     Raises `SearchFailed` where the model's samples are not finite.
     """
-    paths = pool.submit(evaluator.follow, split.train, split.search, owner)
-    validation = [pool.submit(evaluator.teach, part, teacher.CALLS, owner) for part in split.validation]
+    paths = pool.submit(evaluator.follow_for, owner, split.train, split.search)
+    validation = [pool.submit(evaluator.teach_for, owner, part, teacher.CALLS) for part in split.validation]
     tasks: list[Future[Any]] = [*validation, paths]
     for i, _ in enumerate(as_completed(tasks)):
         progress("teacher", i + 1, len(tasks))
@@ -68,7 +68,7 @@ def _diverged() -> SearchFailed:
 def prepare_test(pool: Pool, parts: Sequence[NoiseSet], owner: str) -> int:
     """Have the targets of test noises made; returns the calls to pay for. Raises `SearchFailed`."""
     results = [
-        future.result() for future in [pool.submit(evaluator.teach, part, teacher.CALLS, owner) for part in parts]
+        future.result() for future in [pool.submit(evaluator.teach_for, owner, part, teacher.CALLS) for part in parts]
     ]
     if not all(np.all(np.isfinite(targets)) for targets, _ in results):
         raise _diverged()
@@ -79,8 +79,8 @@ def teacher_error(pool: Pool, split: NoiseSplit, owner: str) -> tuple[float, int
     """The teacher's own typical distance to convergence, against twice the calls on a few test noises, and the calls
     to pay for it."""
     few = _few(split)
-    fine, calls = pool.submit(evaluator.teach, few, 2 * teacher.CALLS, owner).result()
-    ends = pool.submit(evaluator.teach, split.test[0], teacher.CALLS, owner).result()[0][: few.count]
+    fine, calls = pool.submit(evaluator.teach_for, owner, few, 2 * teacher.CALLS).result()
+    ends = pool.submit(evaluator.teach, split.test[0], teacher.CALLS).result()[: few.count]
     return Typical().value(squared_errors(ends, fine)[:, None]), calls
 
 

@@ -6,8 +6,8 @@ e_n = root mean square over pixels of x_n − x*_n; the observations are the squ
 |---|---|
 | ``typical`` | geometric mean exp(mean log e): what a sample is like; forgives the few that end in another mode |
 | ``trimmed`` | root mean square without the worst 5 % |
-| ``saturating`` | c √(exp(mean log(1 + e²/c²)) − 1), c 5 % of the size of the teacher's samples: of small errors a root \
-mean square, of large ones a geometric mean |
+| ``saturating`` | c √(exp(mean log(1 + e²/c²)) − 1), c 5 % of the size of the teacher's samples: of small errors a \
+root mean square, of large ones a geometric mean |
 | ``rms`` | root mean square √(mean e²), made by the few noises that end in another mode |
 | ``median``, ``p95`` | quantiles of e |
 

@@ -133,6 +133,8 @@ def begin(evaluator: Evaluator, task: Task) -> State:
             state |= {name: values, f"best {name}": values.clone(), f"average {name}": values.clone()}
             state |= {f"mean {name}": torch.zeros_like(values), f"square {name}": torch.zeros_like(values)}
         error, middle = _judged(evaluator, task, task.schedule)
+        if task.loss == "features":
+            middle = torch.ones_like(middle)  # in units of the features, whatever they are
         calls = (frame.count + task.judge.count) * task.schedule.nfe
         size = evaluator.pairs(task.noises, teacher.CALLS)[1].double().square().mean().sqrt().cpu().clamp_min(1e-12)
         unit = (SPREAD * middle.sqrt() / size).clamp(max=LARGEST)

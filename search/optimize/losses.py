@@ -34,7 +34,8 @@ def _l2(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: floa
 
 
 def _l1(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:
-    return (samples - ends).double().abs().mean() / middle**0.5
+    distance: torch.Tensor = (samples - ends).double().abs().mean()
+    return distance / float(middle**0.5)
 
 
 def _log(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:

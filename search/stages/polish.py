@@ -22,7 +22,7 @@ from fewstep.values.trial import Candidate, Rejected, Trial
 __all__ = ["calls", "cost", "count", "most_calls", "obstacle", "propose", "trials"]
 
 NAME, PROBE = "polish", "gradient check"
-CALLS, MOST_CALLS = 500, 30_000  # for each evaluation of the budget, and in all; those of the time search among them
+CALLS, MOST_CALLS = 250, 30_000  # for each evaluation of the budget, and in all; those of the time search among them
 FEWEST_TRIALS = 3  # of the final stages, where there is a polish
 FEWEST = 20  # iterations of a polish
 JUDGES = ("typical", "trimmed", "saturating", "rms")  # objectives that a polish is measured by itself

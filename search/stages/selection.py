@@ -10,7 +10,6 @@ worse there is not published, the baseline is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.stages import baselines
 from fewstep.search.stages.summaries import guard, published, summarised
 from fewstep.search.state import SearchState
-from fewstep.values.cost_card import BASELINES, LAST, LAST_BASELINES, SPANNED, TRIALS
+from fewstep.values.cost_card import BASELINES, COMPARED, LAST, LAST_BASELINES, SPANNED, TEACHER_CALLS, TRIALS
 from fewstep.values.objective import Objective
 from fewstep.values.problem import MAX_NOISES
 from fewstep.values.result import Measured
@@ -98,7 +97,9 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
     metrics = dict(zip(asked, state.pool.submit(evaluator.metrics_of, asked).result(), strict=True))
     metric, parts, seen, count = metrics[objective], list(state.split.test), Observations(), 0
     while True:
-        state.budget.test += prepare_test(state.pool, parts, owner)
+        made = prepare_test(state.pool, parts, owner)
+        state.budget.test += made
+        state.budget.shared_test += sum(part.count for part in parts) * TEACHER_CALLS - made
         seen = _together(seen, _observe(state, list(dict.fromkeys([winner, baseline])), parts, asked))
         count += sum(part.count for part in parts)
         ours, theirs = (dict(zip(asked, seen[schedule], strict=True)) for schedule in (winner, baseline))
@@ -113,10 +114,11 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
         parts = NoiseSet(problem.seed, TEST, count, first=count).chunks(max(CHUNK, problem.noises))
     state.budget.test += len(seen) * count * problem.nfe
     error, calls = teacher_error(state.pool, state.split, owner)
-    few = replace(state.split.test[0], count=min(SPANNED, state.split.test[0].count))
+    few = min(SPANNED, state.split.test[0].count)
     spanned = winner if kept.verdict is None else baseline
-    out = state.pool.submit(out_of_span, few, spanned).result()
-    state.budget.test += calls + (few.count * problem.nfe if out is not None else 0)
+    out = state.pool.submit(out_of_span, state.split.test[0], few, spanned).result()
+    state.budget.test += calls + (few * problem.nfe if out is not None else 0)
+    state.budget.shared_test += 2 * TEACHER_CALLS * min(COMPARED, state.split.test[0].count) - calls
 
     def measured(schedule: Schedule, name: str, observations: Mapping[Objective, np.ndarray]) -> Measured:
         scores = [score(metrics[each], observations[each], count * problem.nfe) for each in problem.objectives]

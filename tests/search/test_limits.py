@@ -42,7 +42,7 @@ def search(
 @pytest.fixture(scope="module")
 def free(inline: InlinePool, blobs: models.GaussianMixture) -> int:
     """Calls that the search spends without a limit."""
-    return search(inline, blobs, Limits())[0].calls
+    return search(inline, blobs, Limits())[0].cost.search_calls
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_no_more_calls_are_spent_than_allowed(limited: Callable[[float], Found],
     """Whatever the limit between the least that is possible and what the search would spend, it holds, and
     so does that of trials."""
     found, trials = limited(share)
-    assert found.calls <= int(share * free)
+    assert found.cost.search_calls <= int(share * free)
     assert len(trials) <= PROBLEM.budget
     assert found.ratio <= 1.0 or found.schedule == found.baseline.schedule
 
@@ -75,7 +75,7 @@ def test_calls_that_save_memory_are_within_the_limit(
     monkeypatch.setattr(polish, "WIDE", 1)
     allowed = int(0.8 * free)
     found, trials = search(inline, blobs, Limits(calls=allowed))
-    assert found.calls <= allowed
+    assert found.cost.search_calls <= allowed
     assert "polish" in {trial.origin.stage for trial in trials}
 
 
@@ -88,7 +88,7 @@ def test_a_model_without_gradient_leaves_the_polish_to_trials(
     allowed = int(0.8 * free)
     seen, guided = [], []
     for found, trials in (limited(0.8), search(opaque, blobs, Limits(calls=allowed))):
-        assert found.calls <= allowed
+        assert found.cost.search_calls <= allowed
         assert len(trials) <= PROBLEM.budget
         seen.append({trial.origin.stage for trial in trials if trial.score is not None})
         guided.append(sum(not STAGES[trial.origin.stage].final for trial in trials))

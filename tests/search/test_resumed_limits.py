@@ -17,7 +17,7 @@ from tests.search.timeless import timeless
 
 BUDGET, SECONDS = 70, 40
 LIMITS = {
-    "calls": Limits(calls=51_500),
+    "calls": Limits(calls=30_500),
     "seconds": Limits(seconds=SECONDS),
     "improvement": Limits(improvement=1.0),
     "budget": Limits(failures=BUDGET),
@@ -73,7 +73,7 @@ def test_a_limited_search_ends_the_same_wherever_it_was_broken_off(
     all_trials: list[Trial] = []
     straight = searched(blobs, inline, monkeypatch, kind, all_trials)
     assert straight.ended == kind
-    assert straight.calls <= (straight.problem.limits.calls or straight.calls)
+    assert straight.cost.search_calls <= (straight.problem.limits.calls or straight.calls)
     cut = [trial for trial in all_trials if not STAGES[trial.origin.stage].final]
     assert (len(cut) < BUDGET - 12) == (kind != "budget")
     broken_off: list[Trial] = []

@@ -50,7 +50,7 @@ def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path) -> None:
     ran = CliRunner().invoke(APP, ["digits-mixture", *options])
     assert ran.exit_code == 0, ran.output
     storage = RDBStorage(f"sqlite:///{file}")
-    trials = load_study(study_name="digits-mixture, 3 calls, random, seed 0", storage=storage).trials
+    trials = load_study(study_name="digits-mixture, 3 calls, typical, random, seed 0", storage=storage).trials
     storage.remove_session()
     storage.engine.dispose()
     assert [trial.number for trial in trials] == list(range(12))
@@ -81,7 +81,7 @@ def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypat
     assert [plan.nfe for plan in plans] == [2, 3, 5]
     assert [options["warm"].schedules for options in given] == [[], plans[:1], []]
     assert [len(options["warm"].trials) for options in given] == [0, 12, 24]
-    for words in ("2 calls by frechet:digits:teacher on 128", "endpoint: winner", "12 trials, its budget was spent"):
+    for words in ("2 calls by frechet:digits:teacher on 128", "typical: winner", "12 trials, its budget was spent"):
         assert words in ran.output
 
 
@@ -93,7 +93,7 @@ def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypat
         (["no-such-model"], "unknown zoo model 'no-such-model'; known: digits-mixture"),
         (["digits-mixture", "--nfe", "0"], "nfe is a whole number from 1 to 50, got 0"),
         (["digits-mixture", "--sampler", "luck"], "unknown sampler 'luck'; known: guided, evolution, tpe"),
-        (["digits-mixture", "--budget", "0"], "budget is a whole number from 1 to 100000, got 0"),
+        (["digits-mixture", "--noises", "3"], "noises is a whole number from 8 to 8192, got 3"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments: list[str], message: str) -> None:
