@@ -1,0 +1,197 @@
+"""Efforts: what they spend, what they publish, and that a teacher is paid for once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fewstep
+from fewstep import models, processes, solvers
+from fewstep.errors import InvalidInput, SearchFailed
+from fewstep.search import find
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as evaluate
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.evaluation.span import out_of_span
+from fewstep.search.log import Callbacks, TrialLog
+from fewstep.search.metrics.paired import Typical
+from fewstep.search.optimize.fit import cross_fit, fit
+from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.stages.summaries import guard
+from fewstep.values.cost_card import cost_card
+from fewstep.values.limits import Limits
+from fewstep.values.objective import Objective
+from fewstep.values.problem import Problem
+from fewstep.values.trial import Trial
+from tests.search.timeless import timeless
+
+TYPICAL, RMS = Objective("typical"), Objective("rms")
+
+
+@pytest.mark.parametrize(("effort", "nfe"), [("quick", 4), ("quick", 20), ("standard", 4)])
+def test_an_effort_bounds_the_search_and_the_test_is_beside_it(
+    blobs: models.GaussianMixture, effort: str, nfe: int
+) -> None:
+    """Search calls are within the effort, test calls what its card says; both together are what the model was called."""
+    calls = 0
+
+    def count(samples: torch.Tensor) -> None:
+        nonlocal calls
+        calls += len(samples)
+
+    def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        count(x)
+        output = blobs(x, t)
+        if output.requires_grad:
+            output.register_hook(count)
+        return output
+
+    counted = models.from_callable(call, blobs.process, prediction="data")
+    result = find(counted, nfe, (4,), effort=effort)
+    card = cost_card(result.problem)
+    assert result.cost.search_calls <= card.search_calls == result.problem.limits.calls
+    assert result.cost.test_calls == card.test_calls
+    assert result.calls == calls
+    assert result.ratio < 0.9
+    assert result.score.noises == result.problem.test_noises
+    assert {stage.label for stage in result.cost.stages} == set(result.problem.sizes.stages)
+
+
+def test_a_quick_search_of_digits_halves_the_typical_error() -> None:
+    """Of the best of three named solvers, on noises that it has not seen, for less than the calls of sixty images."""
+    result = find(models.zoo.load("digits-mixture"), 6, (1, 8, 8), effort="quick", precision=0.1)
+    assert result.ratio_interval.high < 0.5
+    assert result.cost.search_calls < 60 * 50
+    assert {each.metric for each in result.winner.summaries} >= {"typical", "median", "rms", "p95", "switch"}
+    for each in (*result.winner.summaries, *result.baseline.summaries):
+        assert each.interval.low <= each.value <= each.interval.high
+    between = result.ratio_interval
+    assert between.high - between.low <= 0.2
+    assert 0 < (result.out_of_span or 0) < 1
+
+
+@pytest.mark.parametrize("stop_after", [2, 6, 11])
+def test_a_standard_search_that_broke_off_ends_as_it_would_have(
+    inline: InlinePool, blobs: models.GaussianMixture, stop_after: int
+) -> None:
+    """Cross-fitted trials and polishes are recorded like others, and not made twice."""
+    problem, trials = Problem("blobs", 4, effort="standard"), list[Trial]()
+    straight = run(problem, blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
+    new = list[Trial]()
+    log, on = TrialLog(trials[:stop_after]), Callbacks(trial=new.append)
+    assert timeless(run(problem, blobs.process, inline, by_replay, log=log, on=on)) == timeless(straight)
+    assert new == trials[stop_after:]
+
+
+def test_a_teacher_is_paid_for_once(blobs: models.GaussianMixture, tmp_path: Path) -> None:
+    """The next search of the model, with other calls, finds what the first one's teacher did and makes none of it; the
+    first, run again, counts its own."""
+    found = [find(blobs, nfe, (4,), effort="quick", cache=tmp_path, identity="blobs") for nfe in (3, 4, 3)]
+    alone = find(blobs, 4, (4,), effort="quick")
+    first, second, again = (each.cost for each in found)
+    taught = 16 * 49 + 32 * 48 + 8 * 96
+    assert (first.shared_calls, second.shared_calls, again.shared_calls) == (0, taught, 0)
+    assert (again.calls, second.calls + taught) == (first.calls, alone.calls)
+    assert timeless(found[1]) == timeless(alone)
+    with pytest.raises(InvalidInput, match="give its identity"):
+        find(blobs, 3, (4,), effort="quick", cache=tmp_path)
+
+
+def test_a_limit_that_cannot_be_met_is_refused_with_the_smallest_that_can(blobs: models.GaussianMixture) -> None:
+    """By the card before anything begins, and by the search; with that limit it runs."""
+    least = cost_card(Problem("blobs", 4, effort="quick")).smallest_limit
+    refused = Problem("blobs", 4, effort="quick", limits=Limits(calls=least - 1))
+    with pytest.raises(InvalidInput, match=f"{least:,} network calls"):
+        cost_card(refused)
+    with pytest.raises(SearchFailed, match=f"{least:,} network calls"):
+        find(blobs, 4, (4,), effort="quick", limits=Limits(calls=least - 1))
+    assert find(blobs, 4, (4,), effort="quick", limits=Limits(calls=least)).cost.search_calls == least
+
+
+def test_a_cross_fit_measures_each_half_under_the_rows_of_the_other(inline: InlinePool) -> None:
+    """Its observations are those of fits on every other noise, and its rows their mean."""
+    evaluator = inline._evaluator
+    noises, schedule = NoiseSet(3, SEARCH, 16), solvers.named("dpmpp-2m").schedule(evaluator.denoiser.process, 4)
+    followed = evaluate.follow(evaluator, noises)
+    result = cross_fit(evaluator, noises, followed, schedule, RMS)
+    even, odd = (
+        fit(evaluator, noises, followed, schedule, robust=True, picks=range(k, 16, 2)).schedule for k in (0, 1)
+    )
+    for rows, others in ((even, slice(1, None, 2)), (odd, slice(0, None, 2))):
+        expected = evaluate.measure(evaluator, noises, rows)[others]
+        np.testing.assert_allclose(result.observations[others, 0], expected, rtol=1e-3)
+    mean = (fewstep.compile(even).outputs + fewstep.compile(odd).outputs) / 2
+    np.testing.assert_allclose(fewstep.compile(result.schedule).outputs, mean)
+
+
+def test_a_robust_fit_lets_a_noise_go_that_ends_elsewhere() -> None:
+    """With one of sixteen targets moved far away the rows stay near those without it; a plain fit follows it."""
+    process = processes.VPLinear()
+    gaussian = models.Gaussian(process, torch.zeros(4), torch.diag(torch.tensor([0.02, 0.1, 0.5, 1.0])))
+    evaluator, noises = Evaluator(gaussian, (4,)), NoiseSet(0, SEARCH, 16)
+    schedule = solvers.named("ddim").schedule(process, 3)
+    followed = evaluate.follow(evaluator, noises)
+    clean = fewstep.compile(fit(evaluator, noises, followed, schedule).schedule).outputs
+    followed.states[:, 5] += 3.0
+    robust, plain = (
+        np.abs(fewstep.compile(fit(evaluator, noises, followed, schedule, robust=r).schedule).outputs - clean).max()
+        for r in (True, False)
+    )
+    assert robust < 0.2 * plain
+
+
+def test_the_guard_keeps_what_is_worse_from_being_published() -> None:
+    """Significantly worse by the objective or by the typical error is refused, by another metric a warning; what differs
+    by chance passes, and what diverges does not."""
+    rng = np.random.default_rng(0)
+    errors = np.exp(rng.normal(size=(200, 1)))
+    tail = np.where(np.arange(200)[:, None] % 20 == 0, 400.0, 0.5) * errors
+    metrics = {TYPICAL: Typical(), RMS: evaluate.metrics.of(RMS)}
+
+    def judged(winner: np.ndarray, objective: Objective = TYPICAL) -> tuple[bool, tuple[str, ...]]:
+        both = ({each: values for each in metrics} for values in (winner, errors))
+        verdict, warnings = guard(*both, metrics, objective)
+        return verdict is None, warnings
+
+    assert judged(0.5 * errors) == (True, ())
+    assert judged(errors * np.exp(0.02 * rng.normal(size=(200, 1)))) == (True, ())
+    assert judged(1.5 * errors) == (False, ("rms",))
+    assert judged(tail) == (True, ("rms",))
+    assert judged(tail, RMS)[0] is False
+    assert judged(np.full((200, 1), np.inf))[0] is False
+
+
+def test_nothing_better_is_said_where_the_baseline_stays(blobs: models.GaussianMixture) -> None:
+    """Where the fitted schedules are worse than every named solver, the baseline is published with the reason."""
+
+    def fragile(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        noise = 0.0 if len(x) in (16, 48) else 0.5  # cross-fits and trials meet another model than the test
+        return blobs(x, t) + noise * torch.sign(x)
+
+    baseline = find(blobs, 3, (4,), effort="quick").baseline
+    broken = models.from_callable(fragile, blobs.process, prediction="data")
+    result = find(broken, 3, (4,), effort="quick")
+    if result.verdict is not None:
+        assert result.winner == result.baseline
+        assert (result.ratio, result.ratio_interval.low) == (1.0, 1.0)
+        assert "nothing better was found" in result.verdict
+    assert baseline.schedule.nfe == 3
+
+
+def test_out_of_span_is_the_distance_to_the_span_of_a_path() -> None:
+    """A Gaussian's outputs are linear in the start: isotropic, the target is in the span of (y_0, D_0) but for rounding;
+    in four dimensions four calls span everything; one call of a mixture does not."""
+    process, noises = processes.VPLinear(), NoiseSet(0, TEST, 20)
+    round_one = Evaluator(models.Gaussian(process, torch.ones(4), 0.3 * torch.eye(4)), (4,))
+    schedule = solvers.named("ddim").schedule(process, 2)
+    assert (out_of_span(round_one, noises, 20, schedule) or 0) < 1e-3
+    mixture = Evaluator(models.zoo.load("digits-mixture"), (1, 8, 8))
+    shares = [
+        out_of_span(mixture, noises, 8, solvers.named("ddim").schedule(mixture.denoiser.process, calls))
+        for calls in (2, 8)
+    ]
+    assert all(share is not None and 0.05 < share < 1 for share in shares)
+    assert out_of_span(mixture, noises, 8, solvers.named("ddpm").schedule(mixture.denoiser.process, 3)) is None
