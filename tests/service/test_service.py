@@ -154,7 +154,7 @@ def test_pause_resume_and_cancel_while_running(undisturbed: Published, running: 
 
 
 def test_another_metric_is_lowered_within_limits(running: Running) -> None:
-    """A search by Fréchet distance on the classifier's features keeps its limit of calls, reports the endpoint error
+    """A search by Fréchet distance on the classifier's features keeps its limit of calls, reports the typical error
     beside it, and is served under its metric alone; the next one, of a call more, is no worse."""
     client, metric = running.client, "frechet:digits"
     model = client.add_model(MODEL).id
@@ -170,5 +170,5 @@ def test_another_metric_is_lowered_within_limits(running: Running) -> None:
     assert found[1].score.value <= found[0].score.value
     assert client.best(model, 4, metric).result == found[1]
     assert [each.result for each in client.schedules(model, metric)] == found
-    with pytest.raises(NotFound, match="'endpoint'"):
-        client.best(model, 3)  # searches by endpoint are of NFE calls and more
+    with pytest.raises(NotFound, match="'typical' yet: there are some by frechet:digits:teacher"):
+        client.best(model, 3)  # searches by the typical error are of NFE calls and more
