@@ -71,8 +71,8 @@ class SearchPage:
 
     ``last`` is the id of the last event that went into it, ``phase`` the data of the last one about progress;
     ``incumbent`` and ``baseline`` are the best trial of all and the best named solver's. ``schedule`` is the winner's,
-    before there is one the incumbent's; ``reference`` is the baseline's to compare it with, unless they are one. ``cost`` is
-    what the search will take at most, while it lives; None where its limits leave no room.
+    before there is one the incumbent's; ``reference`` is the baseline's to compare it with, unless they are one.
+    ``cost`` is what the search will take at most, while it lives; None where its limits leave no room.
     """
 
     search: Search
