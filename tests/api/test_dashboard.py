@@ -188,7 +188,10 @@ def test_a_result_shows_other_metrics_and_its_cost(client: TestClient, store: St
     held = claim(store, store.submit(problem))
     Jobs(store).succeed(held, samples.result(problem))
     plain = page(client, f"/searches/{held.search.id}")
-    assert not {"Calls of the test", "Passes", "Out of span", "typical error"} & set(plain.text("dt"))
+    assert "Network calls spent" in plain.text("dt")
+    assert not {"Calls of the search", "Calls of the test", "Passes", "Out of span", "typical error"} & set(
+        plain.text("dt")
+    )
     assert "baseline is published" not in plain.text("section", id="standing")[0]
 
 
