@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fewstep.values.model import Model
+from fewstep.values.objective import DEFAULT
 from fewstep.values.published import Published
 from fewstep.values.search import Search
 from storage.store import Store
@@ -22,7 +23,7 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class ModelPage:
-    """One model: its facts, its front by number of calls for each metric, its last searches."""
+    """One model: its facts, its front by number of calls for each metric, the default one first, its last searches."""
 
     model: Model
     fronts: dict[str, list[Published]]
@@ -39,4 +40,5 @@ def model_page(store: Store, id: str) -> ModelPage:
     fronts: dict[str, list[Published]] = {}
     for published in store.front(id):
         fronts.setdefault(published.result.problem.metric, []).append(published)
+    fronts = dict(sorted(fronts.items(), key=lambda front: front[0] != DEFAULT))
     return ModelPage(store.model(id), fronts, store.searches(limit=SEARCHES, model=id).items)

@@ -4,8 +4,9 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fewstep.errors import NotFound
+from fewstep.errors import InvalidInput, NotFound
 from fewstep.schedule import Schedule
+from fewstep.values.cost_card import CostCard, cost_card
 from fewstep.values.event import Event
 from fewstep.values.model import Model
 from fewstep.values.origin import Origin
@@ -71,6 +72,7 @@ class SearchPage:
     ``last`` is the id of the last event that went into it, ``phase`` the data of the last one about progress;
     ``incumbent`` and ``baseline`` are the best trial of all and the best named solver's. ``schedule`` is the winner's,
     before there is one the incumbent's; ``reference`` is the baseline's to compare it with, unless they are one.
+    ``cost`` is what the search will take at most, while it lives; None where its limits leave no room.
     """
 
     search: Search
@@ -83,6 +85,7 @@ class SearchPage:
     schedule: Schedule | None
     reference: Schedule | None
     result: Result | None
+    cost: CostCard | None
 
     @property
     def live(self) -> bool:
@@ -116,9 +119,14 @@ def search_page(store: Store, id: str) -> SearchPage:
     result = store.result(id).result if search.state is SearchState.SUCCEEDED else None
     schedule = result.schedule if result else _schedule(store, id, incumbent)
     reference = result.baseline.schedule if result else _schedule(store, id, baseline)
+    model = store.model(search.problem.model)
+    cost = None
+    if search.state not in TERMINAL:
+        with suppress(InvalidInput):
+            cost = cost_card(search.problem, model.facts.passes or 1, model.facts.seconds_per_call)
     return SearchPage(
         search=search,
-        model=store.model(search.problem.model),
+        model=model,
         last=events[-1].id if events else 0,
         phase=phases[-1] if phases else None,
         leaders=scored[:LEADERS],
@@ -127,6 +135,7 @@ def search_page(store: Store, id: str) -> SearchPage:
         schedule=schedule,
         reference=None if reference == schedule else reference,
         result=result,
+        cost=cost,
     )
 
 

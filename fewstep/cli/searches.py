@@ -48,7 +48,7 @@ def submit(
             typer.echo(estimate(expected), err=not dry_run)
         if dry_run:
             return
-        if not yes and at_terminal():
+        if not yes and _at_terminal():
             typer.confirm("Start?", default=True, abort=True, err=True)
         searches = client.submit(model, nfe, **options)
         for search in searches:
@@ -58,7 +58,7 @@ def submit(
             _follow(client, searches)
 
 
-def at_terminal() -> bool:
+def _at_terminal() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin.isatty()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fewstep.errors import InvalidInput, SearchFailed
+from fewstep.errors import InvalidInput, InvalidModel, SearchFailed
 from fewstep.search.evaluation import evaluator, teacher
 from fewstep.search.evaluation.noises import NoiseSet, NoiseSplit
 from fewstep.search.evaluation.pool import Pool
@@ -46,6 +46,8 @@ def prepare_teacher(pool: Pool, split: NoiseSplit, owner: str, progress: Callabl
         progress("teacher", i + 1, len(tasks))
     try:
         trajectories, followed = paths.result()
+    except InvalidModel:  # it cannot even be opened
+        raise
     except InvalidInput as error:
         raise _diverged() from error
     results = [future.result() for future in validation]

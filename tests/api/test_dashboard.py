@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from api.dashboard import views
 from fewstep import Schedule
 from fewstep.cli.display import measured
+from fewstep.values.cost_card import cost_card
 from fewstep.values.limits import Limits
 from fewstep.values.model import Model
 from fewstep.values.problem import Problem
@@ -90,11 +91,14 @@ def test_the_list_goes_on_over_pages(
 
 
 def test_a_search_that_waits(client: TestClient, store: Store, model: Model) -> None:
-    """A queued search shows its problem, no numbers, and offers no schedule."""
-    search = store.submit(Problem(model.id, 9))
+    """A queued search shows its problem, what it will cost, no other numbers, and offers no schedule."""
+    search = store.submit(Problem(model.id, 9, effort="quick"))
+    of_test = cost_card(search.problem).test_calls
     elements = page(client, f"/searches/{search.id}")
     assert elements.text("h1") == ["digits-mixture in 9 calls queued"]
-    assert elements.text("dd") == ["–", "–", "–"]
+    assert "effort quick" in elements.text("section", id="standing")[0]
+    assert elements.text("dd")[:3] == ["–", "–", "–"]
+    assert elements.text("dd")[3] == f"3 000and {of_test:,} of the test".replace(",", " ")
     assert elements.text("svg") == []
     refused = client.get(f"/searches/{search.id}/schedule.json")
     assert (refused.status_code, refused.headers["content-type"]) == (404, PROBLEM_JSON)
@@ -184,7 +188,10 @@ def test_a_result_shows_other_metrics_and_its_cost(client: TestClient, store: St
     held = claim(store, store.submit(problem))
     Jobs(store).succeed(held, samples.result(problem))
     plain = page(client, f"/searches/{held.search.id}")
-    assert not {"Calls of the test", "Passes", "Out of span", "typical error"} & set(plain.text("dt"))
+    assert "Network calls spent" in plain.text("dt")
+    assert not {"Calls of the search", "Calls of the test", "Passes", "Out of span", "typical error"} & set(
+        plain.text("dt")
+    )
     assert "baseline is published" not in plain.text("section", id="standing")[0]
 
 

@@ -107,7 +107,7 @@ def kept(golden: Any, now: Any, path: str = "") -> list[str]:
         return lost + [
             line for key in golden.keys() & now.keys() for line in kept(golden[key], now[key], f"{path}.{key}")
         ]
-    if path.startswith("./v1/metrics.content.") and isinstance(golden, list) and isinstance(now, list):  # may grow
+    if path.startswith("./v1/metrics.content.") and isinstance(golden, list) and isinstance(now, list):
         return [f"{path} no longer names {name!r}" for name in golden if ALIASES.get(name, name) not in now]
     if isinstance(golden, list) and isinstance(now, list) and len(golden) == len(now):
         if path.endswith("/schedules.content"):  # of several metrics, whose order follows their names

@@ -13,7 +13,7 @@ from fewstep.errors import InvalidInput
 from fewstep.values.catalogue import PACKAGES
 from fewstep.values.limits import Limits
 from fewstep.values.model import Model
-from fewstep.values.objective import METRICS
+from fewstep.values.objective import METRICS, PAIRED
 from fewstep.values.problem import Problem
 from storage.store import Store
 from tests.api.support import add_model, check, publish
@@ -46,19 +46,7 @@ def test_the_folder_must_be_there(tmp_path: Path) -> None:
 def test_metrics_are_listed(client: TestClient) -> None:
     """Every metric, the built-in names, and those of the operator's files."""
     assert client.get("/v1/metrics").json() == {
-        "metrics": [
-            "typical",
-            "trimmed",
-            "saturating",
-            "rms",
-            "median",
-            "p95",
-            "switch",
-            "frechet",
-            "kid",
-            "cmmd",
-            "wasserstein",
-        ],
+        "metrics": [*PAIRED, "frechet", "kid", "cmmd", "wasserstein"],
         "features": ["pixels", "digits", "lite0", "inception", "mine"],
         "references": ["teacher", "digits", "coco"],
     }

@@ -95,7 +95,7 @@ def test_submit_asks_at_a_terminal(
     fewstep: Fewstep, service: Service, monkeypatch: pytest.MonkeyPatch, answer: str | None, more: tuple, queued: int
 ) -> None:
     """Before the start, unless told not to; whoever says no has queued nothing."""
-    monkeypatch.setattr(searches, "at_terminal", lambda: True)
+    monkeypatch.setattr(searches, "_at_terminal", lambda: True)
     words = ("submit", "digits-mixture", "--nfe", 5, *more, "--url", service.url)
     done = fewstep(*words, typed=None if answer is None else f"{answer}\n")
     assert len(service.store.searches().items) == queued

@@ -14,7 +14,7 @@ from fewstep.values.score import Score
 
 def test_a_problem_is_a_value() -> None:
     """Equal problems are equal and hash alike."""
-    assert Problem("m", 8) == Problem("m", 8, "typical", "standard", 24, 0)
+    assert Problem("m", 8) == Problem("m", 8, "typical", 24, 0, effort="standard")
     assert len({Problem("m", 8), Problem("m", 8)}) == 1
 
 
@@ -23,7 +23,7 @@ def test_limits_are_allowed(metric: str) -> None:
     """The ends of every range are legal."""
     report = "rms" if metric == "typical" else None
     assert Problem("m", 1, metric, budget=1, seed=0, noises=8, precision=1e-9, report=report).nfe == 1
-    largest = Problem("m", MAX_NFE, metric, None, MAX_BUDGET, 2**31 - 1, MAX_NOISES, 1.0)
+    largest = Problem("m", MAX_NFE, metric, MAX_BUDGET, 2**31 - 1, MAX_NOISES, precision=1.0)
     assert (largest.budget, largest.noises) == (MAX_BUDGET, MAX_NOISES)
 
 

@@ -154,7 +154,7 @@ def test_pause_resume_and_cancel_while_running(undisturbed: Published, running: 
 
 
 def test_another_metric_is_lowered_within_limits(running: Running) -> None:
-    """A search by Fréchet distance on the classifier's features keeps its limit of calls, reports the endpoint error
+    """A search by Fréchet distance on the classifier's features keeps its limit of calls, reports the typical error
     beside it, and is served under its metric alone; the next one, of a call more, is no worse."""
     client, metric = running.client, "frechet:digits"
     model = client.add_model(MODEL).id
@@ -170,5 +170,24 @@ def test_another_metric_is_lowered_within_limits(running: Running) -> None:
     assert found[1].score.value <= found[0].score.value
     assert client.best(model, 4, metric).result == found[1]
     assert [each.result for each in client.schedules(model, metric)] == found
-    with pytest.raises(NotFound, match="'endpoint'"):
-        client.best(model, 3)  # searches by endpoint are of NFE calls and more
+    with pytest.raises(NotFound, match="'typical' yet: there are some by frechet:digits:teacher"):
+        client.best(model, 3)  # searches by the typical error are of NFE calls and more
+
+
+def test_several_numbers_of_calls_share_a_teacher(running: Running) -> None:
+    """One quick submission of two: both stay within the effort, the second pays for no teacher, and what they found is
+    what the next are told to expect. By a metric of their own, so that the other searches here learn nothing."""
+    client, kind = running.client, {"effort": "quick", "metric": "rms", "seed": 5}
+    client.add_model(MODEL)
+    cards = client.estimate(MODEL, [5, 3], **kind)
+    searches = client.submit(MODEL, [5, 3], **kind)
+    assert [search.problem for search in searches] == [card.problem for card in cards]
+    assert [search.problem.nfe for search in searches] == [3, 5]
+    results = [client.result(finish(running, search).id).result for search in searches]
+    for result, card in zip(results, cards, strict=True):
+        assert 0 < result.cost.search_calls + result.cost.shared_calls <= card.cost.search_calls
+        assert 0 < result.cost.test_calls <= card.cost.test_calls
+        assert result.winner.summary("typical") is not None
+    assert [result.cost.shared_calls > 0 for result in results] == [False, True]
+    assert client.estimate(MODEL, 3, **kind).expected_ratio == results[0].ratio
+    assert client.best(MODEL, 3, "endpoint").result == results[0]

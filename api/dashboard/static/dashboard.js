@@ -141,7 +141,7 @@ function layout() {
     plot_bgcolor: "transparent",
     margin: { l: 52, r: 10, t: 8, b: 40 },
     xaxis: { ...axis, title: { text: "trial" }, showgrid: false, rangemode: "tozero" },
-    yaxis: { ...axis, title: { text: "error", standoff: 10 }, type: "log", tickformat: "~g", dtick: "D2" },
+    yaxis: { ...axis, title: { text: main.dataset.metric, standoff: 10 }, type: "log", tickformat: "~g", dtick: "D2" },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "trace" },
     hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink") } },
     hovermode: "closest",
