@@ -3,9 +3,9 @@
 ``python -m benchmarks.objective [--model NAME]… [--nfe N]…`` writes ``objective.json`` and ``objective.md``. Forty
 named solvers on their grids are measured on thousands of noises. Then a few of these noises are drawn, again and
 again, and the schedule with the lowest summary on the few is picked. What a pick is worth is measured on all: its
-feature Fréchet distance, its typical error and its RMS, each over the lowest of the forty. A summary also wants little spread,
-so that few noises tell two schedules apart: the relative standard error at 64 noises, and Kendall's τ between its order
-on few and on all.
+feature Fréchet distance, its typical error and its RMS, each over the lowest of the forty. A summary also wants little
+spread, so that few noises tell two schedules apart: the relative standard error at 64 noises, and Kendall's τ between
+its order on few and on all.
 """
 
 import json

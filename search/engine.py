@@ -28,7 +28,7 @@ from fewstep.values.result import Cost, Result, StageReport
 from fewstep.values.stages import BUILTIN, GUIDED, STAGES, Stage, order
 from fewstep.values.trial import Rejected
 
-__all__ = ["run"]
+__all__ = ["of_effort", "owner_of", "run"]
 
 RANKED = 24  # training noises on which the ranker replays candidates
 

@@ -71,7 +71,8 @@ class Problem:
         if self.effort is None:
             object.__setattr__(self, "effort", CUSTOM if self.budget or self.noises else STANDARD)
         object.__setattr__(self, "budget", self.budget or self.sizes.budget)
-        own = self.sizes.noises if self.nfe <= FEW_CALLS else self.sizes.noises // 2
+        half = self.nfe > FEW_CALLS and self.sizes.calls is not None
+        own = self.sizes.noises // 2 if half else self.sizes.noises
         object.__setattr__(self, "noises", self.noises or own)
         if self.noises < MIN_NOISES:
             raise InvalidInput(f"noises is a whole number from {MIN_NOISES} to {MAX_NOISES}, got {self.noises}")

@@ -17,17 +17,17 @@ from fewstep.models import Denoiser, from_callable
 from fewstep.processes import Process
 from fewstep.search.gaps import ends as reach
 from fewstep.search.gaps import log_snrs
+from fewstep.search.projection import PROJECTED, projection
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
 from fewstep.values.cost_card import TEACHER_CALLS
 
-__all__ = ["CALLS", "ends", "follow", "projection", "schedule", "trace"]
+__all__ = ["CALLS", "PROJECTED", "ends", "follow", "projection", "schedule", "trace"]
 
 CALLS = TEACHER_CALLS
 ORDER = 4
 SHARE = 0.4  # of the times that go by the share of noise
 FINE = 4001  # log-SNRs at which the two are tabulated
-PROJECTED = 64  # replay residuals are linear, so wide states are stored as this many random projections
 
 
 def schedule(process: Process, calls: int = CALLS) -> Schedule:
@@ -71,11 +71,3 @@ def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[
         states.append(flatten(last))
     record(last, last.new_full((len(last),), path.times[-1]))
     return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs)), last
-
-
-def projection(d: int) -> np.ndarray:
-    """(d, p): the identity for narrow states, else a seeded random projection that keeps root mean squares."""
-    if d <= PROJECTED:
-        return np.eye(d)
-    scaled: np.ndarray = np.random.default_rng(0).standard_normal((d, PROJECTED)) / np.sqrt(d)
-    return scaled

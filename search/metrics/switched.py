@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
-from fewstep.search.evaluation.teacher import projection
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import RESAMPLES, checked
+from fewstep.search.projection import projection
 
 __all__ = ["SwitchRate"]
 

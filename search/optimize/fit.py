@@ -128,20 +128,23 @@ def cross_fit(
     objective: Objective,
     robust: bool = True,
 ) -> CrossFit:
-    """Two fits, each on half of the noises and measured on the other half: a score on noises that the rows do not know.
+    """Two fits, each on half of the first n noises and measured on the other half: a score on noises that the rows do
+    not know. ``trajectories`` are the teacher's of these n.
 
     Costs 2·n·nfe network calls. On paths that hardly differ the rows are all but linear in the targets, so their mean
     does as well as a fit on all noises. The observations are not finite where a path diverges.
     """
     noise, targets = evaluator.pairs(noises, teacher.CALLS)
-    halves = [list(range(k, noises.count, 2)) for k in (0, 1)]
+    count = trajectories.states.shape[1]
+    noises = replace(noises, count=count)
+    halves = [list(range(k, count, 2)) for k in (0, 1)]
     tableaus, parts = [], []
     for picks, others in (halves, halves[::-1]):
         fitted = fit(evaluator, noises, trajectories, schedule, robust=robust, picks=picks).schedule
         samples = fewstep.sample(evaluator.under(noises, others), fitted, noise[others])
         parts.append(bounded(evaluator.metric(objective).observe(samples, targets[others])))
         tableaus.append(fewstep.compile(fitted))
-    observations = np.empty((noises.count, parts[0].shape[1]))
+    observations = np.empty((count, parts[0].shape[1]))
     for others, part in zip(halves[::-1], parts, strict=True):
         observations[others] = part
     one, two = tableaus

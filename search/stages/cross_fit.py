@@ -11,7 +11,6 @@ import numpy as np
 
 from fewstep import Schedule, Step, grids
 from fewstep.search.budget import Share
-from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, cross_fit
@@ -52,9 +51,8 @@ def _starts(state: SearchState) -> list[Schedule]:
 
 
 def _measured(state: SearchState, starts: list[Schedule]) -> list[Candidate | Observed | Rejected]:
-    first, count = state.split.train, _noises(state)
-    noises = NoiseSet(first.seed, first.role, count)
-    few, objective = state.teacher.trajectories.first(count), state.problem.objective
+    noises, few = state.split.train, state.teacher.trajectories.first(_noises(state))
+    objective = state.problem.objective
     futures = [state.pool.submit(cross_fit, noises, few, start, objective, state.robust) for start in starts]
     measured = list[Candidate | Observed | Rejected]()
     for start, future in zip(starts, futures, strict=True):

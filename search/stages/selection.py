@@ -19,10 +19,10 @@ from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import worse
 from fewstep.search.evaluation.noises import CHUNK, TEST, NoiseSet
-from fewstep.search.evaluation.span import out_of_span
 from fewstep.search.evaluation.targets import prepare_test, teacher_error
 from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
+from fewstep.search.optimize.span import out_of_span
 from fewstep.search.stages import baselines
 from fewstep.search.stages.summaries import guard, published, summarised
 from fewstep.search.state import SearchState

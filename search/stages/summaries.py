@@ -18,7 +18,7 @@ from fewstep.values.objective import Objective
 from fewstep.values.result import Summary
 from fewstep.values.score import Interval
 
-__all__ = ["Guard", "guard", "published", "summarised"]
+__all__ = ["Guard", "guard", "is_worse", "published", "summarised"]
 
 NAMES = ("typical", "median", "rms", "p95", "switch")
 CRITICAL = 2.326  # standard errors: 1 % of the normal law, one-sided
