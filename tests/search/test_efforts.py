@@ -40,7 +40,7 @@ TYPICAL, RMS = Objective("typical"), Objective("rms")
 def test_an_effort_bounds_the_search_and_the_test_is_beside_it(
     blobs: models.GaussianMixture, effort: str, nfe: int
 ) -> None:
-    """Search calls are within the effort, test calls what its card says; together they are what the model was called."""
+    """Search calls are within the effort, test calls what its card says; together they are those of the model."""
     calls = 0
 
     def count(samples: torch.Tensor) -> None:
@@ -133,7 +133,7 @@ def test_a_cross_fit_measures_each_half_under_the_rows_of_the_other(inline: Inli
 
 
 def test_a_robust_fit_lets_a_noise_go_that_ends_elsewhere() -> None:
-    """With one of sixteen targets moved far away the rows stay near those without it; a plain fit follows it."""
+    """With one of sixteen targets moved far away it is less than half as wrong on unseen noises as a plain fit."""
     process = processes.VPLinear()
     gaussian = models.Gaussian(process, torch.zeros(4), torch.diag(torch.tensor([0.02, 0.1, 0.5, 1.0])))
     evaluator, noises = Evaluator(gaussian, (4,)), NoiseSet(0, SEARCH, 16)
@@ -145,10 +145,8 @@ def test_a_robust_fit_lets_a_noise_go_that_ends_elsewhere() -> None:
         fitted = fit(evaluator, noises, followed, schedule, robust=robust).schedule
         return Typical().value(evaluate.measure(evaluator, unseen, fitted)[:, None])
 
-    clean = error(robust=True)
     followed.states[:, 5] += 3.0
-    assert error(robust=True) < 1.5 * clean
-    assert error(robust=False) > 3 * error(robust=True)
+    assert error(robust=True) < 0.5 * error(robust=False)
 
 
 def test_the_guard_keeps_what_is_worse_from_being_published() -> None:
