@@ -132,21 +132,18 @@ def test_a_cross_fit_measures_each_half_under_the_rows_of_the_other(inline: Inli
     np.testing.assert_allclose(fewstep.compile(result.schedule).outputs, mean)
 
 
-def test_a_robust_fit_lets_a_noise_go_that_ends_elsewhere() -> None:
-    """With one of sixteen targets moved far away it is less than half as wrong on unseen noises as a plain fit."""
-    process = processes.VPLinear()
-    gaussian = models.Gaussian(process, torch.zeros(4), torch.diag(torch.tensor([0.02, 0.1, 0.5, 1.0])))
-    evaluator, noises = Evaluator(gaussian, (4,)), NoiseSet(0, SEARCH, 16)
-    schedule = solvers.named("ddim").schedule(process, 3)
+def test_a_robust_fit_is_not_steered_by_noises_that_end_elsewhere() -> None:
+    """On digits, where a few do, its typical error on unseen noises is lower by a tenth at least than a plain fit's."""
+    evaluator = Evaluator(models.zoo.load("digits-mixture"), (1, 8, 8))
+    process, unseen = evaluator.denoiser.process, NoiseSet(0, TEST, 128)
+    schedule = solvers.named("dpmpp-3m").schedule(process, 6, "quadratic")
+    noises = NoiseSet(0, SEARCH, 48)
     followed = evaluate.follow(evaluator, noises)
-    unseen = NoiseSet(0, TEST, 64)
-
-    def error(robust: bool) -> float:
-        fitted = fit(evaluator, noises, followed, schedule, robust=robust).schedule
-        return Typical().value(evaluate.measure(evaluator, unseen, fitted)[:, None])
-
-    followed.states[:, 5] += 3.0
-    assert error(robust=True) < 0.5 * error(robust=False)
+    robust, plain = (
+        Typical().value(evaluate.measure(evaluator, unseen, each.schedule)[:, None])
+        for each in (fit(evaluator, noises, followed, schedule, robust=robust) for robust in (True, False))
+    )
+    assert robust < 0.9 * plain
 
 
 def test_the_guard_keeps_what_is_worse_from_being_published() -> None:
