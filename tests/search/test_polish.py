@@ -183,7 +183,7 @@ def test_a_loss_in_a_feature_space_lowers_that_distance(
 ) -> None:
     """With the first coordinate as the only feature its error falls by half, also where the feature is rounded."""
     first = Evaluator(blobs, (4,), features=lambda x: seen(x)[:, :1])
-    work = task(blobs, 120, loss="features", batch=32)
+    work = task(blobs, 200, loss="features", batch=32)
     [found] = polish.polish(InlinePool(first), [work])
     assert found.schedule is not None
     noise, ends = first.pairs(UNSEEN, teacher.CALLS)
