@@ -1,6 +1,6 @@
 """How samples are scored, as one short text: the metric, the features it sees, and what they are compared with.
 
-``typical`` · ``rms`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left
+``mean`` · ``typical`` · ``rms`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left
 out. The metric is one of `METRICS`. Paired errors (`PAIRED`) see the samples themselves and compare with the teacher's
 from the same noises, so they stand alone; every other metric names features and a reference. Features are "pixels",
 "digits" or a file of the operator's; references are "teacher" (its samples of the same noises), "digits"
@@ -22,6 +22,7 @@ METRICS: Registry[Callable[..., Any]] = Registry(
     "metric",
     "fewstep.metrics",
     {
+        "mean": f"{HOME}.paired:Mean",
         "typical": f"{HOME}.paired:Typical",
         "trimmed": f"{HOME}.paired:Trimmed",
         "saturating": f"{HOME}.paired:Saturating",
@@ -35,8 +36,8 @@ METRICS: Registry[Callable[..., Any]] = Registry(
         "wasserstein": f"{HOME}.wasserstein:SlicedWasserstein",
     },
 )  # each is called with features and a reference and gives a `fewstep.search.metrics.base.Metric`
-PAIRED = ("typical", "trimmed", "saturating", "rms", "median", "p95", "switch")  # called with neither
-DEFAULT = "typical"  # what a search lowers unless told otherwise; `docs/decisions/objective.md`
+PAIRED = ("mean", "typical", "trimmed", "saturating", "rms", "median", "p95", "switch")  # called with neither
+DEFAULT = "mean"  # what a search lowers unless told otherwise; `docs/decisions/objective.md`
 ALIASES = {"endpoint": "rms"}  # its name in the first version
 TEACHER = "teacher"  # the reference that is drawn from the same noises
 NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}"

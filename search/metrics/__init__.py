@@ -2,7 +2,7 @@
 
 | name | metric | reference |
 |---|---|---|
-| ``typical``, ``trimmed``, ``saturating``, ``rms``, ``median``, ``p95`` | summaries of the distances to the teacher's \
+| ``mean``, ``typical``, ``trimmed``, ``saturating``, ``rms``, ``median``, ``p95`` | summaries of the distances to the teacher's \
 samples of the same noises | – |
 | ``switch`` | share of samples that end nearer to another noise's teacher target | – |
 | ``frechet`` | squared Fréchet distance of features | the teacher, moments or images |

@@ -4,6 +4,7 @@ e_n = root mean square over pixels of x_n − x*_n; the observations are the squ
 
 | name | value |
 |---|---|
+| ``mean`` | mean e, the default |
 | ``typical`` | geometric mean exp(mean log e): what a sample is like; forgives the few that end in another mode |
 | ``trimmed`` | root mean square without the worst 5 % |
 | ``saturating`` | c √(exp(mean log(1 + e²/c²)) − 1), c 5 % of the size of the teacher's samples: of small errors a \
@@ -24,7 +25,7 @@ import torch
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import RESAMPLES, checked
 
-__all__ = ["P95", "RMS", "Median", "Paired", "Quantile", "Saturating", "Trimmed", "Typical", "squared_errors"]
+__all__ = ["P95", "RMS", "Mean", "Median", "Paired", "Quantile", "Saturating", "Trimmed", "Typical", "squared_errors"]
 
 TRIMMED = 0.05  # share of the noises that a trimmed mean leaves out
 SATURATION = 0.05  # of the size of the teacher's samples
@@ -77,6 +78,24 @@ class RMS(Paired):
         if len(errors) < 2 or value == 0:
             return 0.0
         return float(errors.std(ddof=1) / np.sqrt(len(errors))) / (2 * value)
+
+
+class Mean(Paired):
+    """Mean distance.
+
+    >>> Mean().value(np.array([[1.0], [9.0]]))
+    2.0
+    """
+
+    def summarise(self, errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """mean e."""
+        result: np.ndarray = counts @ np.sqrt(errors) / counts.sum(axis=1)
+        return result
+
+    def standard_error(self, observations: np.ndarray, times: int = RESAMPLES, seed: int = 0) -> float:
+        """In closed form; zero for a single noise. Raises `InvalidInput`."""
+        distances = np.sqrt(checked(observations, width=1)[:, 0])
+        return 0.0 if len(distances) < 2 else float(distances.std(ddof=1) / np.sqrt(len(distances)))
 
 
 class Typical(Paired):

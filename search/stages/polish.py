@@ -25,7 +25,7 @@ NAME, PROBE = "polish", "gradient check"
 CALLS, MOST_CALLS = 250, 30_000  # for each evaluation of the budget, and in all; those of the time search among them
 FEWEST_TRIALS = 3  # of the final stages, where there is a polish
 FEWEST = 20  # iterations of a polish
-JUDGES = ("typical", "trimmed", "saturating", "rms")  # objectives that a polish is measured by itself
+JUDGES = ("mean", "typical", "trimmed", "saturating", "rms")  # objectives that a polish is measured by itself
 MOST = 4  # schedules
 BATCH = 8  # noises of an iteration: more iterations of fewer noises do better for the same calls
 
