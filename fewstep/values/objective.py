@@ -1,6 +1,6 @@
 """How samples are scored, as one short text: the metric, the features it sees, and what they are compared with.
 
-``mean`` · ``typical`` · ``rms`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left
+``mean`` · ``rms`` · ``frechet`` · ``frechet:digits`` · ``kid:inception:coco``: names after the first may be left
 out. The metric is one of `METRICS`. Paired errors (`PAIRED`) see the samples themselves and compare with the teacher's
 from the same noises, so they stand alone; every other metric names features and a reference. Features are "pixels",
 "digits" or a file of the operator's; references are "teacher" (its samples of the same noises), "digits"

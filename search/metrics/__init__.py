@@ -2,8 +2,8 @@
 
 | name | metric | reference |
 |---|---|---|
-| ``mean``, ``typical``, ``trimmed``, ``saturating``, ``rms``, ``median``, ``p95`` | summaries of the distances to the teacher's \
-samples of the same noises | – |
+| ``mean``, ``typical``, ``trimmed``, ``saturating``, ``rms``, ``median``, ``p95`` | summaries of the distances to \
+the teacher's samples of the same noises | – |
 | ``switch`` | share of samples that end nearer to another noise's teacher target | – |
 | ``frechet`` | squared Fréchet distance of features | the teacher, moments or images |
 | ``kid`` | unbiased kernel distance of features, polynomial | the teacher or images |

@@ -81,10 +81,10 @@ def test_a_search_comes_back_with_all_that_was_asked(client: TestClient, store: 
 def test_a_distribution_metric_reports_the_typical_error(client: TestClient, model: Model) -> None:
     """What was left out has its default: the effort's own limit, guided, the paired error beside another metric."""
     found = client.post("/v1/searches", json={"model": model.id, "nfe": 8, "metric": "frechet"}).json()
-    assert (found["metric"], found["report"], found["sampler"]) == ("frechet:pixels:teacher", "typical", "guided")
+    assert (found["metric"], found["report"], found["sampler"]) == ("frechet:pixels:teacher", "mean", "guided")
     assert {name: limit for name, limit in found["limits"].items() if limit is not None} == {"calls": 15_000}
     plain = client.post("/v1/searches", json={"model": model.id, "nfe": 8}).json()
-    assert (plain["metric"], plain["report"]) == ("typical", None)
+    assert (plain["metric"], plain["report"]) == ("mean", None)
 
 
 def test_digits_are_for_digits(client: TestClient, store: Store) -> None:
@@ -115,13 +115,13 @@ def test_the_front_and_the_best_are_those_of_a_metric(client: TestClient, store:
     best = client.get(f"/v1/models/{model.id}/schedules/best", params={"nfe": 8, "metric": "frechet:digits"}).json()
     assert best["metric"] == "frechet:digits:teacher"
     assert (best["score"]["value"], best["low"], best["high"]) == (5.0, 2.5, 10.0)
-    assert best["report"] == "typical"
+    assert best["report"] == "mean"
     assert (best["second"]["value"], best["second_baseline"]["value"]) == (5 / 3, 0.3)
     fronts = [
         [item["metric"] for item in client.get(f"/v1/models/{model.id}/schedules", params=asked).json()]
-        for asked in ({}, {"metric": "typical"}, {"metric": "frechet:digits"})
+        for asked in ({}, {"metric": "mean"}, {"metric": "frechet:digits"})
     ]
-    assert fronts == [["frechet:digits:teacher", "typical"], ["typical"], ["frechet:digits:teacher"]]
+    assert fronts == [["frechet:digits:teacher", "mean"], ["typical"], ["frechet:digits:teacher"]]
     asked = {"nfe": 8, "metric": "kid"}
     known = "some by frechet:digits:teacher, typical"
     check(client.get(f"/v1/models/{model.id}/schedules/best", params=asked), 404, "'kid:pixels:teacher'", known)

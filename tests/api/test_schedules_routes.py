@@ -31,7 +31,7 @@ def test_a_published_result_says_all_that_was_measured(client: TestClient, store
     best = client.get(f"/v1/models/{model.id}/schedules/best?nfe=6").json()
     assert Schedule.from_dict(best["schedule"]) == found.schedule
     assert best["digest"] == best["schedule"]["digest"] == found.schedule.digest
-    assert (best["model"], best["search"], best["metric"]) == (model.id, search.id, "typical")
+    assert (best["model"], best["search"], best["metric"]) == (model.id, search.id, "mean")
     assert (best["nfe"], best["budget"], best["seed"]) == (6, 30, 7)
     assert best["score"] == asdict(found.score)
     assert best["baseline"]["name"] == found.baseline_name
@@ -70,7 +70,7 @@ def test_the_front_has_the_best_of_every_number_of_calls(client: TestClient, sto
         publish(store, Problem(model.id, nfe, seed=int(1000 * value)), value=value)
     front = client.get(f"/v1/models/{model.id}/schedules").json()
     assert [(item["nfe"], item["score"]["value"]) for item in front] == [(4, 0.08), (6, 0.06), (8, 0.05)]
-    assert client.get(f"/v1/models/{model.id}/schedules?metric=typical").json() == front
+    assert client.get(f"/v1/models/{model.id}/schedules?metric=mean").json() == front
 
 
 def test_the_rms_error_has_two_names(client: TestClient, store: Store, model: Model) -> None:
@@ -87,7 +87,7 @@ def test_the_rms_error_has_two_names(client: TestClient, store: Store, model: Mo
         assert old == new
         assert old
     missing = client.get(f"/v1/models/{model.id}/schedules/best?nfe=6")
-    check(missing, 404, "by 'typical' yet: there are some by rms")
+    check(missing, 404, "by 'mean' yet: there are some by rms")
 
 
 def test_a_schedule_is_served_by_its_digest_for_ever(client: TestClient, store: Store, model: Model) -> None:

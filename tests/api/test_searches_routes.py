@@ -23,7 +23,7 @@ def test_a_search_is_accepted_and_can_be_looked_up(client: TestClient, model: Mo
     search = answer.json()
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/v1/searches/{search['id']}"
-    assert {"model": model.id, "nfe": 8, "metric": "typical", "effort": "standard", "seed": 0}.items() <= search.items()
+    assert {"model": model.id, "nfe": 8, "metric": "mean", "effort": "standard", "seed": 0}.items() <= search.items()
     assert (search["budget"], search["noises"], search["precision"], search["limits"]["calls"]) == (
         24,
         32,
@@ -77,7 +77,7 @@ def test_a_dry_run_says_what_it_costs(client: TestClient, model: Model, nfe: int
     for card in cards:
         problem = Problem(model.id, card["nfe"], effort="quick")
         assert decode(Estimate, card) == Estimate(problem, cost_card(problem))
-        assert (card["search_calls"], card["budget"], card["metric"]) == (3_000, 12, "typical")
+        assert (card["search_calls"], card["budget"], card["metric"]) == (3_000, 12, "mean")
         assert card["passes"] == card["search_calls"] + card["test_calls"]
         assert (card["seconds"], card["expected_ratio"]) == (None, None)
 

@@ -58,7 +58,7 @@ def test_a_search_is_asked_for_with_all_its_kinds(client: Client, service: Servi
     assert client.result(search.id).result == found
     assert client.best(model.id, 4, "frechet:digits").result == found
     publish(service.store, Problem(model.id, 4))
-    assert [item.result.problem.metric for item in client.schedules(model.id)] == [found.problem.metric, "typical"]
+    assert [item.result.problem.metric for item in client.schedules(model.id)] == [found.problem.metric, "mean"]
     assert client.schedules(model.id, "frechet:digits") == [client.result(search.id)]
 
 
@@ -94,7 +94,7 @@ def test_metrics_are_listed_and_wrong_ones_refused(client: Client, model: Model)
     """The names that the service knows, and its word on one that it does not."""
     known = client.metrics()
     assert (known.metrics[0], known.features, known.references) == (
-        "typical",
+        "mean",
         ("pixels", "digits", "lite0"),
         ("teacher", "digits"),
     )

@@ -14,14 +14,14 @@ from fewstep.values.score import Score
 
 def test_a_problem_is_a_value() -> None:
     """Equal problems are equal and hash alike."""
-    assert Problem("m", 8) == Problem("m", 8, "typical", 24, 0, effort="standard")
+    assert Problem("m", 8) == Problem("m", 8, "mean", 24, 0, effort="standard")
     assert len({Problem("m", 8), Problem("m", 8)}) == 1
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_limits_are_allowed(metric: str) -> None:
     """The ends of every range are legal."""
-    report = "rms" if metric == "typical" else None
+    report = "rms" if metric == "mean" else None
     assert Problem("m", 1, metric, budget=1, seed=0, noises=8, precision=1e-9, report=report).nfe == 1
     largest = Problem("m", MAX_NFE, metric, MAX_BUDGET, 2**31 - 1, MAX_NOISES, precision=1.0)
     assert (largest.budget, largest.noises) == (MAX_BUDGET, MAX_NOISES)
@@ -37,12 +37,12 @@ def test_limits_are_allowed(metric: str) -> None:
         ({"nfe": "8"}, InvalidInput, "got '8'"),
         ({"nfe": 8, "budget": -1}, InvalidInput, "budget is a whole number from 0 to 100000, got -1"),
         ({"nfe": 8, "seed": -1}, InvalidInput, "seed is a whole number from 0 to 2147483647, got -1"),
-        ({"nfe": 8, "metric": "fid"}, UnknownName, "unknown metric 'fid'; known: typical, trimmed"),
+        ({"nfe": 8, "metric": "fid"}, UnknownName, "unknown metric 'fid'; known: mean, typical, trimmed"),
         ({"nfe": 8, "effort": "heroic"}, UnknownName, "unknown effort 'heroic'; known: quick, standard, thorough"),
         ({"nfe": 8, "noises": 7}, InvalidInput, "noises is a whole number from 8 to 8192, got 7"),
         ({"nfe": 8, "precision": 0}, InvalidInput, "precision is above 0 and at most 1, got 0"),
         ({"nfe": 8, "metric": "rms", "report": "endpoint"}, InvalidInput, "report another metric beside it"),
-        ({"nfe": 8, "report": "typical"}, InvalidInput, "report another metric beside it"),
+        ({"nfe": 8, "report": "mean"}, InvalidInput, "report another metric beside it"),
         ({"nfe": 8, "sampler": "luck"}, UnknownName, "unknown sampler 'luck'; known: guided"),
         (
             {"nfe": 8, "sampler": "random", "limits": Limits(improvement=0.1)},
@@ -59,11 +59,11 @@ def test_a_bad_problem_is_refused(fields: dict, error: type[InvalidInput], messa
 
 def test_a_metric_is_completed() -> None:
     """Features and reference that are left out are named, so that equal metrics are equal texts; and a distribution
-    metric has the typical error reported beside it."""
+    metric has the mean distance reported beside it."""
     problem = Problem("m", 8, "frechet:digits")
-    assert (problem.metric, problem.report) == ("frechet:digits:teacher", "typical")
-    assert problem == Problem("m", 8, "frechet:digits:teacher", report="typical")
-    assert [objective.metric for objective in problem.objectives] == ["frechet", "typical"]
+    assert (problem.metric, problem.report) == ("frechet:digits:teacher", "mean")
+    assert problem == Problem("m", 8, "frechet:digits:teacher", report="mean")
+    assert [objective.metric for objective in problem.objectives] == ["frechet", "mean"]
     assert [Problem("m", 8, text).objective.coupled for text in ("endpoint", "kid", "kid:pixels:coco")] == [
         True,
         True,

@@ -19,7 +19,7 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
-from fewstep.search.metrics.paired import Typical
+from fewstep.search.metrics.paired import Mean
 from fewstep.search.optimize.fit import fit
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.problem import Problem
@@ -134,7 +134,7 @@ def test_a_conditional_model_is_searched() -> None:
     assert result.ratio < 1
     held_out = NoiseSet(0, TEST, 128)
     errors = evaluate.measure(Evaluator(Shifted(), (2,), batch=7), held_out, result.schedule)
-    assert result.score.value == pytest.approx(Typical().value(errors[:, None]), rel=1e-3, abs=2e-6)  # all but exact
+    assert result.score.value == pytest.approx(Mean().value(errors[:, None]), rel=1e-3, abs=2e-6)  # all but exact
 
 
 @pytest.mark.parametrize("process", [processes.Flow(shift=3.0), processes.DDM()], ids=lambda process: process.kind)

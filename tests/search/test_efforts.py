@@ -177,7 +177,7 @@ def test_nothing_better_is_said_where_the_best_candidate_is_worse(blobs: models.
 
     stages = [STAGES["baselines"], Stage("flattery", "flattery", "#000000", flatter, lambda state, left: Share(0, 0))]
     result = find(blobs, 3, (4,), effort="quick", stages=stages)
-    assert result.verdict == "nothing better was found: the best candidate is worse by typical"
+    assert result.verdict == "nothing better was found: the best candidate is worse by mean and typical"
     assert result.winner == result.baseline
     assert (result.ratio, result.ratio_interval.low, result.ratio_interval.high) == (1.0, 1.0, 1.0)
 

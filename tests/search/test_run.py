@@ -17,7 +17,7 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, TEST, VALIDATION, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, TrialLog
-from fewstep.search.metrics.paired import Typical
+from fewstep.search.metrics.paired import Mean
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.stages.baselines import baselines
 from fewstep.trajectory import Trajectories
@@ -131,7 +131,7 @@ def test_the_result_is_measured_on_held_out_noises(
     result, _ = straight
     evaluator, noises = Evaluator(blobs, (4,)), NoiseSet(PROBLEM.seed, TEST, 128)
     found, baseline = (
-        Typical().value(evaluate.measure(evaluator, noises, s)[:, None])
+        Mean().value(evaluate.measure(evaluator, noises, s)[:, None])
         for s in (result.schedule, result.baseline.schedule)
     )
     assert (result.score.value, result.baseline.value) == pytest.approx((found, baseline), rel=1e-4)

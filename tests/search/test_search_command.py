@@ -50,7 +50,7 @@ def test_another_sampler_proposes_and_the_study_is_kept(tmp_path: Path) -> None:
     ran = CliRunner().invoke(APP, ["digits-mixture", *options])
     assert ran.exit_code == 0, ran.output
     storage = RDBStorage(f"sqlite:///{file}")
-    trials = load_study(study_name="digits-mixture, 3 calls, typical, random, seed 0", storage=storage).trials
+    trials = load_study(study_name="digits-mixture, 3 calls, mean, random, seed 0", storage=storage).trials
     storage.remove_session()
     storage.engine.dispose()
     assert [trial.number for trial in trials] == list(range(12))
@@ -81,7 +81,7 @@ def test_several_numbers_of_calls_share_what_they_find(tmp_path: Path, monkeypat
     assert [plan.nfe for plan in plans] == [2, 3, 5]
     assert [options["warm"].schedules for options in given] == [[], plans[:1], []]
     assert [len(options["warm"].trials) for options in given] == [0, 12, 24]
-    for words in ("2 calls by frechet:digits:teacher on 128", "typical: winner", "12 trials, its budget was spent"):
+    for words in ("2 calls by frechet:digits:teacher on 128", "mean: winner", "12 trials, its budget was spent"):
         assert words in ran.output
 
 

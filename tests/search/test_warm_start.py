@@ -12,7 +12,7 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, WarmStart
-from fewstep.search.metrics.paired import Typical
+from fewstep.search.metrics.paired import Mean
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.stages import warm_start
 from fewstep.values.problem import Problem
@@ -62,7 +62,7 @@ def test_a_seeded_search_is_no_worse_on_held_out_noise(blobs: models.GaussianMix
     assert more.score.value <= fewer.score.value * (1 + 1e-5)
     evaluator, held = Evaluator(blobs, (4,)), NoiseSet(0, TEST, 128)
     measured = evaluate.measure(evaluator, held, more.schedule)[:, None]
-    assert Typical().value(measured) == pytest.approx(more.score.value, rel=1e-4)
+    assert Mean().value(measured) == pytest.approx(more.score.value, rel=1e-4)
 
 
 def test_a_seed_that_nothing_beats_is_published(blobs: models.GaussianMixture) -> None:

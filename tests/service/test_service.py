@@ -170,8 +170,8 @@ def test_another_metric_is_lowered_within_limits(running: Running) -> None:
     assert found[1].score.value <= found[0].score.value
     assert client.best(model, 4, metric).result == found[1]
     assert [each.result for each in client.schedules(model, metric)] == found
-    with pytest.raises(NotFound, match="'typical' yet: there are some by frechet:digits:teacher"):
-        client.best(model, 3)  # searches by the typical error are of NFE calls and more
+    with pytest.raises(NotFound, match="'mean' yet: there are some by frechet:digits:teacher"):
+        client.best(model, 3)  # searches by the mean distance are of NFE calls and more
 
 
 def test_several_numbers_of_calls_share_a_teacher(running: Running) -> None:

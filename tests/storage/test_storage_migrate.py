@@ -92,7 +92,7 @@ def test_the_endpoint_error_has_its_name(empty: str) -> None:
         old = samples.publish(store, 4, 0.5, metric="rms")
         beside = samples.running(store, metric="frechet")
         result = samples.result(beside.search.problem)
-        assert result.problem.report == "typical"
+        assert result.problem.report == "mean"
         Jobs(store).succeed(beside, result, '{"metric":"frechet"}')
         quick = samples.running(store, nfe=5)
         Jobs(store).succeed(quick, samples.result(quick.search.problem), '{"metric":"typical"}')

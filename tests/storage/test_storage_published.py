@@ -32,7 +32,7 @@ def test_best(store: Store) -> None:
     best = {nfe: store.best("a" * 16, nfe).result for nfe in (4, 5, 6, 8, 9, 50)}
     assert [result.score.value for result in best.values()] == [0.5, 0.5, 0.2, 0.3, 0.2, 0.2]
     assert [result.schedule.nfe for result in best.values()] == [4, 4, 6, 8, 6, 6]
-    with pytest.raises(NotFound, match="at most 3 calls by 'typical' yet: submit a search"):
+    with pytest.raises(NotFound, match="at most 3 calls by 'mean' yet: submit a search"):
         store.best("a" * 16, 3)
 
 
@@ -40,7 +40,7 @@ def test_best_by_another_metric(store: Store) -> None:
     """Where there are results by other metrics alone, these are named."""
     publish(store, 4, 0.5, metric="rms")
     publish(store, 5, 0.5, metric="frechet")
-    with pytest.raises(NotFound, match="by 'typical' yet: there are some by frechet:pixels:teacher, rms: ask for one"):
+    with pytest.raises(NotFound, match="by 'mean' yet: there are some by frechet:pixels:teacher, rms: ask for one"):
         store.best("a" * 16, 8)
     with pytest.raises(NotFound, match="there are some by rms: ask"):
         store.best("a" * 16, 4)
@@ -62,7 +62,7 @@ def test_front(store: Store) -> None:
     publish(store, 4, 0.01, letter="b")
     front = [(item.result.schedule.nfe, item.result.score.value) for item in store.front("a" * 16)]
     assert front == [(4, 0.5), (6, 0.9), (8, 0.2)]
-    assert store.front("a" * 16, metric="typical") == store.front("a" * 16)
+    assert store.front("a" * 16, metric="mean") == store.front("a" * 16)
     assert store.front("a" * 16, metric="another") == []
 
 
