@@ -36,7 +36,7 @@ SCALED: Any = DDPMScheduler(  # type: ignore[no-untyped-call]  # the law of Stab
     num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
 )
 DIGITS = Settings(4500)
-PICTURES = Settings(2000, batch=64, rate=1.2e-3, decay=0.995, every=100, bfloat16=True)
+PICTURES = Settings(2500, batch=64, rate=1.2e-3, decay=0.995, every=100, bfloat16=True)
 SHIFT = 2.0  # of the emoji's times
 
 
@@ -100,7 +100,7 @@ NETWORKS: dict[str, Recipe] = {
     "emoji-flow": Recipe(
         lambda: networks.picture_unet(3, 32, len(CATEGORIES) + 1),
         Denoising(Flow(SHIFT), "flow", weight="", time_scale=1000.0, no_class=len(CATEGORIES)),
-        settings=PICTURES,
+        settings=replace(PICTURES, iterations=1700),
         data=emoji,
         precision=torch.float16,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),  # type: ignore[no-untyped-call]
