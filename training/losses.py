@@ -69,7 +69,7 @@ def weight(name: str, prediction: str, snr: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Denoising:
-    """Denoising loss of a network with output ``prediction`` and time input ``time_scale`` · t.
+    """Denoising loss of a network with output ``prediction`` and time input ``time_scale`` · t (a flow's σ).
 
     Times are drawn uniformly: from the process's knots where it has such, else from [t_min, t_max]. ``weight`` is a
     name of `WEIGHTS`, or "" for the plain squared error of the prediction itself. ``no_class``: the label that
@@ -100,7 +100,7 @@ class Denoising:
         if self.no_class is not None:
             dropped = torch.rand(len(labels), generator=generator) < 0.1
             conditions["class_labels"] = labels.masked_fill(dropped.to(labels.device), self.no_class)
-        output = network(alpha * data + sigma * noise, self.time_scale * times, **conditions)
+        output = network(alpha * data + sigma * noise, self.time_scale * self.process.network_time(times), **conditions)
         target = TARGETS[self.prediction](data, noise, alpha, sigma)
         errors = (getattr(output, "sample", output).to(data.dtype) - target).square().flatten(1).mean(1)  # (B,)
         if self.weight:

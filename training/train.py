@@ -31,7 +31,7 @@ STRIDE = 1_000_003  # between the streams of two seeds; generators on the CPU us
 class Settings:
     """How long and how fast: ``iterations`` of ``batch`` samples, Adam's ``rate``, ``decay`` of the averaged weights.
 
-    ``every``: iterations between checkpoints.
+    ``every``: iterations between checkpoints. ``bfloat16``: the network runs in bfloat16 on a CPU too.
     """
 
     iterations: int
@@ -40,6 +40,7 @@ class Settings:
     decay: float = 0.999
     seed: int = 0
     every: int = 500
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         if min(self.iterations, self.batch, self.every) < 1 or not 0 <= self.decay < 1 or not self.rate > 0:
@@ -81,8 +82,8 @@ def train(
             task = progress.add_task("training", total=settings.iterations, completed=first)
             for iteration in range(first, settings.iterations):
                 generator = torch.manual_seed(settings.seed * STRIDE + iteration)  # dropout draws from it too
-                chosen = torch.randint(len(images), (settings.batch,), generator=generator).to(device)
-                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                chosen = _choose(data, settings.batch, generator).to(device)
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16 or device.type == "cuda"):
                     value = loss(run, images[chosen], labels[chosen], generator)
                 adam.zero_grad()
                 value.backward()  # type: ignore[no-untyped-call]
@@ -98,6 +99,13 @@ def train(
         checkpoint.unlink(missing_ok=True)
     trained: nn.Module = averaged.module
     return trained.cpu().eval()
+
+
+def _choose(data: Images, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Places (count,) of the images of a batch, drawn with replacement."""
+    if data.weights is None:
+        return torch.randint(len(data.images), (count,), generator=generator)
+    return torch.multinomial(data.weights, count, replacement=True, generator=generator)
 
 
 def _save(path: Path, parts: dict[str, Any], settings: Settings, iteration: int) -> None:

@@ -136,6 +136,10 @@ NETWORKS = (
     ZooModel("digits-cond", "U-Net under a digit's class, with guidance"),
     ZooModel("digits-ddm", "decoupled diffusion: one head for the data's fading, one for the noise"),
     ZooModel("digits-flow", "U-Net that predicts the velocity of flow matching"),
+    ZooModel("fashion-unet", "U-Net that predicts noise, of Fashion-MNIST at 32 × 32, under a class, with guidance"),
+    ZooModel(
+        "emoji-flow", "flow matching with shifted times, of colour emoji at 32 × 32, under a category, with guidance"
+    ),
 )
 ZOO: dict[str, ZooModel] = {model.name: model for model in (MIXTURE, *NETWORKS)}
 

@@ -99,6 +99,19 @@ def test_times_cover_the_process() -> None:
     assert 100 < told[0].max() <= 1000
 
 
+def test_a_network_is_told_the_shifted_time() -> None:
+    """Under a shift it sees 1000 σ, the share of noise in its states: x = (1 − σ) x_0 + σ ε with a large x_0."""
+    seen = []
+    Denoising(processes.Flow(3.0), "flow", "", time_scale=1000.0)(
+        lambda x, t: seen.append((x, t)) or x,
+        torch.full((64, 1), 1e6),
+        torch.zeros(64),
+        torch.Generator().manual_seed(0),
+    )
+    ((states, times),) = seen
+    torch.testing.assert_close(1 - states[:, 0] / 1e6, times / 1000, rtol=0, atol=1e-5)
+
+
 def test_a_tenth_of_the_labels_is_dropped() -> None:
     """A network with classes sees its labels, and "no class" in the place of a tenth of them."""
     seen = []

@@ -124,6 +124,35 @@ def test_the_average_follows_the_weights() -> None:
     assert averaged == pytest.approx(0.75 * first + 0.25 * last, abs=1e-7)
 
 
+def test_images_are_drawn_by_their_weights() -> None:
+    """Three quarters of the draws are of the image with weight 3, none of that with weight 0."""
+    counts = torch.zeros(3)
+
+    def loss(network: nn.Module, data: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        counts.add_(torch.bincount(labels, minlength=3))
+        return network(data).mean()
+
+    data = Images(torch.ones(3, 1), torch.arange(3), torch.tensor([1.0, 3.0, 0.0]))
+    train(lambda: nn.Linear(1, 1), loss, data, Settings(4, batch=1000))
+    assert counts[2] == 0
+    assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_bfloat16_is_of_the_networks_calls_only(bfloat16: bool) -> None:
+    """The network answers in it; the trained weights are float32 either way."""
+    answers = []
+
+    def loss(network: nn.Module, data: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        answers.append(network(data))
+        return answers[0].float().mean()
+
+    settings = Settings(1, batch=2, bfloat16=bfloat16)
+    network = train(lambda: nn.Linear(1, 1), loss, Images(torch.ones(2, 1), torch.zeros(2)), settings)
+    assert answers[0].dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+    assert network.weight.dtype == torch.float32
+
+
 @pytest.mark.parametrize("wrong", [{"iterations": 0}, {"batch": 0}, {"rate": 0.0}, {"decay": 1.0}, {"every": 0}])
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     """Counts and the rate are positive, the decay below 1."""
@@ -157,4 +186,7 @@ def test_networks_are_small() -> None:
     assert sum(weights.numel() for weights in network.parameters()) <= 500_000
     made = network(torch.zeros(2, 1, 8, 8), torch.zeros(2), class_labels=torch.tensor([0, 10])).sample
     assert made.shape == (2, 2, 8, 8)
+    pictures = networks.picture_unet(3, 16, classes=5).eval()
+    drawn = pictures(torch.zeros(2, 3, 32, 32), torch.zeros(2), class_labels=torch.tensor([0, 4])).sample
+    assert drawn.shape == (2, 3, 32, 32)
     assert networks.MLP()(torch.zeros(3, 1, 8, 8), torch.zeros(3)).shape == (3, 1, 8, 8)
