@@ -30,7 +30,7 @@ def test_a_fetched_schedule_samples_as_shown(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_model_of_ones_own_is_searched_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    """The example under "Search for your own model" runs, on smaller samples and a smaller budget."""
+    """The example under "Search for your own model" runs, on smaller samples and at less effort."""
     process = processes.VPLinear()
 
     def my_network(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:  # the noise of N(0, I/4) data
@@ -38,7 +38,7 @@ def test_a_model_of_ones_own_is_searched_as_shown(capsys: pytest.CaptureFixture[
         return sigma * x / (0.25 * alpha**2 + sigma**2)
 
     code = next(block for block in BLOCKS if "find(" in block)
-    smaller = code.replace("nfe=8, shape=(3, 32, 32), budget=400", "nfe=3, shape=(1, 2, 2), budget=4")
+    smaller = code.replace('nfe=8, shape=(3, 32, 32), effort="standard"', 'nfe=3, shape=(1, 2, 2), effort="quick"')
     assert smaller != code
     exec(smaller, {"my_network": my_network})
     ratio, baseline = capsys.readouterr().out.split(maxsplit=1)

@@ -9,7 +9,15 @@ down_revision = "0006"
 COLUMNS = ("effort", "precision", "submission")
 METRICS = (("searches", "metric"), ("searches", "report"), ("lessons", "metric"), ("published", "metric"))
 JSON = (("lessons", "lesson"), ("published", "result"))  # hold "metric" and "report" as well
-ADDED = ("typical", "trimmed", "saturating", "median", "p95", "switch")  # metrics that older versions do not know
+ADDED = (
+    "mean",
+    "typical",
+    "trimmed",
+    "saturating",
+    "median",
+    "p95",
+    "switch",
+)  # metrics that older versions do not know
 
 
 def upgrade() -> None:
