@@ -21,6 +21,7 @@ from fewstep.values.score import Interval
 __all__ = ["Guard", "guard", "is_worse", "published", "summarised"]
 
 NAMES = ("typical", "median", "rms", "p95", "switch")
+ROUGH = 100  # resamples of a distance between sets, each of which wants a decomposition
 CRITICAL = 2.326  # standard errors: 1 % of the normal law, one-sided
 
 Observations = Mapping[Objective, np.ndarray]
@@ -48,7 +49,12 @@ def summarised(
         if len(rows) < fewest(metric, rows):
             continue
         value = metric.value(rows)
-        low, high = _share(value, len(rows)) if objective.metric == "switch" else interval(metric, rows, seed)
+        if objective.metric == "switch":
+            low, high = _share(value, len(rows))
+        elif objective.features:
+            low, high = interval(metric, rows, seed, ROUGH, accelerated=False)
+        else:
+            low, high = interval(metric, rows, seed)
         result.append(Summary(str(objective), value, Interval(low, high)))
     return tuple(result)
 
@@ -76,9 +82,11 @@ def is_worse(metric: Metric, observations: np.ndarray, baseline: np.ndarray) -> 
     if not np.isfinite(observations).all():
         return True
     difference = metric.value(observations) - metric.value(baseline)
+    if difference <= 0:
+        return False
     counts = resample(len(observations), RESAMPLES, seed=0)
     spread = (metric.values(observations, counts) - metric.values(baseline, counts)).std(ddof=1)
-    return bool(difference > 0 and difference > CRITICAL * spread)
+    return bool(difference > CRITICAL * spread)
 
 
 def _share(value: float, count: int) -> tuple[float, float]:

@@ -17,7 +17,7 @@ ADDED = (
     "median",
     "p95",
     "switch",
-)  # metrics that older versions do not know
+)  # metrics of this version
 
 
 def upgrade() -> None:
