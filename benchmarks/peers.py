@@ -1,19 +1,20 @@
 r"""Published ways to learn a sampler, in this library's numbers: what searches are compared with.
 
-Each is written from its paper's facts and keeps its recipe: parameters, start, loss, optimiser, rates, batches. What
-differs is stated here. A method gets so many ``passes``, forward and backward, its teacher included; where its own
-recipe costs more, it has fewer noises and iterations, and its rates rise and fall within these. Teacher ends are those
-of this library's teacher after as many calls as the method's own takes.
+Each is written from its paper's facts and keeps its recipe: parameters, start, loss, optimiser, rates, batches. It gets
+so many ``passes``, forward and backward, its teacher included; where its own recipe costs more, it has fewer noises and
+iterations, and its rates rise and fall within these. Teacher ends are those of this library's teacher after as many
+calls as the method's own takes.
 
 | name | learns | source |
 |---|---|---|
-| LD3 | times and network times of DPM-Solver++ 2M, through a start noise that may move in a small ball | Tong et al. 2025 |
-| DyWeight | weights of the last three slopes and a scale of each network time, on the EDM grid | Zhao et al. 2026 |
-| GS | times, network times, corrections to the numbers of DPM-Solver++ 3M | Oganov et al. 2026 |
+| LD3 | times and network times of DPM-Solver++ 2M; start noises may move in small balls | Tong et al. 2025 |
+| DyWeight | weights of the last three slopes and a scale of each network time | arXiv 2603.11607 |
+| GS | times, network times, corrections to the numbers of DPM-Solver++ 3M | arXiv 2510.17699 |
 
-LD3 and DyWeight have losses in LPIPS and Inception features; here LD3 takes squared distances, DyWeight the features of
-the evaluator or, without any, squared distances, and GS the l1 distance that it takes for latents. The first network
-time stays. DyWeight's free first step, which leads to pure noise at the next time, is a later start.
+What differs: LD3 has a loss in LPIPS, here the distance of each sample (its square does worse: far samples rule it).
+DyWeight has one in Inception features, here in those of the evaluator; without any both take pixels, as DyWeight does
+for latents. GS takes the l1 distance, as it does for latents. The first network time stays. DyWeight's free first
+step, which leads to pure noise at the next time, is a later start.
 
 | symbol | meaning | shape |
 |---|---|---|
@@ -40,6 +41,7 @@ __all__ = ["PEERS", "dyweight", "gs", "ld3", "multistep", "rows"]
 
 ROLE = "peers"  # of their noises
 TEACHER_SHARE = 1 / 3  # of the passes, at most
+SMALLEST = 1e-20  # squared distance that counts as none
 CLIP = 1.0  # longest gradient of LD3 and GS
 
 Peer = Callable[[Evaluator, int, int, int], Schedule]
@@ -73,9 +75,7 @@ def orders(process: Process, times: torch.Tensor, most: int) -> list[int]:
     """The order of each step: it rises, falls at the end, and is 1 at infinite log-SNR."""
     finite = process.log_snr(times.detach()).isfinite().tolist()
     count = len(finite) - 1
-    return [
-        min(most, sum(finite[: i + 1]), count - i) if finite[i] and finite[i + 1] else 1 for i in range(count)
-    ]
+    return [min(most, sum(finite[: i + 1]), count - i) if finite[i] and finite[i + 1] else 1 for i in range(count)]
 
 
 def rows(process: Process, times: torch.Tensor, most: int) -> torch.Tensor:
@@ -115,9 +115,9 @@ class Sampler:
         return walk(denoiser, numbers, denoiser.process.prior_std * start)[0]
 
     def errors(self, numbers: Numbers, picks: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        """Mean squared distances (b,) to the teacher's ends."""
+        """Root mean square distances (b,) to the teacher's ends."""
         squares = (self(numbers, picks, start) - self.ends[picks]).double().square()
-        return squares.flatten(1).mean(1)
+        return squares.flatten(1).mean(1).clamp_min(SMALLEST).sqrt()
 
     def batches(self, size: int, seed: int) -> list[torch.Tensor]:
         """All noises in a new order, so many at a time."""
@@ -162,7 +162,8 @@ def ld3(evaluator: Evaluator, nfe: int, passes: int, seed: int) -> Schedule:
     rounds = alone + together
 
     def cost(count: int) -> int:
-        return 2 * count * teacher + rounds * (-(-count // batch) * (3 * batch + count) + 3 * count) * nfe
+        a_round = 3 * count + -(-count // batch) * (3 * batch + count)  # walks: soft targets, updates, validations
+        return 2 * count * teacher + (count + rounds * a_round) * nfe
 
     count = next((n for n in range(pairs, 1, -1) if cost(n) <= passes), 2)
     process = evaluator.denoiser.process
@@ -224,7 +225,7 @@ def ld3(evaluator: Evaluator, nfe: int, passes: int, seed: int) -> Schedule:
 def dyweight(evaluator: Evaluator, nfe: int, passes: int, seed: int) -> Schedule:
     """DyWeight: Adams–Bashforth weights on the EDM grid to begin with, Adam with a warm-up and a cosine; fresh noises,
     from a teacher of 35 calls, until its share of the passes is spent."""
-    teacher, batch, most, rate, warm, last = 35, 16, 10_000, 3e-2, 0.1, 0.01
+    teacher, batch, most, rate, warm, last = 35, 16, 10_000, 1e-2, 0.1, 0.01
     bashforth = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12))  # latest first
     count = _pairs(passes, teacher, most, batch)
     iterations = min((passes - count * teacher) // (batch * (2 * nfe - 1)), 625)
