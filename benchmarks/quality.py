@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import torch
 import typer
 from filelock import FileLock, Timeout
@@ -39,7 +38,6 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.find import find
 from fewstep.search.metrics.base import fewest
-from fewstep.search.metrics.paired import Typical, squared_errors
 from fewstep.search.metrics.spaces import FeatureSpace
 from fewstep.search.stages.baselines import baselines
 from fewstep.values.catalogue import Catalogue
@@ -48,7 +46,7 @@ from fewstep.values.objective import Objective
 MODELS = ("digits-mixture", "digits-unet", "digits-ddm", "digits-cond", "patches")
 NFES = (4, 5, 6, 8, 10)
 EFFORTS = ("quick", "standard", "thorough")
-SUMMARIES = ("typical", "median", "rms", "p95", "switch")
+SUMMARIES = ("typical", "mean", "median", "rms", "p95", "switch")
 ROUNDS = ((16, 40), (64, 10))  # successive halving of named solvers: on so many noises, so many of them stay
 TRUTH = 120  # calls of the teacher here; a search has its own
 SEED = 20_000
@@ -120,10 +118,10 @@ class Judge:
         samples = fewstep.sample(self.evaluator.under(self.noises, range(count)), schedule, noise)
         return samples.nan_to_num(LARGEST, LARGEST, -LARGEST).clamp(-LARGEST, LARGEST), ends
 
-    def errors(self, schedule: Schedule, count: int) -> np.ndarray:
-        """Squared distances (count,) of a schedule on the first noises."""
-        samples, ends = self._samples(schedule, count)
-        return squared_errors(samples.cpu().numpy(), ends.cpu().numpy())
+    def score(self, schedule: Schedule, objective: Objective, count: int | None = None) -> float:
+        """The value of a schedule by an objective, on all noises or on the first ``count``."""
+        metric = metrics.of(objective, device=self.evaluator.device)
+        return metric.value(metric.observe(*self._samples(schedule, count or self.noises.count)))
 
     def summaries(self, schedule: Schedule) -> dict[str, Any]:
         """All summaries of a schedule; the Fréchet distance is None where its features want more noises."""
@@ -141,8 +139,7 @@ class Judge:
         """The name and schedule of the lowest typical error, by successive halving."""
         stayed = list(schedules)
         for count, most in (*ROUNDS, (self.noises.count, 1)):
-            count = min(count, self.noises.count)
-            scores = {name: Typical().value(self.errors(schedules[name], count)[:, None]) for name in stayed}
+            scores = {name: self.score(schedules[name], Objective("typical"), count) for name in stayed}
             stayed = sorted(stayed, key=scores.__getitem__)[:most]
         return stayed[0], schedules[stayed[0]]
 

@@ -17,6 +17,7 @@ PEERS = ("LD3", "DyWeight", "GS")
 EFFORTS = ("quick", "standard", "thorough")
 METHODS = (NAMED, TWICE, *PEERS, *EFFORTS)
 KEY = ("model", "nfe", "method", "seed")
+WIDE = 4  # panels of the plot in a line
 MARKERS = {"LD3": "^", "DyWeight": "s", "GS": "D"}
 
 Rows = list[dict[str, Any]]
@@ -85,7 +86,7 @@ def compared(rows: Rows, name: str) -> Rows:
 
 def table(rows: Rows) -> str:
     """All methods in Markdown, medians over seeds."""
-    heads = ["model", "calls", "method", "seeds", "typical", "× named", "median", "RMS", "95 %", "switch %"]
+    heads = ["model", "calls", "method", "seeds", "typical", "× named", "mean", "median", "RMS", "95 %", "switch %"]
     heads += ["Fréchet", "× named", "out of span", "spent", "s"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for (model, nfe, method), group in groups(compared(compared(rows, "typical"), "frechet")).items():
@@ -99,7 +100,7 @@ def table(rows: Rows) -> str:
             cell(group, "typical", ".4f"),
             cell(group, "typical ×", ".2f"),
         ]
-        cells += [cell(group, name, ".4f") for name in ("median", "rms", "p95")]
+        cells += [cell(group, name, ".4f") for name in ("mean", "median", "rms", "p95")]
         cells += [cell(group, "switch", ".1f", 100), cell(group, "frechet", ".3g"), cell(group, "frechet ×", ".2f")]
         cells += [cell(group, "out_of_span", ".2f"), cell(group, "calls", ",.0f"), cell(group, "seconds", ".0f")]
         lines.append("| " + " | ".join(cells) + " |")
@@ -130,9 +131,16 @@ def plot(rows: Rows, path: Path) -> None:
     matplotlib.use("Agg")
     names = list(dict.fromkeys(row["model"] for row in rows))
     nfes = sorted({row["nfe"] for row in rows})
-    figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.8), squeeze=False, layout="constrained")
+    lines = -(-len(names) // WIDE)
+    columns = -(-len(names) // lines)
+    figure, panels = pyplot.subplots(
+        lines, columns, figsize=(4 * columns + 1.8, 3.4 * lines), squeeze=False, layout="constrained"
+    )
+    for panel in panels.flat[len(names) :]:
+        panel.axis("off")
     by = groups(compared(rows, "typical"))
-    for panel, name in zip(panels[0], names, strict=True):
+    for panel, name in zip(panels.flat, names, strict=False):
+        panel.set(xscale="log", yscale="log")
         panel.axhline(1.0, color="grey", linewidth=0.8)
         for k, nfe in enumerate(nfes):
             points = [point for method in EFFORTS if (point := _point(by.get((name, nfe, method), [])))]
@@ -142,8 +150,10 @@ def plot(rows: Rows, path: Path) -> None:
                     panel.plot(*point, marker=MARKERS[method], color=f"C{k}", linestyle="none", fillstyle="none")
         for method, marker in MARKERS.items():
             panel.plot([], [], marker=marker, color="black", linestyle="none", fillstyle="none", label=method)
-        panel.set(title=name, xlabel="calls spent", ylabel="typical error × best named", xscale="log", yscale="log")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
+        for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            axis(lambda value, _: f"{value:.2g}")
+        panel.set(title=name, xlabel="calls spent", ylabel="typical error × best named")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper")
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
 

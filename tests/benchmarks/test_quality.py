@@ -74,7 +74,9 @@ def test_a_frechet_distance_wants_noises_enough() -> None:
 
 def test_a_table_has_medians_and_ranges() -> None:
     """Over seeds; ratios are to the named solver's row, and missing where there is none."""
-    values = dict.fromkeys(("median", "rms", "p95", "switch", "frechet", "out_of_span", "calls", "seconds"), 1.0)
+    values = dict.fromkeys(
+        ("mean", "median", "rms", "p95", "switch", "frechet", "out_of_span", "calls", "seconds"), 1.0
+    )
     rows = [
         {"model": "a", "nfe": 4, "method": method, "seed": seed, "name": "", "typical": typical, **values}
         for method, seed, typical in (("named", 0, 2.0), ("quick", 0, 1.0), ("quick", 1, 0.5), ("quick", 2, 1.5))
