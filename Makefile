@@ -38,6 +38,7 @@ bench: .venv/dev  ## the numbers and tables that the docs quote
 	$(BIN)/python -m benchmarks.decoupled
 	$(BIN)/python -m benchmarks.zoo
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.curse
 	$(BIN)/python -m benchmarks.pictures
