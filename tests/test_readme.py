@@ -74,8 +74,8 @@ def test_every_command_shown_exists() -> None:
 
 
 def test_the_table_is_whole() -> None:
-    """Baseline and found schedule for each number of calls, with a ratio that is found / baseline; the README quotes the
-    first typical errors."""
+    """Baseline and found schedule for each number of calls, with a ratio that is found / baseline; the README quotes
+    the first typical errors."""
 
     def number(cell: str) -> float:
         return float(cell.split()[0])
