@@ -37,6 +37,7 @@ bench: .venv/dev  ## the numbers and tables that the docs quote
 	$(BIN)/python -m benchmarks.debias
 	$(BIN)/python -m benchmarks.decoupled
 	$(BIN)/python -m benchmarks.zoo
+	$(BIN)/python -m benchmarks.objective
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.search
