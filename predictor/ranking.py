@@ -18,6 +18,7 @@ from fewstep.predictor.transfer import TransferRecord, readable
 from fewstep.schedule import Schedule
 from fewstep.trajectory import Trajectories
 from fewstep.values.forecast import Forecasts
+from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
 from fewstep.values.trial import Trial
 
@@ -75,7 +76,7 @@ class Ranker:
             return None
         return replace(record, model=problem.model).to_json()
 
-    def transfer_record(self, trials: Sequence[Trial], metric: str = "endpoint") -> TransferRecord:
+    def transfer_record(self, trials: Sequence[Trial], metric: str = DEFAULT) -> TransferRecord:
         """The transfer record of the scored trials of one search, less fitted schedules, which no forecast chose.
 
         Raises `InvalidInput` where no scored trial is left, where they differ in NFE, and for rankers of a feature set

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fewstep.errors import InvalidInput
-from fewstep.values.objective import Objective
+from fewstep.values.objective import DEFAULT, Objective
 from fewstep.values.problem import MAX_NFE
 
 __all__ = ["COLUMNS", "FORMAT", "LIMIT", "MOST", "VERSION", "TransferRecord", "readable"]
@@ -52,7 +52,7 @@ class TransferRecord:
     nfe: int
     features: tuple[tuple[float, ...], ...] = field(repr=False)
     deviations: tuple[float, ...] = field(repr=False)
-    metric: str = "endpoint"
+    metric: str = DEFAULT
     model: str = ""
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class TransferRecord:
 
     @classmethod
     def of(
-        cls, features: np.ndarray, deviations: np.ndarray, nfe: int, metric: str = "endpoint", model: str = ""
+        cls, features: np.ndarray, deviations: np.ndarray, nfe: int, metric: str = DEFAULT, model: str = ""
     ) -> "TransferRecord":
         """The record of rows (n, 8) and deviations (n,): at most `MOST`, evenly chosen, rounded and clipped."""
         if len(deviations) > MOST:

@@ -16,6 +16,7 @@ ENDINGS = {
     "space": "there were no other schedules to try",
 }  # of trials, by `Result.ended`
 LABELS = {
+    "mean": "mean distance",
     "typical": "typical error",
     "trimmed": "trimmed RMS error",
     "saturating": "saturating error",
@@ -97,9 +98,9 @@ def estimate(expected: Estimate) -> str:
     >>> from fewstep.values.problem import Problem
     >>> problem = Problem("m", 8, effort="quick")
     >>> words = estimate(Estimate(problem, cost_card(problem, seconds_per_call=0.01), 0.5))
-    >>> words.startswith("8 NFE, effort quick: at most 3,000 network calls of the search and 2,816 of the test")
+    >>> words.startswith("8 NFE, effort quick: at most 3,000 network calls of the search and 2,944 of the test")
     True
-    >>> words.endswith("(5,816 passes), 58 s; ratio 0.50 expected")
+    >>> words.endswith("(5,944 passes), 59 s; ratio 0.50 expected")
     True
     """
     cost, problem = expected.cost, expected.problem

@@ -55,7 +55,9 @@ def selection_calls(problem: Problem) -> int:
     """The most of the selection, without finalists of the final stages; nothing without validation noises."""
     count = problem.validation_noises
     first = problem.noises // 2 if count > problem.noises else count
-    return ((TRIALS + BASELINES) * first + (LAST + LAST_BASELINES) * (count - first)) * problem.nfe
+    starts = problem.sizes.starts
+    finalists = TRIALS + BASELINES + (TRIALS + starts if starts else 0)  # with cross-fitted and polished ones
+    return (finalists * first + (LAST + LAST_BASELINES) * (count - first)) * problem.nfe
 
 
 def calls_of_test(problem: Problem) -> int:

@@ -25,6 +25,10 @@ class SwitchRate:
     can_vanish: ClassVar[bool] = True
     resamples: ClassVar[int] = 2000
 
+    def fewest(self, width: int) -> int:
+        """Two: a sample goes to another noise's target."""
+        return 2
+
     def observe(self, samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
         """Projections (n, 2 p) of samples and targets (n, ...)."""
         project = projection(samples[0].numel())

@@ -23,7 +23,7 @@ from fewstep.search.evaluation.targets import prepare_test, teacher_error
 from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.optimize.span import out_of_span
-from fewstep.search.stages import baselines
+from fewstep.search.stages import baselines, cross_fit
 from fewstep.search.stages.summaries import guard, published, summarised
 from fewstep.search.state import SearchState
 from fewstep.values.cost_card import BASELINES, COMPARED, LAST, LAST_BASELINES, SPANNED, TEACHER_CALLS, TRIALS
@@ -141,11 +141,13 @@ def _baselines(state: SearchState) -> list[Trial]:
 
 
 def _finalists(state: SearchState) -> list[Trial]:
-    """One trial of each finalist: the best of the search, all of the final stages, the best baselines."""
+    """One trial of each finalist: the best of the search, the best cross-fitted ones, whose scores are of other noises,
+    all of the final stages, the best baselines."""
     searched = [trial for trial in state.whole if trial.origin.stage not in state.final]
     fitted = [trial for trial in state.trials if trial.origin.stage in state.final and trial.score is not None]
     finalists: dict[Schedule, Trial] = {}
-    for trial in (*searched[:TRIALS], *fitted, *_baselines(state)):
+    crossed = sorted((trial for trial in state.of(cross_fit.NAME) if trial.score), key=_own_score)
+    for trial in (*searched[:TRIALS], *crossed[:TRIALS], *fitted, *_baselines(state)):
         finalists.setdefault(trial.schedule, trial)
     return list(finalists.values())
 

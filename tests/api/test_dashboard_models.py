@@ -120,13 +120,13 @@ def test_every_metric_has_a_front_of_its_own(client: TestClient, store: Store, m
     publish(store, Problem(model.id, 4, "frechet:digits"), value=0.6)
     publish(store, Problem(model.id, 6, "frechet:digits"), value=0.3)
     text = client.get(f"/models/{model.id}").text
-    assert re.findall("<h3>(.*?)</h3>", text) == ["typical error", "frechet:digits:teacher"]
+    assert re.findall("<h3>(.*?)</h3>", text) == ["mean distance", "frechet:digits:teacher"]
     first, second = (Text(part).words for part in text.split("<h3>")[1:])
     assert "0.100 ±" in first
     assert "0.0500 to 0.200" in first
-    assert "typical, baseline" not in first
+    assert "mean, baseline" not in first
     assert "0.600 ±" in second
-    assert f"{measured(0.2, 0.6 / 21)} typical, baseline {measured(0.3, 0.3 / 7)}" in second
+    assert f"{measured(0.2, 0.6 / 21)} mean, baseline {measured(0.3, 0.3 / 7)}" in second
     assert text.count("<circle") == 6
     assert re.search(r"data 3 ", page(client, "/models").words)
 

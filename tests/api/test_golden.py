@@ -131,7 +131,7 @@ def test_no_answer_loses_a_field(client: TestClient, store: Store) -> None:
     of = "./v1/searches {"
     assert {line.removeprefix(of).split("}.content.")[1] for line in changed if line.startswith(of)} == {
         *(f"{name} was {old}, is {new}" for name, old, new in size),
-        *(f"{name} was 'endpoint', is 'typical'" for name in ("metric", "report")),
+        *(f"{name} was 'endpoint', is 'mean'" for name in ("metric", "report")),
         "limits.calls was None, is 15000",
     }
     assert [line for line in changed if not line.startswith(of)] == []

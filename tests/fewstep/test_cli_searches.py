@@ -148,8 +148,8 @@ def test_watch_follows_a_search_to_its_end(fewstep: Fewstep, service: Service) -
     assert re.search(r"teacher .*2/2", watched.stdout)
     assert re.search(r"search .*3/3 +incumbent 0.0500, baseline 0.200 +● guided", watched.stdout)
     assert f"fewstep fetch {model.id} --nfe 4 -o" in watched.stderr
-    assert "4 calls by typical" in watched.stdout
-    assert "typical on 64 test noises, effort custom" in watched.stdout
+    assert "4 calls by mean" in watched.stdout
+    assert "mean on 64 test noises, effort custom" in watched.stdout
     assert "baseline  0.200 ± 0.029  dpmpp-2m logsnr" in watched.stdout
     assert "12,345 network calls" in watched.stdout
 
@@ -178,16 +178,16 @@ def test_several_searches_are_watched_in_turn(fewstep: Fewstep, service: Service
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1] == f"fewstep: search {first} failed: all trials diverged"
     assert done.stdout.index("4 calls by frechet:digits:teacher") < done.stdout.index("6 calls by frechet")
-    assert f"typical: winner {measured(0.05 / 3, 0.05 / 21)}, baseline {measured(0.3, 0.3 / 7)}" in done.stdout
+    assert f"mean: winner {measured(0.05 / 3, 0.05 / 21)}, baseline {measured(0.3, 0.3 / 7)}" in done.stdout
     assert "its limit of calls was reached" in done.stdout
     assert "--nfe 6 --metric frechet:digits:teacher -o" in done.stderr
     assert second in done.stdout
     fetched = fewstep("fetch", model.id, "--nfe", 6, "--metric", "frechet:digits", "--url", service.url)
     assert "6 calls, frechet:digits:teacher 0.0500 ± 0.0071" in fetched.stderr
-    assert "; typical 0.0167 ± 0.0024" in fetched.stderr
+    assert "; mean 0.0167 ± 0.0024" in fetched.stderr
     refused(
         fewstep("fetch", model.id, "--nfe", 6, "--url", service.url),
-        "by 'typical' yet: there are some by frechet:digits:teacher",
+        "by 'mean' yet: there are some by frechet:digits:teacher",
     )
 
 
@@ -218,6 +218,6 @@ def test_fetch_gives_the_schedule_found(fewstep: Fewstep, service: Service, tmp_
     done = fewstep("fetch", "digits-mixture", "--nfe", 8, "-o", path, "--url", service.url)
     assert Schedule.from_json(path.read_text()) == samples.schedule(6)
     assert done.stdout == ""
-    assert "6 calls, typical 0.0500 ± 0.0071, 0.250 times dpmpp-2m logsnr (95 % 0.167–0.500)" in done.stderr
+    assert "6 calls, mean 0.0500 ± 0.0071, 0.250 times dpmpp-2m logsnr (95 % 0.167–0.500)" in done.stderr
     printed = fewstep("fetch", model.id, "--nfe", 6, "--url", service.url).stdout
     assert Schedule.from_json(printed) == samples.schedule(6)

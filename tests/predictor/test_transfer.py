@@ -14,6 +14,7 @@ from fewstep.predictor import Lesson, Ranker, TransferRecord, ranker
 from fewstep.predictor.train import log_score
 from fewstep.predictor.transfer import COLUMNS, LIMIT, MOST, readable
 from fewstep.trajectory import Trajectories
+from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
 from fewstep.values.rankers import Transfers
 from fewstep.values.trial import Trial
@@ -42,7 +43,7 @@ def test_a_record_says_how_far_scores_lay_from_physics(teacher: Ranker, known: l
     record = teacher.transfer_record(known)
     forecast = teacher([], [trial.schedule for trial in known]).mean
     np.testing.assert_allclose(record.deviations, [log_score(t) for t in known] - forecast, atol=6e-4)
-    assert (record.nfe, record.metric, record.model) == (6, "endpoint", "digits-mixture")
+    assert (record.nfe, record.metric, record.model) == (6, DEFAULT, "digits-mixture")
 
 
 def test_a_record_is_short_and_bounded():
@@ -118,7 +119,7 @@ def test_the_format_of_the_first_release_is_read():
     """Records that are stored already load, under the old name too."""
     stored = '{"format":"fewstep.lesson","version":1,"model":"","nfe":4,"metric":"endpoint","features":[%s],%s}'
     text = stored % (json.dumps([0.5] * WIDTH), '"deviations":[0.1]')
-    assert Lesson.from_json(text) == TransferRecord(4, ((0.5,) * WIDTH,), (0.1,))
+    assert Lesson.from_json(text) == TransferRecord(4, ((0.5,) * WIDTH,), (0.1,), "rms")
 
 
 def test_a_ranker_learns_records_and_leaves_one(trajectories: Trajectories, known: list[Trial], teacher: Ranker):

@@ -151,7 +151,7 @@ def test_new_scores_at_other_numbers_of_calls_are_noticed(rank: Rank, unseen: li
 
 def test_records_of_two_metrics_are_refused(trajectories: Trajectories, record: TransferRecord):
     """Their deviations are of different things."""
-    with pytest.raises(InvalidInput, match="endpoint, kid:digits:teacher"):
+    with pytest.raises(InvalidInput, match="kid:digits:teacher, mean"):
         ranker(trajectories, transfer=[record, replace(record, metric="kid:digits")])
 
 

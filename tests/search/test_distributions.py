@@ -28,7 +28,7 @@ from fewstep.values.trial import Trial
 @pytest.mark.parametrize("metric", ["frechet", "kid", "cmmd", "wasserstein"])
 def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models.GaussianMixture, metric: str) -> None:
     """The published score is that metric's on held-out noises against the teacher's samples, no worse than the best
-    hand-made solver's; the endpoint error of both is reported beside it."""
+    hand-made solver's; the mean distance of both is reported beside it."""
     problem = Problem("blobs", nfe=3, metric=metric, budget=24, noises=32)
     trials: list[Trial] = []
     stages = [STAGES[name] for name in ("baselines", "guided", "fit")]
@@ -43,7 +43,8 @@ def test_a_search_lowers_a_distribution_metric(inline: InlinePool, blobs: models
         observations = judge.observe(samples[schedule], targets)
         assert score.value == pytest.approx(judge.value(observations), rel=1e-3, abs=1e-5)
         assert second is not None
-        assert second.value == pytest.approx(float((samples[schedule] - targets).square().mean()) ** 0.5)
+        distances = (samples[schedule] - targets).square().mean(1).sqrt()
+        assert second.value == pytest.approx(float(distances.mean()), rel=1e-4)
     assert result.winner.interval.low <= result.score.value <= result.winner.interval.high
     assert result.score.value <= result.baseline.value + 2 * result.baseline.standard_error
     assert {trial.origin.stage for trial in trials} >= {"baselines", "fit"}
@@ -57,7 +58,9 @@ def test_a_second_metric_is_reported(inline: InlinePool, blobs: models.GaussianM
     assert plain.winner.secondary is None
     assert both.winner.secondary is not None
     assert both.winner.secondary.value >= 0
-    assert (both.schedule, both.score, both.calls) == (plain.schedule, plain.score, plain.calls)
+    assert (both.schedule, both.score) == (plain.schedule, plain.score)
+    spent = [each.calls + each.cost.shared_calls for each in (both, plain)]  # the second finds the first one's teacher
+    assert spent[0] == spent[1]
 
 
 def test_digits_have_features_and_a_reference() -> None:

@@ -78,6 +78,15 @@ def test_a_quick_search_of_digits_halves_the_typical_error() -> None:
     assert 0 < (result.out_of_span or 0) < 1
 
 
+def test_a_model_without_gradient_gets_all_but_the_polish(blobs: models.GaussianMixture) -> None:
+    """At standard effort its best cross-fitted schedule is published, and the polish says why there is none."""
+    opaque, trials = models.from_callable(torch.no_grad()(blobs), blobs.process, prediction="data"), list[Trial]()
+    result = find(opaque, 4, (4,), effort="standard", on=Callbacks(trial=trials.append))
+    assert result.winner.name == "cross-fit"
+    assert result.ratio < 0.9
+    assert (trials[-1].reason or "").startswith("not polished: it has no gradient")
+
+
 @pytest.mark.parametrize("stop_after", [2, 6, 11])
 def test_a_standard_search_that_broke_off_ends_as_it_would_have(
     inline: InlinePool, blobs: models.GaussianMixture, stop_after: int
