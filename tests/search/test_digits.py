@@ -31,7 +31,7 @@ def typical(evaluator: Evaluator, schedule: Schedule, noises: NoiseSet = JUDGE) 
 @pytest.mark.parametrize(("effort", "nfe", "share"), [("quick", 8, 0.6), ("standard", 5, 0.5), ("standard", 10, 0.5)])
 def test_found_beats_the_best_named_solver(evaluator: Evaluator, effort: str, nfe: int, share: float) -> None:
     """At equal calls its typical error is at most so large a share of the lowest that any named solver reaches on any
-    grid, with or without lower last orders, judged on 512 noises of another seed; the search's own interval agrees."""
+    grid, with or without lower last orders, judged on 512 noises of another seed; the search's own ratio, of mean distances, agrees."""
     process = evaluator.denoiser.process
     problem = Problem("digits-mixture", nfe, effort=effort)
     result = run(problem, process, InlinePool(evaluator), by_replay)
@@ -40,7 +40,7 @@ def test_found_beats_the_best_named_solver(evaluator: Evaluator, effort: str, nf
     best = min(typical(evaluator, schedule) for schedule in named[:12])  # the others are worse by far
     assert result.schedule.nfe == nfe
     assert typical(evaluator, result.schedule) <= share * best
-    assert result.ratio_interval.high < 0.85
+    assert result.ratio < 0.75
 
 
 def test_the_teacher_has_converged(evaluator: Evaluator) -> None:
