@@ -31,7 +31,8 @@ def typical(evaluator: Evaluator, schedule: Schedule, noises: NoiseSet = JUDGE) 
 @pytest.mark.parametrize(("effort", "nfe", "share"), [("quick", 8, 0.6), ("standard", 5, 0.5), ("standard", 10, 0.5)])
 def test_found_beats_the_best_named_solver(evaluator: Evaluator, effort: str, nfe: int, share: float) -> None:
     """At equal calls its typical error is at most so large a share of the lowest that any named solver reaches on any
-    grid, with or without lower last orders, judged on 512 noises of another seed; the search's own ratio, of mean distances, agrees."""
+    grid, with or without lower last orders, judged on 512 noises of another seed; the search's own ratio, of mean
+    distances, agrees."""
     process = evaluator.denoiser.process
     problem = Problem("digits-mixture", nfe, effort=effort)
     result = run(problem, process, InlinePool(evaluator), by_replay)
