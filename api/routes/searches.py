@@ -65,17 +65,14 @@ def submit(
     """Queue a search, or one for each `nfe` of a list, fewest calls first. The answer comes at once; of one search,
     `Location` says where to look."""
     asked = body.problems()
-    model = store.model(asked[0].model)
+    model = store.ready_model(asked[0].model) if dry_run else store.model(asked[0].model)
     for problem in asked:
         catalogue.check(problem.objectives, model.shape)
         check_limit(problem)
     several = isinstance(body.nfe, list)
     if dry_run:
-        facts = store.ready_model(model.id).facts
-        estimates = [
-            Estimate(each, cost_card(each, facts.passes or 1, facts.seconds_per_call), store.expected_ratio(each))
-            for each in asked
-        ]
+        passes, seconds = model.facts.passes or 1, model.facts.seconds_per_call
+        estimates = [Estimate(each, cost_card(each, passes, seconds), store.expected_ratio(each)) for each in asked]
         return JSONResponse(encode(estimates if several else estimates[0]))
     searches = store.submit_all(asked, key=key, priority=body.priority)
     if several:
