@@ -24,7 +24,9 @@ from fewstep.models import features
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.frechet import Frechet
+from fewstep.search.metrics.paired import RMS, Mean, Typical
 from fewstep.search.stages.baselines import baselines
 
 SCHEDULES = 40
@@ -45,16 +47,19 @@ def trimmed(errors: Errors) -> np.ndarray:
     return values
 
 
+def by(metric: Metric, errors: Errors) -> np.ndarray:
+    """The values (S,) of a search's own metric."""
+    return np.array([metric.value(row[:, None]) for row in errors])
+
+
 def typical(errors: Errors) -> np.ndarray:
     """Geometric mean of the distances."""
-    values: np.ndarray = np.exp(0.5 * np.log(np.maximum(errors, 1e-30)).mean(1))
-    return values
+    return by(Typical(), errors)
 
 
 def rms(errors: Errors) -> np.ndarray:
     """Root mean square."""
-    values: np.ndarray = np.sqrt(errors.mean(1))
-    return values
+    return by(RMS(), errors)
 
 
 def saturating(errors: Errors) -> np.ndarray:
@@ -72,7 +77,7 @@ def ranks(*values: np.ndarray) -> np.ndarray:
 
 SUMMARIES: Mapping[str, Callable[[Errors, np.ndarray], np.ndarray]] = {
     "RMS": lambda errors, distances: rms(errors),
-    "mean": lambda errors, distances: np.sqrt(errors).mean(1),
+    "mean": lambda errors, distances: by(Mean(), errors),
     "trimmed RMS": lambda errors, distances: trimmed(errors),
     "saturating": lambda errors, distances: saturating(errors),
     "typical": lambda errors, distances: typical(errors),

@@ -45,9 +45,11 @@ from fewstep.search import find
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.metrics.base import value_of
 from fewstep.search.metrics.features import Features, pixels, rows_of
 from fewstep.search.metrics.frechet import Frechet, distance
 from fewstep.search.metrics.moments import Moments
+from fewstep.search.metrics.paired import Typical
 from fewstep.search.metrics.reference import Reference, read
 from fewstep.search.metrics.spaces import READERS
 from fewstep.search.stages.baselines import baselines
@@ -191,7 +193,8 @@ class Choice:
         named = list(schedules)
         for count, most in settings.rounds:
             noises = NoiseSet(settings.seed, ROLES[0], count)
-            errors = {name: typical(evaluate.measure(evaluator, noises, schedules[name])) for name in named}
+            squares = {name: evaluate.measure(evaluator, noises, schedules[name]) for name in named}
+            errors = {name: value_of(Typical(), rows[:, None]) for name, rows in squares.items()}
             named = sorted(named, key=errors.__getitem__)[: most or settings.named]
         found = find(
             denoiser,
@@ -219,17 +222,6 @@ def choose(settings: Settings, devices: Sequence[str], nfes: Sequence[int]) -> l
     choice = Choice(settings)
     spread(choice, devices, [nfe for nfe in nfes if not choice.path(nfe).exists()])
     return [row for nfe in nfes for row in choice.rows(nfe)]
-
-
-def typical(errors: np.ndarray) -> float:
-    """The geometric mean of distances whose squares are ``errors`` (n,); infinite where one is not finite.
-
-    >>> typical(np.array([1.0, 16.0]))
-    2.0
-    """
-    if not np.isfinite(errors).all():
-        return float("inf")
-    return float(np.exp(np.log(np.maximum(errors, 1e-300)).mean() / 2))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ numbers stays, its observations, from which the value can be worked out again fo
 | `distance.Distance` to the teacher | features of the sample and of the teacher's (2 F,) | each other |
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 
 from fewstep.errors import InvalidInput
 
-__all__ = ["RESAMPLES", "Metric", "bounded", "checked", "fewest"]
+__all__ = ["RESAMPLES", "Metric", "bounded", "checked", "fewest", "value_of"]
 
 RESAMPLES = 200  # for a standard error, which this many give to 5 %
 LIMIT = 1e50  # of any entry; the third powers of products of larger ones overflow
@@ -83,6 +84,11 @@ def checked(observations: np.ndarray, fewest: int = 1, width: int | None = None)
         count, total = int((~finite).sum()), len(observations)
         raise InvalidInput(f"the observations of {count} of {total} noises are not finite: did samples diverge?")
     return observations
+
+
+def value_of(metric: Metric, observations: np.ndarray) -> float:
+    """The value of observations (n, F), infinite where one of them is not finite."""
+    return metric.value(observations) if np.isfinite(observations).all() else math.inf
 
 
 def bounded(observations: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
+from fewstep.search.metrics.base import value_of
 from fewstep.search.optimize.losses import LOSSES, SMALLEST
 from fewstep.search.optimize.relaxed import Free, Relaxed, walk
 from fewstep.values.objective import Objective
@@ -253,8 +254,7 @@ def _compared(
 def _judged(evaluator: Evaluator, task: Task, schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
     """The error on the judging noises, infinite where it diverges, and the median of the squared errors."""
     errors = evaluate.measure(evaluator, task.judge, schedule)
-    metric = evaluator.metric(Objective(task.by))
-    error = metric.value(errors[:, None]) if np.isfinite(errors).all() else np.inf
+    error = value_of(evaluator.metric(Objective(task.by)), errors[:, None])
     middle = max(float(np.median(errors)), SMALLEST)
     return torch.tensor(error, dtype=torch.float64), torch.tensor(middle, dtype=torch.float64)
 

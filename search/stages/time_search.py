@@ -24,6 +24,7 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.genes import GAP
+from fewstep.search.metrics.base import value_of
 from fewstep.search.metrics.paired import Typical, squared_errors
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, fit
@@ -92,11 +93,9 @@ def search_times(
     Deterministic for any number of slots.
     """
     rng = np.random.default_rng(seed)
-    even = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
-    starts = np.stack([space.logits(Schedule(space.process, times, (Step(),) * space.nfe)) for times in even])
-    replayed = replay.place(trajectories, starts)
+    replayed = replay.place(trajectories, space.even)
     ranked: list[tuple[float, int, np.ndarray]] = []  # score, number, log gaps
-    first = [*_screened(trajectories, replayed, STARTS), *starts]
+    first = [*_screened(trajectories, replayed, STARTS), *space.even]
     spent = _scored(pool, space, noises, trajectories, first, ranked, robust)
     for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
         parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
@@ -130,7 +129,7 @@ def assess(
     noise, ends = evaluator.pairs(noises, teacher.CALLS)
     samples = fewstep.sample(evaluator.under(noises, picks), rows, noise[picks.start : picks.stop])
     errors = squared_errors(samples.cpu().numpy(), ends[picks.start : picks.stop].cpu().numpy())
-    return Typical().value(errors[:, None]) if np.isfinite(errors).all() else np.inf
+    return value_of(Typical(), errors[:, None])
 
 
 def _scored(
