@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fewstep.errors import SearchFailed
 from fewstep.values.limits import Limits
 from fewstep.values.stages import Stage
 
-__all__ = ["Budget", "Share"]
+__all__ = ["ON_TEST", "Budget", "Share"]
+
+ON_TEST = "test"  # the name under which calls are booked that no limit counts
 
 
 class Share(NamedTuple):
@@ -28,8 +29,8 @@ class Share(NamedTuple):
 class Budget:
     """What a search of so many ``trials`` may spend within ``limits``; earlier runs of it took ``elapsed`` seconds.
 
-    The limit of calls is that of the search; the test is booked beside it. Calls that an earlier search has paid for
-    are booked like others, so that a search is the same with and without them, and noted as `shared`.
+    The limit of calls is that of the search; those of the test are booked beside it, as `ON_TEST`. Calls that an
+    earlier search has paid for are booked like others, so that a search is the same with and without them.
     """
 
     def __init__(self, trials: int, limits: Limits, elapsed: float = 0.0) -> None:
@@ -37,16 +38,14 @@ class Budget:
         self._seconds = math.inf if limits.seconds is None else limits.seconds
         self._began = time.monotonic() - elapsed
         self._calls, self._trials = Counter[str](), Counter[str]()
-        self.test = 0  # network calls of the test that were made
-        self.shared = 0  # network calls that were booked and not made
-        self.shared_test = 0  # those of the test that were not made
+        self._unmade = Counter[str]()  # of the calls, those that were there already
         self._reserves: dict[str, int] = {}
         self._shares: dict[str, Share] = {}
 
     @property
     def calls(self) -> int:
-        """Network calls spent so far."""
-        return self._calls.total()
+        """Network calls of the search so far."""
+        return self._calls.total() - self._calls[ON_TEST]
 
     @property
     def trials(self) -> int:
@@ -63,10 +62,21 @@ class Budget:
         """Whether something new may begin."""
         return self.elapsed < self._seconds
 
-    def spend(self, name: str, calls: int, trials: int = 0) -> None:
-        """Book calls and trials under the name of a stage, or as "teacher" or "selection"."""
+    def spend(self, name: str, calls: int, trials: int = 0, made: int | None = None) -> None:
+        """Book calls and trials under the name of a stage, or as "teacher", "selection" or `ON_TEST`; of the calls
+        only so many were ``made``, by default all."""
         self._calls[name] += calls
         self._trials[name] += trials
+        self._unmade[name] += 0 if made is None else calls - made
+
+    def made(self, *names: str) -> int:
+        """Network calls that were made under these names, under all where none is named."""
+        return sum(self._calls[name] - self._unmade[name] for name in names or self._calls)
+
+    @property
+    def shared(self) -> int:
+        """Network calls that were there already, and not made."""
+        return self._unmade.total()
 
     def spent(self, name: str) -> Share:
         """What was booked under a name."""
@@ -75,15 +85,6 @@ class Budget:
     def reserve(self, name: str, calls: int) -> None:
         """Keep calls back, which no stage may touch."""
         self._reserves[name] = calls
-
-    def require(self, purpose: str, calls: int) -> None:
-        """Raise `SearchFailed` where the limit has no room for calls that nothing can be done without."""
-        least = calls + sum(self._reserves.values())
-        if least > self._most.calls:
-            raise SearchFailed(
-                f"{purpose} cost {least:,} network calls, and {self._most.calls:,} are allowed: allow more, or take "
-                "fewer noises"
-            )
 
     def plan(self, stages: Sequence[Stage], state: Any) -> None:
         """Ask every stage what it costs and set that aside, those that are optional last."""

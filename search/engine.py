@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from fewstep.errors import InvalidInput, SearchFailed
 from fewstep.processes import Process
-from fewstep.search.budget import Budget
+from fewstep.search.budget import ON_TEST, Budget
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import Evaluation
 from fewstep.search.evaluation.noises import NoiseSplit, joined
@@ -25,7 +25,7 @@ from fewstep.values.cost_card import check_limit, selection_calls, teacher_calls
 from fewstep.values.problem import Problem
 from fewstep.values.rankers import RankFactory
 from fewstep.values.result import Cost, Result, StageReport
-from fewstep.values.stages import BUILTIN, GUIDED, STAGES, Stage, order
+from fewstep.values.stages import BUILT_IN, GUIDED, STAGES, Stage, order
 from fewstep.values.trial import Rejected
 
 __all__ = ["of_effort", "owner_of", "run"]
@@ -57,8 +57,7 @@ def run(
     budget = Budget(problem.budget, problem.limits, log.elapsed)
     budget.reserve("selection", selection_calls(problem))
     teacher = prepare_teacher(pool, split, owner, on.progress)
-    budget.spend("teacher", teacher_calls(problem))
-    budget.shared += teacher_calls(problem) - teacher.calls
+    budget.spend("teacher", teacher_calls(problem), made=teacher.calls)
     metrics = pool.submit(evaluator.metrics_of, problem.objectives).result()
     space = Space(process, problem.nfe, variance=teacher.variance or None)
     ranker = rank(teacher.trajectories.first(RANKED))
@@ -80,8 +79,15 @@ def run(
     on.progress("confirm", 0, 1)
     tested = selection.test(state, selection.choose(state), owner)
     on.progress("confirm", 1, 1)
-    calls, shared = budget.calls - budget.shared + budget.test, budget.shared + budget.shared_test
-    cost = Cost(calls, budget.trials, budget.elapsed, teacher.passes, tuple(reports), budget.test, shared)
+    cost = Cost(
+        budget.made(),
+        budget.trials,
+        budget.elapsed,
+        teacher.passes,
+        tuple(reports),
+        test_calls=budget.made(ON_TEST),
+        shared_calls=budget.shared,
+    )
     return Result(problem, **tested._asdict(), cost=cost, ended=state.ended)
 
 
@@ -89,7 +95,7 @@ def of_effort(problem: Problem) -> list[Stage]:
     """The stages of a problem's effort; where it runs the whole search, those that packages add as well."""
     names = problem.sizes.stages
     if GUIDED in names:
-        names += tuple(name for name in STAGES if name not in BUILTIN)
+        names += tuple(name for name in STAGES if name not in BUILT_IN)
     return [STAGES[name] for name in names]
 
 

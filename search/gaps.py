@@ -14,9 +14,10 @@ import numpy as np
 from fewstep.processes import Process
 from fewstep.steps.rules import MIN_GAP
 
-__all__ = ["MAX_LOG_SNR", "ends", "log_gaps", "log_snrs", "times"]
+__all__ = ["MAX_LOG_SNR", "different", "ends", "log_gaps", "log_snrs", "times"]
 
 MAX_LOG_SNR = 6.0  # where an end is infinite
+NEAR = 0.1  # logits that differ by no more came to the same place
 
 
 def ends(process: Process) -> tuple[float, float]:
@@ -49,6 +50,19 @@ def log_gaps(gaps: np.ndarray) -> np.ndarray:
     logs = np.log(np.maximum(gaps, MIN_GAP))
     centred: np.ndarray = logs - logs.mean()
     return centred
+
+
+def different(logits: np.ndarray) -> list[int]:
+    """Which of the logits (M, N) came to a place of their own: the first of all that are near each other.
+
+    >>> different(np.array([[0.0, 0.0], [0.05, -0.05], [1.0, -1.0]]))
+    [0, 2]
+    """
+    kept = list[int]()
+    for i in range(len(logits)):
+        if all(np.abs(logits[i] - logits[k]).max() > NEAR for k in kept):
+            kept.append(i)
+    return kept
 
 
 def times(process: Process, logits: np.ndarray) -> tuple[float, ...]:

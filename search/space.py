@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fewstep import Schedule, Step
+from fewstep import Schedule, Step, grids
 from fewstep.grids.arc_length import ArcLength
 from fewstep.processes import Process
 from fewstep.search.gaps import log_gaps, log_snrs, times
@@ -64,6 +64,17 @@ class Space:
         if np.ptp(logits) <= GAP.high - GAP.low + ROUNDING:  # they fit: a common factor of all gaps moves no time
             logits += max(GAP.low - logits.min(), 0.0) + min(GAP.high - logits.max(), 0.0)
         return GAP.clip(logits)
+
+    @cached_property
+    def even(self) -> np.ndarray:
+        """Log λ-gaps (G, N) of the even grids that suit the process.
+
+        >>> from fewstep import processes
+        >>> Space(processes.VPLinear(), 5).even.shape
+        (4, 5)
+        """
+        places = (grids.named(name)(self.process, self.nfe) for name in grids.suitable(self.process))
+        return np.stack([self.logits(Schedule(self.process, row, (Step(),) * self.nfe)) for row in places])
 
     def spread(self, gaps: np.ndarray) -> np.ndarray:
         """The free numbers (nfe,) of λ-gaps: their logs, of mean zero, clipped to the range."""

@@ -72,6 +72,11 @@ class SearchState:
         return self.problem.noises * self.problem.nfe
 
     @property
+    def fits(self) -> bool:
+        """Whether there is a fit stage, among whose trials those of the other final stages are counted."""
+        return "fit" in self.final
+
+    @property
     def robust(self) -> bool:
         """Whether fits and polishes let noises go that end in another mode: unless the objective counts them."""
         return self.problem.objective.metric != "rms"

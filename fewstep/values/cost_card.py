@@ -53,11 +53,9 @@ def teacher_calls(problem: Problem) -> int:
 
 def selection_calls(problem: Problem) -> int:
     """The most of the selection, without finalists of the final stages; nothing without validation noises."""
-    count = problem.validation_noises
-    first = problem.noises // 2 if count > problem.noises else count
-    starts = problem.sizes.starts
+    starts, pieces = problem.sizes.starts, problem.validation_pieces
     finalists = TRIALS + BASELINES + (TRIALS + starts if starts else 0)  # with cross-fitted and polished ones
-    return (finalists * first + (LAST + LAST_BASELINES) * (count - first)) * problem.nfe
+    return (finalists * sum(pieces[:1]) + (LAST + LAST_BASELINES) * sum(pieces[1:])) * problem.nfe
 
 
 def calls_of_test(problem: Problem) -> int:

@@ -104,6 +104,13 @@ class Problem:
         return int(self.sizes.validation * self.noises)
 
     @property
+    def validation_pieces(self) -> tuple[int, ...]:
+        """How many of them decide first who meets on the rest, and the rest, if any."""
+        count = self.validation_noises
+        first = self.noises // 2 if count > self.noises else count
+        return tuple(size for size in (first, count - first) if size)
+
+    @property
     def test_noises(self) -> int:
         """How many noises the published numbers are measured on, before `precision` asks for more."""
         return self.sizes.test * self.noises

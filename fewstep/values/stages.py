@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fewstep.errors import InvalidInput
 from fewstep.registry import Registry
 
-__all__ = ["BUILTIN", "GUIDED", "STAGES", "Look", "Stage", "look", "order"]
+__all__ = ["BUILT_IN", "GUIDED", "STAGES", "Look", "Stage", "look", "order"]
 
 COLOUR = re.compile("#[0-9a-f]{6}")
 GUIDED = "guided"  # the stage that takes what the shares of the others leave
@@ -69,7 +69,7 @@ def _builtin(name: str, label: str, colour: str, module: str, cost: bool = True,
     return Stage(name, label, colour, f"{place}:propose", f"{place}:cost" if cost else None, **facts)
 
 
-BUILT_IN = (
+_TABLE = (
     _builtin("baselines", "baselines", "#7a828e", "baselines"),
     _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
     _builtin("cross-fit", "cross-fitted times", "#bf40a0", "cross_fit"),
@@ -79,8 +79,8 @@ BUILT_IN = (
     _builtin("time-search", "time search", "#9b62d0", "time_search", final=True, phase="fit"),
     _builtin("polish", "polish", "#e0483c", "polish", final=True, phase="fit"),
 )
-STAGES: Registry[Stage] = Registry("stage", "fewstep.stages", {stage.name: stage for stage in BUILT_IN})
-BUILTIN = tuple(stage.name for stage in BUILT_IN)
+STAGES: Registry[Stage] = Registry("stage", "fewstep.stages", {stage.name: stage for stage in _TABLE})
+BUILT_IN = tuple(stage.name for stage in _TABLE)
 
 
 def order(stages: Sequence[Stage] = ()) -> tuple[Stage, ...]:

@@ -20,7 +20,6 @@ from fewstep.search.log import Callbacks, TrialLog
 from fewstep.search.metrics.base import Metric
 from fewstep.search.metrics.bootstrap import difference_error, score
 from fewstep.values.problem import Problem
-from fewstep.values.score import Score
 from fewstep.values.trial import Candidate, Observed, Rejected, Trial
 
 __all__ = ["Evaluation", "worse"]
@@ -91,7 +90,7 @@ class Evaluation:
                 trials[number] = known
                 self._count(known, evaluated=not isinstance(item, Rejected))
             elif isinstance(item, Observed):
-                trials[number] = self._keep(self._observed(number, item), phase)
+                trials[number] = self._keep(self._measured(number, candidate, item.observations, item.calls), phase)
             elif isinstance(item, Rejected):
                 trials[number] = self._keep(Trial(number, candidate, None, item.reason), phase, evaluated=False)
             else:
@@ -147,26 +146,18 @@ class Evaluation:
         except WorkerLost as error:
             return Trial(run.number, run.candidate, None, str(error))
         together = np.concatenate(run.observations)
-        finite = np.isfinite(together).all(axis=1)
         if len(run.observations) < len(self._pieces):
             self._first_piece[run.number] = run.observations[0]
-            if not finite.all() or best is None or not worse(self._metric, together, best):
+            if not np.isfinite(together).all() or best is None or not worse(self._metric, together, best):
                 return None
-            return Trial(run.number, run.candidate, self._score(together))
-        if not finite.all():
-            reason = f"diverged on {int((~finite).sum())} of {len(finite)} noises"
-            return Trial(run.number, run.candidate, None, reason)
-        return Trial(run.number, run.candidate, self._score(together))
+        return self._measured(run.number, run.candidate, together, len(together) * self._problem.nfe)
 
-    def _observed(self, number: int, item: Observed) -> Trial:
-        finite = np.isfinite(item.observations).all(axis=1)
-        if not finite.all():
-            reason = f"diverged on {int((~finite).sum())} of {len(finite)} noises"
-            return Trial(number, item.candidate, None, reason)
-        return Trial(number, item.candidate, score(self._metric, item.observations, item.calls, times=RESAMPLES))
-
-    def _score(self, observations: np.ndarray) -> Score:
-        return score(self._metric, observations, len(observations) * self._problem.nfe, times=RESAMPLES)
+    def _measured(self, number: int, candidate: Candidate, observations: np.ndarray, calls: int) -> Trial:
+        """The trial of observations (n, F) that cost so many calls."""
+        diverged = int((~np.isfinite(observations).all(axis=1)).sum())
+        if diverged:
+            return Trial(number, candidate, None, f"diverged on {diverged} of {len(observations)} noises")
+        return Trial(number, candidate, score(self._metric, observations, calls, times=RESAMPLES))
 
     def _keep(self, trial: Trial, phase: str, evaluated: bool = True) -> Trial:
         self._on.trial(trial)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import fewstep
 from fewstep import Schedule
+from fewstep.errors import InvalidInput, SearchFailed
 from fewstep.models import Denoiser
 from fewstep.models.base import check_denoiser
 from fewstep.search import metrics
@@ -27,12 +28,14 @@ from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
+from fewstep.search.metrics.paired import Typical, squared_errors
 from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Objective
 
 __all__ = [
     "Evaluator",
+    "convergence",
     "count_passes",
     "facts",
     "follow",
@@ -87,11 +90,11 @@ class Evaluator:
             self._metrics[objective] = metrics.of(objective, self.metrics, self.device)
         return self._metrics[objective]
 
-    def pairs(self, noises: NoiseSet, calls: int, owner: str = "") -> tuple[torch.Tensor, torch.Tensor]:
+    def pairs(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's samples of them after ``calls`` calls, both (n, *shape); computed once."""
         if (noises, calls) not in self.targets:
             noise = noises.draw(self.shape).to(self.device)
-            self.keep_targets(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls), owner)
+            self.keep_targets(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls))
         return self.targets[noises, calls]
 
     def keep_targets(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor], owner: str = "") -> bool:
@@ -154,17 +157,35 @@ def _same(targets: torch.Tensor) -> torch.Tensor:
 
 def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
     """The teacher's samples of the noises (n, *shape), float32."""
-    return teach_for(evaluator, "", noises, calls)[0]
+    targets: np.ndarray = evaluator.pairs(noises, calls)[1].cpu().numpy()
+    return targets
 
 
-def teach_for(evaluator: Evaluator, owner: str, noises: NoiseSet, calls: int) -> tuple[np.ndarray, int]:
-    """Prepare the teacher's samples of the noises; returns them (n, *shape), float32, and the calls that ``owner`` has
-    to pay for them."""
+def teach_for(evaluator: Evaluator, owner: str, noises: NoiseSet, calls: int) -> int:
+    """Prepare the teacher's samples of the noises; returns the calls that ``owner`` has to pay for them.
+
+    Raises `SearchFailed` where they are not finite.
+    """
     noise = noises.draw(evaluator.shape).to(evaluator.device)
     make = partial(teacher.ends, evaluator.under(noises), noise, calls)
     owned = evaluator.keep_targets(noises, calls, make, owner)
-    targets: np.ndarray = evaluator.targets[noises, calls][1].cpu().numpy()
-    return targets, noises.count * calls if owned else 0
+    if not evaluator.targets[noises, calls][1].isfinite().all():
+        raise _diverged(calls)
+    return noises.count * calls if owned else 0
+
+
+def convergence(evaluator: Evaluator, owner: str, noises: NoiseSet, count: int) -> tuple[float, int]:
+    """The teacher's own typical distance to convergence, against twice the calls on the first ``count`` noises, and the
+    calls that ``owner`` has to pay for it."""
+    few = replace(noises, count=count)
+    paid = teach_for(evaluator, owner, few, 2 * teacher.CALLS)
+    fine = teach(evaluator, few, 2 * teacher.CALLS)
+    errors = squared_errors(teach(evaluator, noises, teacher.CALLS)[:count], fine)
+    return Typical().value(errors[:, None]), paid
+
+
+def _diverged(calls: int) -> SearchFailed:
+    return SearchFailed(f"the model's own samples after {calls} calls are not finite: check its weights")
 
 
 def follow(evaluator: Evaluator, noises: NoiseSet) -> Trajectories:
@@ -182,7 +203,10 @@ def follow_for(
 
     def make() -> dict[str, torch.Tensor]:
         noise = noises.draw(evaluator.shape).to(evaluator.device)
-        trajectories, ends = teacher.trace(evaluator.under(noises), noise)
+        try:
+            trajectories, ends = teacher.trace(evaluator.under(noises), noise)
+        except InvalidInput as error:  # trajectories are finite
+            raise _diverged(teacher.CALLS) from error
         fields = {name: getattr(trajectories, name) for name in ("log_snrs", "states", "outputs")}
         return {"ends": ends, **{name: torch.from_numpy(values) for name, values in fields.items()}}
 

@@ -84,12 +84,11 @@ class NoiseSplit:
         >>> [piece.count for piece in NoiseSplit.of(Problem("a", 8, effort="thorough")).search]
         [16, 48]
         """
-        n, validation = problem.noises, problem.validation_noises
+        n = problem.noises
         few = n // FIRST_SHARE if n // FIRST_SHARE >= FEWEST else 0
-        first = n // 2 if validation > n else validation
         return cls(
             NoiseSet(problem.seed, SEARCH, n).split(few, n - few),
             NoiseSet(problem.seed, SEARCH, problem.train_noises),
-            NoiseSet(problem.seed, VALIDATION, validation).split(first, validation - first),
+            NoiseSet(problem.seed, VALIDATION, problem.validation_noises).split(*problem.validation_pieces),
             tuple(NoiseSet(problem.seed, TEST, problem.test_noises).chunks(max(CHUNK, n))),
         )

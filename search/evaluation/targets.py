@@ -2,20 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from fewstep.errors import InvalidInput, InvalidModel, SearchFailed
 from fewstep.search.evaluation import evaluator, teacher
 from fewstep.search.evaluation.noises import NoiseSet, NoiseSplit
 from fewstep.search.evaluation.pool import Pool
-from fewstep.search.metrics.paired import Typical, squared_errors
 from fewstep.trajectory import Trajectories
-from fewstep.values.cost_card import COMPARED
 
-__all__ = ["Teacher", "prepare_teacher", "prepare_test", "teacher_error"]
+__all__ = ["Teacher", "prepare_teacher", "prepare_test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,47 +39,19 @@ def prepare_teacher(pool: Pool, split: NoiseSplit, owner: str, progress: Callabl
     tasks: list[Future[Any]] = [*validation, paths]
     for i, _ in enumerate(as_completed(tasks)):
         progress("teacher", i + 1, len(tasks))
-    try:
-        trajectories, followed = paths.result()
-    except InvalidModel:  # it cannot even be opened
-        raise
-    except InvalidInput as error:
-        raise _diverged() from error
-    results = [future.result() for future in validation]
-    if not all(np.all(np.isfinite(targets)) for targets, _ in results):
-        raise _diverged()
+    trajectories, followed = paths.result()
+    judged = sum(future.result() for future in validation)
     size, variance = pool.submit(evaluator.facts, split.train).result()
     return Teacher(
         trajectories=trajectories,
-        calls=followed + sum(calls for _, calls in results),
+        calls=followed + judged,
         passes=pool.submit(evaluator.count_passes).result(),
         size=size,
         variance=variance,
     )
 
 
-def _diverged() -> SearchFailed:
-    return SearchFailed(f"the model's own samples after {teacher.CALLS} calls are not finite: check its weights")
-
-
 def prepare_test(pool: Pool, parts: Sequence[NoiseSet], owner: str) -> int:
     """Have the targets of test noises made; returns the calls to pay for. Raises `SearchFailed`."""
-    results = [
-        future.result() for future in [pool.submit(evaluator.teach_for, owner, part, teacher.CALLS) for part in parts]
-    ]
-    if not all(np.all(np.isfinite(targets)) for targets, _ in results):
-        raise _diverged()
-    return sum(calls for _, calls in results)
-
-
-def teacher_error(pool: Pool, split: NoiseSplit, owner: str) -> tuple[float, int]:
-    """The teacher's own typical distance to convergence, against twice the calls on a few test noises, and the calls
-    to pay for it."""
-    few = _few(split)
-    fine, calls = pool.submit(evaluator.teach_for, owner, few, 2 * teacher.CALLS).result()
-    ends = pool.submit(evaluator.teach, split.test[0], teacher.CALLS).result()[: few.count]
-    return Typical().value(squared_errors(ends, fine)[:, None]), calls
-
-
-def _few(split: NoiseSplit) -> NoiseSet:
-    return replace(split.test[0], count=min(COMPARED, split.test[0].count))
+    futures = [pool.submit(evaluator.teach_for, owner, part, teacher.CALLS) for part in parts]
+    return sum(future.result() for future in futures)

@@ -9,21 +9,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fewstep import Schedule, Step, grids
+from fewstep import Schedule, Step
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.gaps import different
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, cross_fit
 from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Observed, Rejected
 
-__all__ = ["cost", "different", "propose"]
+__all__ = ["NAME", "cost", "propose"]
 
 NAME = "cross-fit"
 NOISES = 16  # of a candidate, half of which fit its rows
 MOST = BATCH  # candidates
-NEAR = 0.1  # log λ-gaps that differ by no more came to the same place
 
 
 def cost(state: SearchState, left: Share) -> Share:
@@ -43,9 +43,8 @@ def propose(state: SearchState) -> Iterator[Batch]:
 
 def _starts(state: SearchState) -> list[Schedule]:
     space, trajectories = state.space, state.teacher.trajectories
-    times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
-    even = np.stack([space.logits(Schedule(space.process, row, (Step(),) * space.nfe)) for row in times])
-    places = different(np.concatenate([replay.place(trajectories, even), even]))
+    places = np.concatenate([replay.place(trajectories, space.even), space.even])
+    places = places[different(places)]
     order = np.argsort(replay.loss(trajectories, places), kind="stable")
     return [space.build(places[i], [Step(order=ORDER)] * space.nfe) for i in order]
 
@@ -63,19 +62,6 @@ def _measured(state: SearchState, starts: list[Schedule]) -> list[Candidate | Ob
             continue
         measured.append(Observed(Candidate(result.schedule, Origin(NAME)), result.observations, _calls(state)))
     return measured
-
-
-def different(logits: np.ndarray) -> np.ndarray:
-    """The first of all log λ-gaps (M, N) that came to the same place.
-
-    >>> different(np.array([[0.0, 0.0], [0.05, -0.05], [1.0, -1.0]])).tolist()
-    [[0.0, 0.0], [1.0, -1.0]]
-    """
-    kept = list[int]()
-    for i in range(len(logits)):
-        if all(np.abs(logits[i] - logits[k]).max() > NEAR for k in kept):
-            kept.append(i)
-    return logits[kept]
 
 
 def _noises(state: SearchState) -> int:

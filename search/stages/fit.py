@@ -12,9 +12,10 @@ from itertools import zip_longest
 
 import numpy as np
 
-from fewstep import Schedule, Step, grids
+from fewstep import Schedule, Step
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.gaps import different
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, fit
 from fewstep.search.stages import polish, time_search
@@ -28,7 +29,6 @@ NAME = "fit"
 MOST, MOST_LIMITED = 8, 4  # trials of the final stages, at most a quarter of all; with a limit of calls
 REPLAYED = 4  # best trials whose times are replayed, beside the even grids
 UNMOVED = 2  # of them, those that are fitted on their own times too
-NEAR = 0.1  # log λ-gaps that differ by no more came to the same place
 
 
 def cost(state: SearchState, left: Share) -> Share:
@@ -71,16 +71,11 @@ def starts(state: SearchState, most: int) -> list[Schedule]:
     unshifted.
     """
     space, trajectories = state.space, state.teacher.trajectories
-    times = [grids.named(name)(space.process, space.nfe) for name in grids.suitable(space.process)]
-    even = [Schedule(space.process, row, (Step(),) * space.nfe) for row in times]
     best = _best(state, state.whole)
-    steps = [[Step(order=ORDER)] * space.nfe] * len(even) + [list(schedule.steps) for schedule in best]
-    logits = replay.place(trajectories, np.stack([space.logits(schedule) for schedule in (*even, *best)]))
-    places = list[int]()
-    for i in np.argsort(replay.loss(trajectories, logits), kind="stable").tolist():
-        if all(np.abs(logits[i] - logits[k]).max() > NEAR for k in places):
-            places.append(i)
-    replayed = [space.build(logits[i], steps[i]) for i in places]
+    steps = [[Step(order=ORDER)] * space.nfe] * len(space.even) + [list(schedule.steps) for schedule in best]
+    logits = replay.place(trajectories, np.stack([*space.even, *map(space.logits, best)]))
+    order = np.argsort(replay.loss(trajectories, logits), kind="stable")
+    replayed = [space.build(logits[i], steps[i]) for i in order[different(logits[order])]]
     inherited = [replace(trial.schedule, shift=None) for trial in state.of("warm-start")]
     turns = [start for pair in zip_longest(replayed, best[:UNMOVED]) for start in pair if start is not None]
     return list(dict.fromkeys([*inherited, *turns]))[:most]

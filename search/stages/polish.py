@@ -12,6 +12,7 @@ import numpy as np
 
 from fewstep.search.budget import Share
 from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.gaps import different
 from fewstep.search.optimize import gradient_check
 from fewstep.search.optimize.descent import CHUNK, FRAMED, TRIED, Task, iteration, polish
 from fewstep.search.stages import cross_fit
@@ -39,7 +40,7 @@ def cost(state: SearchState, left: Share) -> Share:
     known = math.isfinite(left.calls) or state.problem.limits.calls is None
     if room > 0 and known and obstacle(state) is not None:
         room = 0
-    return Share(state.problem.sizes.starts or 0 if "fit" not in state.problem.sizes.stages else 0, room)
+    return Share(0 if state.fits else state.problem.sizes.starts or 0, room)
 
 
 def calls(state: SearchState, left: Share) -> int:
@@ -58,7 +59,7 @@ def calls(state: SearchState, left: Share) -> int:
 def most_calls(state: SearchState) -> float:
     """Network calls that polish, time search and the probe of the gradient may take at most; without a fit stage, all
     that is left."""
-    if "fit" not in state.problem.sizes.stages:
+    if not state.fits:
         return math.inf
     enough = state.budget.share("fit").trials >= FEWEST_TRIALS
     return min(state.problem.budget * CALLS, MOST_CALLS) if enough else 0
@@ -95,9 +96,8 @@ def propose(state: SearchState) -> Iterator[Batch]:
     if state.obstacle is not None:
         candidates: Sequence[Candidate | Rejected] = [_rejected(fitted[0], f"not polished: {state.obstacle}")]
     else:
-        places = cross_fit.different(np.stack([state.space.logits(trial.schedule) for trial in fitted]))
-        best = [next(t for t in fitted if np.array_equal(state.space.logits(t.schedule), place)) for place in places]
-        candidates = _polished(state, best[: trials(state)])
+        apart = different(np.stack([state.space.logits(trial.schedule) for trial in fitted]))
+        candidates = _polished(state, [fitted[i] for i in apart[: trials(state)]])
     yield Batch.of(candidates, early_stopping=False)
 
 

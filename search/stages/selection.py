@@ -16,19 +16,20 @@ import numpy as np
 
 from fewstep import Schedule
 from fewstep.errors import SearchFailed
+from fewstep.search.budget import ON_TEST
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import worse
-from fewstep.search.evaluation.noises import CHUNK, TEST, NoiseSet
-from fewstep.search.evaluation.targets import prepare_test, teacher_error
-from fewstep.search.metrics.base import Metric
+from fewstep.search.evaluation.noises import CHUNK, TEST, NoiseSet, joined
+from fewstep.search.evaluation.targets import prepare_test
+from fewstep.search.metrics.base import Metric, value_of
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.optimize.span import out_of_span
 from fewstep.search.stages import baselines, cross_fit
-from fewstep.search.stages.summaries import guard, published, summarised
+from fewstep.search.stages.summaries import Metrics, guard, published, summarised
 from fewstep.search.state import SearchState
 from fewstep.values.cost_card import BASELINES, COMPARED, LAST, LAST_BASELINES, SPANNED, TEACHER_CALLS, TRIALS
 from fewstep.values.objective import Objective
-from fewstep.values.problem import MAX_NOISES
+from fewstep.values.problem import MAX_NOISES, Problem
 from fewstep.values.result import Measured
 from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
@@ -69,7 +70,7 @@ def choose(state: SearchState) -> Choice:
         return Choice(min([*state.whole, *finalists], key=_own_score), best_baselines[0])
     first, *rest = state.split.validation
     on_first = _validate(state, [trial.schedule for trial in finalists], [first])
-    values = {trial.schedule: _value(metric, on_first[trial.schedule][0]) for trial in finalists}
+    values = {trial.schedule: value_of(metric, on_first[trial.schedule][0]) for trial in finalists}
 
     ranked = sorted(finalists, key=lambda trial: values[trial.schedule])
     leader = on_first[ranked[0].schedule][0]
@@ -79,7 +80,7 @@ def choose(state: SearchState) -> Choice:
     more = _validate(state, schedules, rest) if rest else {}
     for schedule in schedules:
         observations = np.concatenate([each[schedule][0] for each in (on_first, more) if each])
-        values[schedule] = _value(metric, observations)
+        values[schedule] = value_of(metric, observations)
     return Choice(
         min(last, key=lambda trial: values[trial.schedule]),
         min(last_baselines, key=lambda trial: values[trial.schedule]),
@@ -91,17 +92,18 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
 
     The calls are booked as those of the test; ``owner`` pays for targets that are not there yet.
     """
-    problem, objective, objectives = state.problem, state.problem.objective, published(state)
+    problem, objective, summaries = state.problem, state.problem.objective, published(state)
     winner, baseline = choice.winner.schedule, choice.baseline.schedule
-    asked = list(dict.fromkeys([*problem.objectives, Objective("typical"), *objectives]))
+    asked = list(dict.fromkeys([*problem.objectives, *summaries]))
     metrics = dict(zip(asked, state.pool.submit(evaluator.metrics_of, asked).result(), strict=True))
     metric, parts, seen, count = metrics[objective], list(state.split.test), Observations(), 0
     while True:
+        more = joined(parts).count
         made = prepare_test(state.pool, parts, owner)
-        state.budget.test += made
-        state.budget.shared_test += sum(part.count for part in parts) * TEACHER_CALLS - made
+        state.budget.spend(ON_TEST, more * TEACHER_CALLS, made=made)
         seen = _together(seen, _observe(state, list(dict.fromkeys([winner, baseline])), parts, asked))
-        count += sum(part.count for part in parts)
+        state.budget.spend(ON_TEST, len(seen) * more * problem.nfe)
+        count += more
         ours, theirs = (dict(zip(asked, seen[schedule], strict=True)) for schedule in (winner, baseline))
         kept = guard(ours, theirs, metrics, objective)
         least = score(metric, theirs[objective], 1).standard_error if metric.can_vanish else 0.0
@@ -112,25 +114,47 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
         if not wide or 2 * count > MAX_NOISES:
             break
         parts = NoiseSet(problem.seed, TEST, count, first=count).chunks(max(CHUNK, problem.noises))
-    state.budget.test += len(seen) * count * problem.nfe
-    error, calls = teacher_error(state.pool, state.split, owner)
-    few = min(SPANNED, state.split.test[0].count)
-    spanned = winner if kept.verdict is None else baseline
-    out = state.pool.submit(out_of_span, state.split.test[0], few, spanned).result()
-    state.budget.test += calls + (few * problem.nfe if out is not None else 0)
-    state.budget.shared_test += 2 * TEACHER_CALLS * min(COMPARED, state.split.test[0].count) - calls
 
-    def measured(schedule: Schedule, name: str, observations: Mapping[Objective, np.ndarray]) -> Measured:
-        scores = [score(metrics[each], observations[each], count * problem.nfe) for each in problem.objectives]
-        bounds = Interval(*interval(metric, observations[objective], problem.seed))
-        summaries = summarised(observations, metrics, objectives, problem.seed)
-        return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None, summaries)
-
-    named = found = measured(baseline, choice.baseline.origin.name, theirs)
+    named = found = _measured(problem, metrics, choice.baseline.origin.name, baseline, theirs, summaries)
     if kept.verdict is None:
-        found = measured(winner, str(choice.winner.origin), ours)
+        found = _measured(problem, metrics, str(choice.winner.origin), winner, ours, summaries)
     ratio = max(found.score.value, least) / max(named.score.value, least)
-    return Tested(found, named, ratio, Interval(*between), error, kept.verdict, kept.warnings, out)
+    error, outside = _of_teacher(state, owner), _of_span(state, found.schedule)
+    return Tested(found, named, ratio, Interval(*between), error, kept.verdict, kept.warnings, outside)
+
+
+def _measured(
+    problem: Problem,
+    metrics: Metrics,
+    name: str,
+    schedule: Schedule,
+    observations: Mapping[Objective, np.ndarray],
+    summaries: Sequence[Objective],
+) -> Measured:
+    """A schedule by its observations on the test noises."""
+    rows = observations[problem.objective]
+    scores = [score(metrics[each], observations[each], len(rows) * problem.nfe) for each in problem.objectives]
+    bounds = Interval(*interval(metrics[problem.objective], rows, problem.seed))
+    others = summarised(observations, metrics, summaries, problem.seed)
+    return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None, others)
+
+
+def _of_teacher(state: SearchState, owner: str) -> float:
+    """The teacher's own error on a few test noises."""
+    first = state.split.test[0]
+    few = min(COMPARED, first.count)
+    error, made = state.pool.submit(evaluator.convergence, owner, first, few).result()
+    state.budget.spend(ON_TEST, few * 2 * TEACHER_CALLS, made=made)
+    return error
+
+
+def _of_span(state: SearchState, schedule: Schedule) -> float | None:
+    """The out-of-span share of a schedule on a few test noises."""
+    first = state.split.test[0]
+    few = min(SPANNED, first.count)
+    share = state.pool.submit(out_of_span, first, few, schedule).result()
+    state.budget.spend(ON_TEST, few * state.problem.nfe if share is not None else 0)
+    return share
 
 
 def _baselines(state: SearchState) -> list[Trial]:
@@ -176,16 +200,12 @@ def _together(first: Observations, second: Observations) -> Observations:
 
 def _validate(state: SearchState, schedules: Sequence[Schedule], pieces: Sequence[NoiseSet]) -> Observations:
     """Observations by the objective; the network calls are booked."""
-    state.budget.spend("selection", len(schedules) * sum(piece.count for piece in pieces) * state.problem.nfe)
+    state.budget.spend("selection", len(schedules) * joined(pieces).count * state.problem.nfe)
     return _observe(state, schedules, pieces, [state.problem.objective])
 
 
 def _own_score(trial: Trial) -> tuple[float, int]:
     return (np.inf if trial.score is None else trial.score.value), trial.number
-
-
-def _value(metric: Metric, observations: np.ndarray) -> float:
-    return metric.value(observations) if np.isfinite(observations).all() else np.inf
 
 
 def _worse(metric: Metric, observations: np.ndarray, leader: np.ndarray) -> bool:

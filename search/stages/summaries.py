@@ -18,7 +18,7 @@ from fewstep.values.objective import Objective
 from fewstep.values.result import Summary
 from fewstep.values.score import Interval
 
-__all__ = ["Guard", "guard", "is_worse", "published", "summarised"]
+__all__ = ["Guard", "Metrics", "guard", "is_worse", "published", "summarised"]
 
 NAMES = ("typical", "median", "rms", "p95", "switch")
 ROUGH = 100  # resamples of a distance between sets, each of which wants a decomposition

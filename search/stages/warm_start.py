@@ -26,7 +26,7 @@ MOST = 2  # schedules, where there is no fit stage
 
 def cost(state: SearchState, left: Share) -> Share:
     """Nothing where there is a fit stage, among whose trials these are; else those of a few trials."""
-    if "fit" in state.problem.sizes.stages:
+    if state.fits:
         return Share(0, 0)
     room = max(left.calls, 0) // state.calls_of_trial
     count = int(min(MOST, len(state.warm.schedules), max(left.trials, 0), room))
@@ -35,7 +35,7 @@ def cost(state: SearchState, left: Share) -> Share:
 
 def propose(state: SearchState) -> Iterator[Batch]:
     """The schedules as they are, at most half of the trials of the final stages."""
-    most = final_trials(state) // 2 if "fit" in state.problem.sizes.stages else state.budget.share(NAME).trials
+    most = final_trials(state) // 2 if state.fits else state.budget.share(NAME).trials
     schedules = [split(schedule) for schedule in state.warm.schedules[:most]]
     if schedules:
         candidates = [Candidate(schedule, Origin(NAME)) for schedule in schedules]
