@@ -164,6 +164,13 @@ def baselines(denoiser: Denoiser, nfe: int) -> dict[str, Schedule]:
     }
 
 
+def cell(summary: tuple[float, float, float]) -> str:
+    """The same in two short lines, for a terminal of 80 columns."""
+    value, *ends = summary
+    low, high = (f"{end:.2g}".removeprefix("0") or "0" for end in ends)
+    return f"{value:.3g}\n{low}–{high}"
+
+
 def picture(path: Path, targets: torch.Tensor, rows: dict[str, torch.Tensor]) -> None:
     """Samples from the same noises, a titled row for each way, with their distance to the teacher's on the right."""
     matplotlib.use("Agg")
@@ -219,11 +226,11 @@ def main() -> None:
     rows: dict[str, torch.Tensor] = {}
     table = Table(
         box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        padding=0,
         title=f"{MODEL}, {NOISES} unseen noises, with 95 % intervals",
     )
     for column in ("calls", "schedule", *COLUMNS, "ratio", "search", "s"):
-        table.add_column(column, justify="left" if column == "schedule" else "right")
+        table.add_column(column, justify="left" if column == "schedule" else "right", overflow="fold")
     for nfe, published in winners.items():
         candidates = baselines(denoiser, nfe)
         first = {name: error(sample(denoiser, s, noise[:FEW]), targets[:FEW]) for name, s in candidates.items()}
@@ -248,9 +255,9 @@ def main() -> None:
         }
         report.append(row)
         rows[f"{baseline}, {nfe} calls"], rows[f"found, {nfe} calls"] = samples[baseline], ours
-        table.add_row(str(nfe), baseline, *map(words, row["baseline_summaries"].values()), "", "", "")
+        table.add_row(str(nfe), baseline, *map(cell, row["baseline_summaries"].values()), "", "", "")
         spent = (f"{row['ratio']:.2f}", f"{row['search_calls']:,}", f"{row['seconds']:.0f}")
-        table.add_row("", "found", *map(words, row["found_summaries"].values()), *spent)
+        table.add_row("", "found", *map(cell, row["found_summaries"].values()), *spent)
     picture(OUT / "samples.png", targets, rows)
     (OUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (OUT / "table.md").write_text(markdown(report))
