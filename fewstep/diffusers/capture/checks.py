@@ -1,0 +1,131 @@
+"""Checks of a captured pipeline: its outputs against the pipeline's own run, and a batch against its samples alone.
+
+They find what capture cannot see: guidance that depends on the number of the step or on earlier steps, conditions that
+draw noise anew, states that are only a part of what the pipeline carries on.
+"""
+
+import contextlib
+import copy
+import functools
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from fewstep.diffusers.capture.denoiser import PipelineDenoiser, dtype_of
+from fewstep.diffusers.capture.probe import Reached
+from fewstep.errors import InvalidModel
+from fewstep.processes import VE
+
+__all__ = ["STEPS", "Recorded", "batches", "deviation", "record", "replay"]
+
+STEPS = 4  # of the pipeline's own run that are repeated: they span it
+EXACT = 1e-3  # how far outputs may be off, as a share of the largest, where arithmetic allows
+ROUNDINGS = 8  # else so many roundings of the network's type
+BISECTIONS = 60
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One step of a pipeline's own run: the network's time, the state as the network's process has it, the output."""
+
+    told: float
+    state: torch.Tensor
+    output: torch.Tensor
+
+
+def replay(denoiser: PipelineDenoiser, pipe: Any, steps: int = STEPS) -> None:
+    """Compare the outputs with those of ``steps`` genuine steps under the first condition; raises `InvalidModel` where
+    they differ."""
+    most = _tolerance(denoiser)
+    differences = [deviation(denoiser, step) for step in record(denoiser, pipe, steps)]
+    if max(differences) > most:
+        text = ", ".join(f"{difference:.2g}" for difference in differences)
+        raise InvalidModel(
+            f"repeated one by one, the steps of {denoiser.name} make other outputs than in its own run: off by "
+            f"{text} of the largest, allowed {most:.2g}. Its step then is no function of state and time: leave out "
+            "what changes with the number of the step (guidance that begins or ends midway, skipped layers, caches) or "
+            "remembers earlier steps (guiders with momentum)"
+        )
+
+
+def record(denoiser: PipelineDenoiser, pipe: Any, steps: int = STEPS) -> list[Recorded]:
+    """``steps`` steps of the pipeline's own run with its own scheduler, under the first condition."""
+    view, recorded = copy.copy(denoiser.view), list[Recorded]()
+    scheduler = copy.deepcopy(pipe.scheduler)
+    own, scale = scheduler.step, scheduler.scale_model_input if hasattr(scheduler, "scale_model_input") else None
+    scales = isinstance(denoiser.process, VE)  # then a reading scales what goes into the network
+
+    @functools.wraps(own)
+    def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if "pred_original_sample" in kwargs or not hasattr(scheduler, "precondition_outputs"):
+            state = sample if scales or scale is None else scale(sample, timestep)
+            told = float(torch.as_tensor(timestep).reshape(-1)[0])
+            recorded.append(Recorded(told, state.detach().clone(), model_output.detach().clone()))
+            if len(recorded) == steps:
+                raise Reached
+        return own(model_output, timestep, sample, *args, **kwargs)
+
+    vars(scheduler)["step"] = step
+    vars(view)["scheduler"] = scheduler
+    run = inspect.unwrap(type(view).__call__)
+    kwargs = denoiser._arguments(run, [0], view._execution_device)
+    if "num_inference_steps" in inspect.signature(run).parameters and not {"timesteps", "sigmas"} & set(kwargs):
+        kwargs["num_inference_steps"] = steps
+    with torch.no_grad(), contextlib.suppress(Reached):
+        run(view, **kwargs)
+    if not recorded:
+        raise InvalidModel(f"{denoiser.name} ran to its end without a step of its scheduler")
+    return recorded
+
+
+def deviation(denoiser: PipelineDenoiser, recorded: Recorded) -> float:
+    """How far the captured output of a recorded step is off, as a share of its largest number."""
+    x = recorded.state[:1].float()
+    exact = replace(denoiser, told=recorded.told)
+    t = torch.tensor([_time(denoiser, recorded.told)])
+    with torch.no_grad():
+        output = exact.output(exact.step(x, t, [0]), x)
+    genuine = recorded.output[:1].to(output)
+    genuine = genuine[:, : x.shape[1]] if genuine.shape[1] == 2 * x.shape[1] else genuine
+    return float((output - genuine).abs().max() / genuine.abs().max().clamp_min(1e-30))
+
+
+def batches(denoiser: PipelineDenoiser) -> PipelineDenoiser:
+    """The denoiser, with batches of one where a sample's output depends on what runs beside it."""
+    if denoiser.conditions < 2 or denoiser.batch == 1:
+        return denoiser
+    process = denoiser.process
+    x = torch.randn((2, *denoiser.shape), generator=torch.Generator().manual_seed(2))
+    x = x.to(denoiser.view._execution_device)
+    t = torch.tensor([1.0 if process.kind == "ve" else 0.5 * process.t_max]).to(x.device)
+    try:
+        together = denoiser.bound([0, 1])(x, t)
+    except Exception:  # a pipeline that takes one sample at a time may say so in any manner
+        return replace(denoiser, batch=1)
+    alone = torch.cat([denoiser.bound([i])(x[i : i + 1], t) for i in (0, 1)])
+    off = float((together - alone).abs().max() / alone.abs().max())
+    return denoiser if off <= _tolerance(denoiser) else replace(denoiser, batch=1)
+
+
+def _tolerance(denoiser: PipelineDenoiser) -> float:
+    return max(EXACT, ROUNDINGS * torch.finfo(dtype_of(denoiser.view)).eps)
+
+
+def _time(denoiser: PipelineDenoiser, told: float) -> float:
+    """The process's time at which the network is told ``told``: its inverse, by bisection."""
+    process = denoiser.process
+    low, high = process.t_min, process.t_max
+
+    def at(t: float) -> float:
+        return float(denoiser.reading.inputs(torch.zeros(1, 1).double(), torch.tensor([t]).double())[1])
+
+    rising = at(high) > at(low)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if (at(middle) < told) == rising:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

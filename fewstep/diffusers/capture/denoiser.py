@@ -1,0 +1,187 @@
+"""A pipeline as a denoiser: each call is one run of the pipeline's own code, up to its scheduler's first step."""
+
+import inspect
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from fewstep.checks import number
+from fewstep.diffusers.capture.entry import Entry
+from fewstep.diffusers.capture.guidance import NONE, Guidance
+from fewstep.diffusers.capture.memo import Memory
+from fewstep.diffusers.capture.probe import Given, Reached, Seen
+from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.models.network import Reading
+from fewstep.processes import Process
+
+__all__ = ["PipelineDenoiser"]
+
+LOCK = threading.RLock()  # a run patches the pipeline's module, which is one for all
+CHANGED = 2e-2  # of a state, between what was put in and what the step sees: above rounding in bfloat16
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineDenoiser:
+    """A `fewstep.models.Denoiser` of a pipeline; made by `fewstep.diffusers.from_pipeline`.
+
+    ``view`` is a copy of the user's pipeline with a probe for a scheduler · ``call`` are the pipeline's arguments,
+    ``given`` those of single samples, one mapping for each condition · ``entry`` puts states in, which come out
+    ``factor`` times as large · ``batch`` is the most samples of one run · ``shape`` is that of a state without the
+    batch · ``guidance`` says how a scale is set and what it costs; ``scale`` is the one set, None for the user's own ·
+    ``told`` replaces the network's time, to repeat a recorded step exactly.
+    """
+
+    view: Any
+    reading: Reading
+    call: Mapping[str, Any]
+    given: tuple[Mapping[str, Any], ...]
+    memory: Memory
+    batch: int = 8
+    shape: tuple[int, ...] = ()
+    entry: Entry | None = None
+    factor: float = 1.0
+    guidance: Guidance = NONE
+    scale: float | None = None
+    indices: tuple[int, ...] | None = None
+    told: float | None = None
+
+    @property
+    def process(self) -> Process:
+        """The noise process of the pipeline's scheduler."""
+        return self.reading.process
+
+    @property
+    def conditions(self) -> int:
+        """Number of conditions, such as prompts; 0 where the pipeline takes none."""
+        return len(self.given) if self.given[0] else 0
+
+    @property
+    def passes(self) -> int:
+        """Passes of the denoising network in one call of one sample, at the guidance scale that is set."""
+        return self.guidance.passes_at(self.scale)
+
+    def bound(self, conditions: Sequence[int]) -> "PipelineDenoiser":
+        """The same for a batch whose sample i runs under condition ``conditions[i]``, modulo their number."""
+        return replace(self, indices=tuple(int(i) for i in conditions)) if self.conditions else self
+
+    def guided(self, scale: float) -> "PipelineDenoiser":
+        """The same at another guidance scale, where 1 is without guidance; raises `InvalidInput` where the pipeline has
+        no guidance to set."""
+        scale = number("guidance scale", scale)
+        if not self.guidance.argument:
+            raise InvalidInput(
+                f"guidance at scale {scale} wants a pipeline with guidance, but this {self.name} runs without: pass "
+                "its guidance_scale (and negative prompt, where it wants one) to from_pipeline"
+            )
+        return replace(self, scale=scale)
+
+    @property
+    def name(self) -> str:
+        """The pipeline's class."""
+        return type(self.view).__name__
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,), in the dtype of ``x``.
+
+        Raises `InvalidInput` where it is bound to another number of samples, `InvalidModel` where the pipeline does not
+        step from the state that it is given.
+        """
+        rows = range(len(x)) if self.indices is None else self.indices
+        if len(rows) != len(x):
+            raise InvalidInput(f"this denoiser is bound to {len(rows)} samples, got {len(x)}: bind it anew")
+        times = t.expand(len(x))
+        distinct = times.unique().tolist()  # type: ignore[no-untyped-call]
+        parts = [part for time in distinct for part in (times == time).nonzero()[:, 0].split(self.batch)]
+        data = [self._data(x[part], times[part], [rows[i] for i in part.tolist()]) for part in parts]
+        return torch.cat(data)[torch.cat(parts).argsort()]
+
+    def _data(self, x: torch.Tensor, t: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        seen = self.step(x, t, rows)
+        if seen.data is not None:
+            return seen.data[: len(x)].to(x)
+        return self.reading.data(self.output(seen, x), x, t)
+
+    def output(self, seen: Seen, x: torch.Tensor) -> torch.Tensor:
+        """What the pipeline handed to its scheduler for states ``x``, without a learned variance."""
+        if seen.output is None or seen.sample is None:
+            raise InvalidModel(f"{self.name} called its scheduler's step without an output")
+        sample = seen.sample[: len(x)].to(x)
+        if sample.shape != x.shape or not torch.allclose(sample, x, rtol=CHANGED, atol=CHANGED):
+            raise InvalidModel(
+                f"{self.name} changes its latents before the step, which is then no function of the state alone"
+            )
+        output = seen.output[: len(x)].to(x)
+        return output[:, : x.shape[1]] if output.shape[1] == 2 * x.shape[1] else output
+
+    def step(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int]) -> Seen:
+        """Run the pipeline from states ``x`` (B, ...) at one time ``t`` (B,) to its first step, and return what came
+        there; without ``x`` it draws its own."""
+        with LOCK:
+            return self._step(x, t, rows)
+
+    def _step(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int]) -> Seen:
+        view, run = self.view, inspect.unwrap(type(self.view).__call__)
+        device = view._execution_device
+        kwargs = self._arguments(run, rows, device)
+        probe = view.scheduler
+        probe.run.given, probe.run.seen = self._schedule(t, steps_of(run, self.call), device), Seen()
+        inside: Any = nullcontext({})
+        if x is not None and self.entry is not None:
+            states = (x / self.factor).to(device, dtype_of(view))
+            key = tuple(i % len(self.given) for i in rows)
+            inside = self.entry.enter(view, states, key, self.memory)
+        with inside as more:
+            try:
+                run(view, **{**kwargs, **more})
+            except Reached:
+                seen: Seen = probe.run.seen
+                return seen
+        raise InvalidModel(
+            f"{self.name} never came to its scheduler's step: only pipelines whose loop calls scheduler.step are read"
+        )
+
+    def _schedule(self, t: torch.Tensor, steps: int, device: torch.device) -> Given:
+        """What the probe gives out: the same time at every step."""
+        one = t[:1].detach().cpu()
+        told = float(self.reading.inputs(torch.zeros(1, 1), one)[1]) if self.told is None else self.told
+        level = told if self.process.kind == "discrete" else float(self.process.sigma(one))
+
+        def scale(sample: torch.Tensor) -> torch.Tensor:
+            return self.reading.inputs(sample, one.to(sample.device).expand(len(sample)))[0].to(sample.dtype)
+
+        timesteps = torch.full((steps,), told, device=device)
+        return Given(timesteps, torch.full((steps + 1,), level, device=device), scale)
+
+    def _arguments(self, run: Any, rows: Sequence[int], device: torch.device) -> dict[str, Any]:
+        """The pipeline's arguments for these conditions."""
+        accepts = inspect.signature(run).parameters
+        own = {
+            "num_inference_steps": steps_of(run, self.call),
+            "generator": torch.Generator(device if device.type != "mps" else "cpu").manual_seed(0),
+            "batch_size": len(rows),
+        }
+        kwargs = {**self.call, **{name: value for name, value in own.items() if name in accepts}}
+        for name in self.given[0]:
+            values = [self.given[i % len(self.given)][name] for i in rows]
+            kwargs[name] = torch.cat(values) if isinstance(values[0], torch.Tensor) else values
+        if isinstance(kwargs.get("prompt"), list) and isinstance(negative := kwargs.get("negative_prompt"), str):
+            kwargs["negative_prompt"] = [negative] * len(rows)  # some pipelines want as many as prompts
+        if self.scale is not None:
+            kwargs[self.guidance.argument] = self.guidance.value_at(self.scale)
+        return kwargs
+
+
+def steps_of(run: Any, call: Mapping[str, Any]) -> int:
+    """How many steps the pipeline makes by its arguments: parts of its set-up may depend on it."""
+    default = inspect.signature(run).parameters.get("num_inference_steps")
+    return int(call.get("num_inference_steps") or getattr(default, "default", None) or 50)
+
+
+def dtype_of(view: Any) -> torch.dtype:
+    """The type of the states that its network takes."""
+    dtype: torch.dtype = view.networks[0].dtype
+    return dtype

@@ -1,0 +1,84 @@
+"""How states get into a pipeline's run: each `Entry` is one way, tried in order until the step sees what was put in.
+
+| way | for instance |
+|---|---|
+| the nth result of ``prepare_latents`` that has the shape | most; the second one of Marigold |
+| the argument ``latents`` | where ``prepare_latents`` needs them, as in LTX |
+| what ``randn_tensor`` draws | DiT, DDIM, DDPM |
+"""
+
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from fewstep.diffusers.capture.memo import Memory
+
+__all__ = ["ENTRIES", "Entry"]
+
+
+class Entry(Protocol):
+    """A way to put states into a run."""
+
+    @contextmanager
+    def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        """While it is open, a run of ``view`` starts from ``x`` (B, ...) if it also gets the arguments that are
+        yielded; ``key`` names the conditions of the samples."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The ``place``-th result of ``prepare_latents`` with the shape of the states; the others stay what they are."""
+
+    place: int
+
+    @contextmanager
+    def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        prepare: Callable[..., Any] = type(view).prepare_latents
+
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            results = memory.get(("prepare_latents", key), lambda: prepare(view, *args, **kwargs))
+            several = list(results) if isinstance(results, tuple) else [results]
+            fitting = [i for i, result in enumerate(several) if getattr(result, "shape", None) == x.shape]
+            several[fitting[self.place]] = x
+            return tuple(several) if isinstance(results, tuple) else several[0]
+
+        vars(view)["prepare_latents"] = prepared
+        try:
+            yield {}
+        finally:
+            del vars(view)["prepare_latents"]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """The pipeline's argument ``latents``."""
+
+    @contextmanager
+    def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        yield {"latents": x}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the pipeline's module draws as its start noise."""
+
+    @contextmanager
+    def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        module = sys.modules[type(view).__module__]
+        draw = module.randn_tensor
+
+        def drawn(shape: Any, *args: Any, **kwargs: Any) -> Any:
+            return x if tuple(shape) == tuple(x.shape) else draw(shape, *args, **kwargs)
+
+        vars(module)["randn_tensor"] = drawn
+        try:
+            yield {}
+        finally:
+            vars(module)["randn_tensor"] = draw
+
+
+ENTRIES: tuple[Entry, ...] = (Prepared(0), Prepared(1), Prepared(2), Argument(), Drawn())

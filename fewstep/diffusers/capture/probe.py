@@ -1,0 +1,104 @@
+"""A scheduler that ends a pipeline's run at its first step: what the network was given and what it made are known then.
+
+The probe is of the pipeline's own scheduler class, since pipelines look at the class and at the config. It gives out
+one time, the same for every step, and adds no noise.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+__all__ = ["Given", "Reached", "Seen", "probing"]
+
+Scale = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Reached(BaseException):
+    """The scheduler's step was reached. No pipeline catches it, as it is no `Exception`."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the pipeline finds in its scheduler: ``timesteps`` (n,), ``sigmas`` (n + 1,), and how states are scaled."""
+
+    timesteps: torch.Tensor
+    sigmas: torch.Tensor
+    scale: Scale
+
+
+@dataclass
+class Seen:
+    """What the pipeline passed on: to the step, its ``output`` and ``sample`` (B, ...); ``data`` where the pipeline has
+    made a data prediction itself; to `set_timesteps`, the ``mu`` of its time shift."""
+
+    output: torch.Tensor | None = None
+    sample: torch.Tensor | None = None
+    data: torch.Tensor | None = None
+    mu: float | None = None
+
+
+class _Preconditioned:
+    """The result of a first step that a pipeline takes only to get the data prediction (Cosmos 1)."""
+
+    def __init__(self, data: torch.Tensor) -> None:
+        self._data = data
+
+    @property
+    def prev_sample(self) -> torch.Tensor:
+        return self[0]
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if index == 1:  # pred_original_sample, to which guidance is applied: another step follows
+            return self._data
+        raise Reached
+
+
+@dataclass
+class _Run:
+    given: Given | None = None
+    seen: Seen = field(default_factory=Seen)
+
+
+def probing(scheduler: Any) -> Any:
+    """A probe in the place of ``scheduler``, which stays as it is: set ``probe.run.given``, read ``probe.run.seen``."""
+    own = type(scheduler)
+
+    def set_timesteps(
+        self: Any,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        timesteps: Any = None,
+        **others: Any,
+    ) -> None:
+        self.run.seen.mu = mu
+
+    def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> _Preconditioned:
+        states = [each for each in (kwargs.get("sample"), *args) if isinstance(each, torch.Tensor) and each.ndim > 1]
+        seen = self.run.seen
+        seen.output, seen.sample, seen.data = model_output, states[-1], kwargs.get("pred_original_sample")
+        if seen.data is not None or not hasattr(self, "precondition_outputs"):
+            raise Reached
+        sigma = self.run.given.sigmas[0].to(states[-1])
+        return _Preconditioned(self.precondition_outputs(states[-1], model_output, sigma))
+
+    constant = property(lambda self: 1.0, lambda self, value: None)
+    members = {
+        "order": 1,
+        "init_noise_sigma": constant,
+        "timesteps": property(lambda self: self.run.given.timesteps, lambda self, value: None),
+        "sigmas": property(lambda self: self.run.given.sigmas, lambda self, value: None),
+        "set_timesteps": set_timesteps,
+        "scale_model_input": lambda self, sample, timestep=None: self.run.given.scale(sample),
+        "add_noise": lambda self, sample, noise, timestep: noise,
+        "scale_noise": lambda self, sample, timestep, noise: noise,
+        "step": step,
+    }
+    probe = copy.copy(scheduler)
+    probe.__class__ = type("Probe", (own,), members)
+    vars(probe).update(run=_Run(), _step_index=0, _begin_index=0)
+    return probe
