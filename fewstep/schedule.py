@@ -28,8 +28,9 @@ from fewstep.tableau import MAX_CALLS, Tableau
 __all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile", "json_schema"]
 
 FORMAT = "fewstep.schedule"
-VERSION = 1
-KEYS = ("format", "version", "process", "times", "steps", "shift", "tableau", "digest", "tableau_digest")
+VERSION = 2
+VERSIONS = (1, 2)
+KEYS = ("format", "version", "process", "times", "steps", "shift", "guidance", "tableau", "digest", "tableau_digest")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Schedule:
     """N + 1 falling times and N steps on a process.
 
     ``fitted`` are numbers that replace those of the steps, if any; ``shift`` changes the network's time for each sample
-    (`fewstep.timeshift`).
+    (`fewstep.timeshift`). ``guidance`` are the guidance scales of the calls, for a model that can be guided
+    (`fewstep.models.Denoiser.guided`); None: every call is at the model's own. Fitted numbers have the same scales.
 
     Raises `InvalidSchedule`, naming the entry, where a rule is broken: at least one step, times inside the process's
     range that fall (steps from further back may end where the last one did), every step at least 1e-6 long in λ, and
@@ -54,6 +56,7 @@ class Schedule:
     steps: tuple[Step, ...]
     fitted: Tableau | None = None
     shift: TimeShift | None = None
+    guidance: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -63,8 +66,15 @@ class Schedule:
         if len(self.times) != n + 1:
             raise InvalidSchedule(f"{n} steps want {n + 1} times, got {len(self.times)}: add the missing entries")
         check(Levels(self.process, np.array(self.times)), self.steps)
+        if self.guidance is not None and len(self.guidance) != n:
+            raise InvalidSchedule(f"{n} calls want {n} guidance scales, got {len(self.guidance)}: one for each call")
         if self.fitted is not None and not np.array_equal(self.fitted.times, np.array(self.times)):
             raise InvalidSchedule("fitted rows were made for other times than the schedule's")
+        if self.fitted is not None and _scales(self.fitted.guidance) != self.guidance:
+            raise InvalidSchedule(
+                f"fitted rows were made for guidance {_scales(self.fitted.guidance)}, but the schedule's is "
+                f"{self.guidance}: they belong to the outputs at its scales; fit them anew, or drop them"
+            )
         if self.shift is not None:
             self.shift.check(self.process)
             if self.shift.mode == "start" and self.fitted is not None:
@@ -78,6 +88,8 @@ class Schedule:
             steps = tuple(self.steps)
         except TypeError as error:
             raise InvalidSchedule(f"times and steps are sequences: {error}") from error
+        if self.guidance is not None:
+            object.__setattr__(self, "guidance", _guidance(self.guidance))
         for i, step in enumerate(steps):
             if not isinstance(step, Step):
                 raise InvalidSchedule(f"steps[{i}] is a Step, got {str(step)[:80]}")
@@ -117,11 +129,15 @@ class Schedule:
             "times": list(self.times),
             "steps": [step.to_dict() for step in self.steps],
             **({} if self.shift is None else {"shift": self.shift.to_dict()}),
+            **({} if self.guidance is None else {"guidance": list(self.guidance)}),
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: format, version, choices, compiled tableau and the digests of choices and tableau."""
-        head = {"format": FORMAT, "version": VERSION}
+        """Plain JSON values: format, version, choices, compiled tableau and the digests of choices and tableau.
+
+        The version is the lowest that can say them.
+        """
+        head = {"format": FORMAT, "version": 1 if self.guidance is None else 2}
         tableau = compile(self)
         digests = {"digest": self.digest, "tableau_digest": tableau.digest}
         return {**head, **self._choices(), "tableau": tableau.to_dict(), **digests}
@@ -141,16 +157,18 @@ class Schedule:
             received = f'"format": {data.get("format")!r}' if isinstance(data, dict) else type(data).__name__
             raise InvalidSchedule(f'a schedule is a JSON object with "format": "{FORMAT}", got {received}')
         version = data.get("version")
-        if type(version) is not int or version != VERSION:
-            raise InvalidSchedule(f"schedule version {version!r} is not {VERSION}: use a matching fewstep")
+        if type(version) is not int or version not in VERSIONS:
+            read = " and ".join(map(str, VERSIONS))
+            raise InvalidSchedule(f"this fewstep reads schedule versions {read}, got {version!r}: use a newer fewstep")
         for key in ("process", "times", "steps", "tableau"):
             if key not in data:
                 raise InvalidSchedule(f"the schedule has no {key!r}; it has {', '.join(map(str, data))}")
-        unknown = sorted(map(str, data.keys() - KEYS))
+        known = [key for key in KEYS if key != "guidance" or version > 1]
+        unknown = sorted(map(str, data.keys() - set(known)))
         if unknown:
-            raise InvalidSchedule(f"the schedule has unknown entries {unknown}; known: {', '.join(KEYS)}")
-        for key in ("times", "steps"):
-            if not isinstance(data[key], list):
+            raise InvalidSchedule(f"the schedule has unknown entries {unknown}; known: {', '.join(known)}")
+        for key in ("times", "steps", "guidance"):
+            if key in data and not isinstance(data[key], list):
                 raise InvalidSchedule(f"{key!r} is a list, got {type(data[key]).__name__}")
         steps = tuple(_step(i, item) for i, item in enumerate(data["steps"]))
         try:
@@ -158,7 +176,8 @@ class Schedule:
         except FewstepError as error:
             raise InvalidSchedule(f"the schedule's process: {error}") from error
         shift = TimeShift.from_dict(data["shift"]) if "shift" in data else None
-        choices = cls(process, tuple(data["times"]), steps, None, shift)
+        guidance = tuple(data["guidance"]) if "guidance" in data else None
+        choices = cls(process, tuple(data["times"]), steps, None, shift, guidance)
         numbers = Tableau.from_dict(data["tableau"])
         if numbers.calls != choices.nfe:
             raise InvalidSchedule(f"{choices.nfe} steps, but the tableau has {numbers.calls} rows: rows are missing")
@@ -201,14 +220,15 @@ def compile(schedule: Schedule) -> Tableau:
     """
     if schedule.fitted is not None:
         return schedule.fitted
-    return compile_steps(Levels(schedule.process, np.array(schedule.times)), schedule.canonical().steps)
+    tableau = compile_steps(Levels(schedule.process, np.array(schedule.times)), schedule.canonical().steps)
+    return tableau if schedule.guidance is None else replace(tableau, guidance=np.array(schedule.guidance))
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of stored schedules: the file in the wheel, with a case for each process that a package adds.
 
     >>> json_schema()["title"]
-    'fewstep schedule, version 1'
+    'fewstep schedule, versions 1 and 2'
     """
     schema: dict[str, Any] = json.loads((resources.files("fewstep") / "schedule.schema.json").read_text())
     cases = schema["$defs"]["process"]["oneOf"]
@@ -218,6 +238,19 @@ def json_schema() -> dict[str, Any]:
             parameters: dict[str, Any] = {field.name: {} for field in fields(processes.KINDS[kind])}
             cases.append({"properties": {"kind": {"const": kind}, **parameters}, "additionalProperties": False})
     return schema
+
+
+def _guidance(scales: Any) -> tuple[float, ...]:
+    """Guidance scales as floats; raises `InvalidSchedule`."""
+    try:
+        return tuple(number(f"guidance[{i}]", scale, InvalidSchedule) for i, scale in enumerate(scales))
+    except TypeError as error:
+        raise InvalidSchedule(f"guidance is a sequence of scales, one for each call, or None: {error}") from error
+
+
+def _scales(guidance: np.ndarray | None) -> tuple[float, ...] | None:
+    """A tableau's guidance as a schedule holds it."""
+    return None if guidance is None else tuple(guidance.tolist())
 
 
 def _step(index: int, item: Any) -> Step:

@@ -14,6 +14,7 @@ from fewstep.schedule import Schedule, compile
 
 __all__ = ["Sampler", "sampler"]
 
+CFG = "cond_scale"  # the guidance scale among the extra arguments of k-diffusion's samplers
 SIGMA_TOLERANCE = 1e-3  # relative: hosts pass sigmas in float32, and some interpolate them from tables
 
 
@@ -32,7 +33,7 @@ class Sampler(Protocol):
     ) -> torch.Tensor: ...
 
 
-def sampler(schedule: Schedule) -> Sampler:
+def sampler(schedule: Schedule, guide: Callable[[float], None] | None = None) -> Sampler:
     """The schedule as ``sample(model, x, sigmas, extra_args, callback, disable)``, k-diffusion's convention.
 
     ``model(x, sigma, **extra_args)``, with sigma (B,), returns its estimate of the clean data. ``x`` (B, ...) is the
@@ -41,8 +42,11 @@ def sampler(schedule: Schedule) -> Sampler:
     start from a less noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of
     stochastic schedules.
 
-    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, for other sigmas;
-    `InvalidSchedule` where the schedule has a time shift.
+    A schedule with guidance scales calls ``guide(scale)`` before each call of the model, which sets the host's
+    guidance; without ``guide`` the scale takes the place of ``cond_scale`` in ``extra_args``, as in k-diffusion.
+
+    Raises `InvalidInput` where the first sigma would be infinite and, when it is run, for other sigmas, and where there
+    is no way to set guidance; `InvalidSchedule` where the schedule has a time shift.
 
     >>> from fewstep import processes, solvers
     >>> schedule = solvers.named("euler").schedule(processes.Flow(), nfe=2)
@@ -88,12 +92,24 @@ def sampler(schedule: Schedule) -> Sampler:
         noise_sampler: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
         first = begin(sigmas)
+        arguments = dict(extra_args or {})
+        if tableau.guidance is not None and guide is None and CFG not in arguments:
+            raise InvalidInput(
+                f"this schedule sets the guidance of each call, but extra_args has no {CFG!r}: pass it there, or make "
+                "the sampler with guide=, a function that sets the host's guidance scale"
+            )
         history = History()
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
         for i, update in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
             scaled = (state / network_scale[i]).to(x.dtype)
             sigma = x.new_full((len(x),), network_levels[i])
-            denoised = model(scaled, sigma, **(extra_args or {}))
+            if tableau.guidance is not None:
+                scale_of_call = float(tableau.guidance[i])
+                if guide is None:
+                    arguments[CFG] = scale_of_call
+                else:
+                    guide(scale_of_call)
+            denoised = model(scaled, sigma, **arguments)
             if callback is not None:
                 callback(
                     {

@@ -6,7 +6,7 @@ import numpy as np
 
 from fewstep.diffusers.importer import from_diffusers
 from fewstep.errors import InvalidInput, InvalidSchedule
-from fewstep.export.shift import refuse_shift
+from fewstep.export.shift import refuse_guidance, refuse_shift
 from fewstep.export.sigmas import strides
 from fewstep.schedule import Schedule, compile
 
@@ -23,7 +23,8 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
 
     A shift that the scheduler applies to sigmas is inverted, and a zero that it appends is left out. The result
     is tried on a copy of the scheduler. Raises `InvalidInput` where the scheduler takes no sigmas, or changes them in a
-    way that depends on more than its settings, and `InvalidSchedule` where it runs something else even so.
+    way that depends on more than its settings, and `InvalidSchedule` where it runs something else even so or where the
+    schedule has guidance scales.
 
     >>> from diffusers import FlowMatchEulerDiscreteScheduler
     >>> from fewstep import processes, solvers
@@ -32,6 +33,7 @@ def diffusers_sigmas(schedule: Schedule, scheduler: Any) -> np.ndarray:
     array([1.  , 0.75, 0.5 , 0.25])
     """
     refuse_shift(schedule)
+    refuse_guidance(schedule)
     name = type(scheduler).__name__
     config = scheduler.config
     levels = schedule.process.sampler_sigma(strides(schedule))

@@ -9,7 +9,7 @@ from fewstep.schedule import Schedule, compile
 __all__ = ["FORMAT", "VERSION", "portable"]
 
 FORMAT = "fewstep.tableau"
-VERSION = 1
+VERSION = 2
 
 
 def portable(schedule: Schedule) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def portable(schedule: Schedule) -> dict[str, Any]:
     | ``alpha``, ``sigma`` | (N,) | α and σ at the network's times: D = (y − sigma·ε)/alpha |
     | ``start``, ``outputs``, ``noise`` | (N,), (N, N), (N, K) | weights of y_0, D_j, z_k in state y_{i+1} |
     | ``times`` | (N+1,) | time of each state |
+    | ``guidance`` | (N,) | guidance scale of each call, where the schedule sets them; the version is then 2, else 1 |
     | ``process``, ``schedule`` | | origin: the process and the schedule's digest |
 
     >>> from fewstep import processes, solvers
@@ -37,7 +38,7 @@ def portable(schedule: Schedule) -> dict[str, Any]:
     process = schedule.process
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": 1 if tableau.guidance is None else VERSION,
         "calls": tableau.calls,
         "start_scale": float(process.prior_std),
         "alpha": process.alpha(tableau.network_times).tolist(),

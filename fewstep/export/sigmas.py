@@ -12,7 +12,7 @@ the schedule's; that is decided by comparing numbers, not names.
 import numpy as np
 
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
-from fewstep.export.shift import REASON
+from fewstep.export.shift import GUIDED, REASON
 from fewstep.schedule import Schedule, compile
 from fewstep.solvers import named
 
@@ -81,6 +81,8 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
     """The reason why ``sampler`` cannot run the schedule; None where it can."""
     if schedule.shift is not None:
         return REASON
+    if schedule.guidance is not None:
+        return GUIDED
     process = schedule.process
     tableau = compile(schedule)
     solver = SAMPLERS[sampler].get(process.sampler_state)

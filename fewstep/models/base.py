@@ -47,7 +47,8 @@ class Denoiser(Protocol):
 
     @property
     def passes(self) -> int:
-        """Network passes that one call takes for one sample: 2 with classifier-free guidance, else 1."""
+        """Network passes that one call takes for one sample: 2 with classifier-free guidance, else 1; at a scale at
+        which the guidance needs no second pass (1, for most) 1 as well."""
 
     def bound(self, conditions: Sequence[int]) -> "Denoiser":
         """The denoiser for a batch whose sample i runs under condition ``conditions[i]``, modulo their number.

@@ -1,7 +1,8 @@
 """A network as denoiser: its inputs, the reading of its output, and the condition of each sample.
 
 With guidance w (Ho and Salimans 2021) a call makes one pass over 2B samples: F = F_uncond + w (F_cond − F_uncond). A
-reading is linear in F, so this is D = D_uncond + w (D_cond − D_uncond).
+reading is linear in F, so this is D = D_uncond + w (D_cond − D_uncond). At w = 1 that is F_cond, and a call is one pass
+over B samples. A distilled network takes w as an input, and a call is always one pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from fewstep.models.manifest import Manifest
 from fewstep.processes import VE, Process
 
 __all__ = ["NetworkDenoiser", "Plain", "Reading", "reading"]
+
+EMBEDDED = "guidance"  # name of the condition that holds the scale, where it is an input of the network
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -77,8 +80,9 @@ class NetworkDenoiser:
     """A `fewstep.models.Denoiser` of ``network(x, network_times, conditions)``, which runs in ``dtype``.
 
     ``positive`` holds the conditions by name, each (n or 1, ...), ``negative`` those that guidance leads away from;
-    without these there is no guidance, at any ``guidance``. ``indices`` are the conditions of the samples of a batch;
-    None: sample i has condition i.
+    without these there is no guidance, at any ``guidance``, unless "guidance" is among the positive ones: the scale as
+    an input of a distilled network. ``indices`` are the conditions of the samples of a batch; None: sample i has
+    condition i.
     """
 
     network: Callable[[torch.Tensor, torch.Tensor, Tensors], torch.Tensor]
@@ -97,8 +101,8 @@ class NetworkDenoiser:
 
     @property
     def passes(self) -> int:
-        """2 with guidance, else 1."""
-        return 2 if self.negative is not None else 1
+        """2 with guidance at another scale than 1, else 1."""
+        return 2 if self.negative is not None and self.guidance != 1.0 else 1
 
     def bound(self, conditions: Sequence[int]) -> "NetworkDenoiser":
         """The same for a batch whose sample i runs under condition ``conditions[i]``, modulo their number."""
@@ -106,12 +110,16 @@ class NetworkDenoiser:
 
     def guided(self, scale: float) -> "NetworkDenoiser":
         """The same at another guidance scale; raises `InvalidInput` where it was opened without guidance."""
+        scale = number("guidance scale", scale)
+        if self.positive is not None and EMBEDDED in self.positive:
+            same = torch.full_like(self.positive[EMBEDDED], scale)
+            return replace(self, guidance=scale, positive={**self.positive, EMBEDDED: same})
         if self.negative is None:
             raise InvalidInput(
                 f"guidance at scale {scale} wants a model with classifier-free guidance, but this one was opened "
                 "without: open a conditional one whose fewstep.json has a guidance other than 1"
             )
-        return replace(self, guidance=number("guidance scale", scale))
+        return replace(self, guidance=scale)
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,), in the dtype of ``x``.
@@ -125,7 +133,7 @@ class NetworkDenoiser:
         times = times.float()
         indices = torch.tensor(self.indices or range(len(x)), device=x.device)
         positive = _select(self.positive or {}, indices)
-        if self.negative is None:
+        if self.negative is None or self.guidance == 1.0:
             output = self.network(inputs, times, positive)
         else:
             negative = _select(self.negative, indices)

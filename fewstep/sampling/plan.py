@@ -185,4 +185,5 @@ def tail(tableau: Tableau, process: Process, begin: int) -> Tableau:
     start = c[begin:] * from_start + noise[begin:, past] @ from_noise
     later = outputs[begin:, begin:].copy()
     later[:, 0] += outputs[begin:, :begin].sum(1) + c[begin:] * alpha - start * mean
-    return Tableau(tableau.times[begin:], tableau.network_times[begin:], start, later, noise[begin:, ~past])
+    guidance = None if tableau.guidance is None else tableau.guidance[begin:]
+    return Tableau(tableau.times[begin:], tableau.network_times[begin:], start, later, noise[begin:, ~past], guidance)

@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.base import Denoiser, check_denoiser, data_weights, unwrap
 from fewstep.processes import Process
-from fewstep.sampling import plan, shifted_start
+from fewstep.sampling import guidance, plan, shifted_start
 from fewstep.sampling.history import History
 from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
@@ -17,6 +18,7 @@ from fewstep.timeshift import ShiftedDenoiser
 
 __all__ = ["Generators", "sample", "states"]
 
+Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Generators = torch.Generator | Sequence[torch.Generator]
 
 
@@ -31,12 +33,13 @@ def states(
 
     ``noise`` is (B, ...) standard normal. Stochastic schedules take their fresh noise from ``generator``, one for the
     batch or one for each sample (then samples do not depend on the batch), or as ``fresh`` (K, B, ...), the tableau's
-    z_0 … z_{K−1}. A schedule's time shift is applied; a bare tableau has none.
+    z_0 … z_{K−1}. Guidance is set call by call where the schedule or tableau has scales; a schedule's time shift is
+    applied, a bare tableau has none.
 
     Raises, once iterated, `InvalidInput` where noise is not floating point, not batched or missing, where the denoiser
-    lacks a member of `fewstep.models.Denoiser`, where the schedule is for another process than the denoiser's, or where
-    a network that predicts noise is called at α = 0; `InvalidModel` where the denoiser returns another shape than its
-    input.
+    lacks a member of `fewstep.models.Denoiser` or the guidance that the schedule sets, where it is for another
+    process than the denoiser's, or where a network that predicts noise is called at α = 0; `InvalidModel` where the
+    denoiser returns another shape than its input.
 
     >>> import torch
     >>> from fewstep import models, processes, solvers
@@ -55,14 +58,18 @@ def states(
     tableau = schedule if isinstance(schedule, Tableau) else compile(schedule)
     shift = None if isinstance(schedule, Tableau) else schedule.shift
     state = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
+    each = guidance.denoisers(denoiser, tableau)
     network, prediction = unwrap(denoiser)
     updates = _updates(tableau, denoiser.process, prediction)
-    if shift is not None:
+    networks: Iterator[Call] = repeat(network)
+    if shift is not None or tableau.guidance is not None:
         updates = plan.make(tableau)
-        network = denoiser if shift.mode == "start" else ShiftedDenoiser(denoiser, shift)
+        networks = iter(each)
+    if shift is not None and shift.mode == "network":
+        networks = iter([ShiftedDenoiser(one, shift) for one in each])
 
     def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        output = network(x, t)
+        output = next(networks)(x, t)
         if output.shape != x.shape:
             raise InvalidModel(f"the denoiser made {tuple(output.shape)} of states {tuple(x.shape)}: wanted the same")
         return output

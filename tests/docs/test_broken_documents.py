@@ -50,7 +50,9 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
 BROKEN = {
     "another format": put("format", value="schedule"),
     "no format": drop("format"),
-    "another version": put("version", value=2),
+    "another version": put("version", value=3),
+    "guidance in version 1": put("guidance", value=[1.0, 2.0, 1.0]),
+    "guidance in a tableau of version 1": put("tableau", "guidance", value=[1.0, 2.0, 1.0]),
     "a version in words": put("version", value="1"),
     "an unknown entry": put("comment", value="mine"),
     "no process": drop("process"),
@@ -161,7 +163,7 @@ def test_what_a_schema_cannot_say_is_refused_by_the_reader(stored: dict[str, Any
 
 
 def test_changes_of_meaning_change_a_version(stored: dict[str, Any]) -> None:
-    """The reader of version 1 reads version 1: an older or newer document names the version that is wanted."""
-    newer = stored | {"version": 2}
-    with pytest.raises(InvalidSchedule, match="version 2 is not 1"):
+    """The reader of versions 1 and 2 reads these: a newer document names the versions that it can be read in."""
+    newer = stored | {"version": 3}
+    with pytest.raises(InvalidSchedule, match="reads schedule versions 1 and 2, got 3"):
         Schedule.from_dict(newer)

@@ -44,15 +44,22 @@ def in_tableau(name: str, change: Callable[[object], object]) -> Callable[[dict]
     return lambda data: data["tableau"].__setitem__(name, change(data["tableau"][name]))
 
 
+def put_guidance(value: object) -> Callable[[dict], None]:
+    return lambda data: data["tableau"].__setitem__("guidance", value)
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (drop("format"), '"format": "fewstep.schedule", got "format": None'),
         (put("format", "fewstep.model"), "got \"format\": 'fewstep.model'"),
-        (put("version", 2), "version 2 is not 1"),
-        (put("version", "1"), "version '1' is not 1"),
-        (put("version", True), "version True is not 1"),
-        (drop("version"), "version None is not 1"),
+        (put("version", 3), "reads schedule versions 1 and 2, got 3: use a newer fewstep"),
+        (put("version", "1"), "reads schedule versions 1 and 2, got '1'"),
+        (put("version", True), "reads schedule versions 1 and 2, got True"),
+        (drop("version"), "reads schedule versions 1 and 2, got None"),
+        (put("guidance", [1.0, 2.0, 1.0]), r"unknown entries \['guidance'\]; known: format, version"),
+        (put_guidance(None), "a tableau is an object with"),
+        (put_guidance([1.0, 2.0, 1.0]), "fitted rows were made for guidance"),
         (drop("process"), "has no 'process'; it has format, version, times, steps"),
         (drop("times"), "has no 'times'"),
         (drop("steps"), "has no 'steps'"),
