@@ -1,8 +1,9 @@
 """What goes into a search from earlier ones, and what it reports on its way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from fewstep import Schedule
 from fewstep.grids.arc_length import ArcLength
@@ -39,11 +40,12 @@ class WarmStart:
     """What earlier searches of the model found.
 
     ``schedules`` of one call less, the best known: the result is no worse than they are. ``trials`` with other numbers
-    of calls, from which the ranker learns.
+    of calls, from which the ranker learns. ``own`` are schedules that are used today, by name: the first baselines.
     """
 
     schedules: Sequence[Schedule] = ()
     trials: Sequence[Trial] = ()
+    own: Mapping[str, Schedule] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fewstep.models.base import check_denoiser
 from fewstep.search import metrics
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
-from fewstep.search.evaluation.noises import NoiseSet
+from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
 from fewstep.search.metrics.paired import Typical, squared_errors
@@ -55,8 +55,9 @@ class Evaluator:
     ``identity`` names the model in the cache folder ``cache`` (none: kept in memory only). ``batch`` is the most
     samples of a call, by default what `fewstep.search.evaluation.microbatch.default_batch` says; results depend on it
     by rounding only. ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the
-    folder with the operator's features and references (`fewstep.values.catalogue`). ``targets`` holds, for noises and a
-    number of the teacher's calls, the noises and the teacher's samples, both (n, *shape).
+    folder with the operator's features and references (`fewstep.values.catalogue`). The last ``unseen`` conditions of
+    the model are for the test noises alone, the others for all other noises; 0: all are for all. ``targets`` holds,
+    for noises and a number of the teacher's calls, the noises and the teacher's samples, both (n, *shape).
 
     What the teacher did is made once and shared by every search of the model; the ``owner`` of it, who paid its calls,
     is the search that made it first.
@@ -70,6 +71,7 @@ class Evaluator:
     batch: int | None = None
     features: Features | None = None
     metrics: Path | None = None
+    unseen: int = 0
     targets: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,10 +81,14 @@ class Evaluator:
         self._made: dict[str, tuple[dict[str, torch.Tensor], str]] = {}
 
     def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
-        """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i, modulo
-        their number."""
-        chosen = range(noises.count) if picks is None else picks
-        return Chunked(self.denoiser, [noises.first + i for i in chosen], self._limit)
+        """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i of those of
+        the noises' role, modulo their number."""
+        numbers = [noises.first + i for i in (range(noises.count) if picks is None else picks)]
+        if self.unseen:
+            searched = self.denoiser.conditions - self.unseen
+            test = noises.role == TEST
+            numbers = [searched + i % self.unseen if test else i % searched for i in numbers]
+        return Chunked(self.denoiser, numbers, self._limit)
 
     def metric(self, objective: Objective) -> Metric:
         """The metric of an objective for samples on this device; its features are loaded once."""

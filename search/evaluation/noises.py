@@ -21,10 +21,11 @@ import torch
 
 from fewstep.values.problem import Problem
 
-__all__ = ["SEARCH", "TEST", "VALIDATION", "NoiseSet", "NoiseSplit", "joined"]
+__all__ = ["SEARCH", "SEARCHED", "TEST", "VALIDATION", "NoiseSet", "NoiseSplit", "joined"]
 
 SEARCH, VALIDATION = "search", "validation"
 TEST = "held-out"  # the first name of the role, from which the noises are drawn
+SEARCHED = "searched-conditions"  # unseen noises under the conditions that the search had
 FIRST_SHARE, FEWEST = 4, 8  # the first piece of the search is a quarter, where that is enough for a test
 CHUNK = 128  # test noises of one task
 

@@ -26,20 +26,24 @@ RANKED = 32  # trials up to which the ranker orders anew what is left
 
 def cost(state: SearchState, left: Share) -> Share:
     """Calls of three generations, most of which are stopped early; as trials they are like others."""
-    most = state.problem.sizes.baselines or RESERVED
+    most = (state.problem.sizes.baselines or RESERVED) + len(state.warm.own)
     return Share(0, min(most * state.calls_of_trial, max(left.calls, 0)))
 
 
 def propose(state: SearchState) -> Iterator[Batch]:
-    """Generations of baselines, at most half of the trials: the first on every grid, later ones of every solver.
+    """Generations of baselines, at most half of the trials: the first on every grid, later ones of every solver. What
+    is used today comes before them.
 
     An effort that takes few takes those that replay ranks first, each of another solver.
     """
+    own = [Candidate(schedule, Origin(NAME, name)) for name, schedule in state.warm.own.items()]
+    if own:
+        yield Batch.of(own, early_stopping=False)
     few = state.problem.sizes.baselines
     schedules = {name: s.canonical() for name, s in baselines(state.space.process, state.problem.nfe).items()}
     names, most = list(schedules), few or max(state.budget.left.trials // 2, 1)
-    while names and len(state.trials) < min(most, state.problem.budget):
-        count = len(state.trials)
+    while names and len(state.trials) < min(most + len(own), state.problem.budget):
+        count = len(state.trials) - len(own)
         if count < RANKED:
             forecasts = state.ranker(state.trials, [schedules[name] for name in names])
             names = [names[i] for i in np.argsort(forecasts.mean, kind="stable")]

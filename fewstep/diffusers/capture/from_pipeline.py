@@ -64,7 +64,7 @@ def from_pipeline(
         if first.sample is None:
             raise InvalidModel(f"{type(pipe).__name__} called its scheduler's step without a state")
         shape = tuple(first.sample.shape[1:])
-        denoiser = replace(denoiser, reading=reading_of(pipe.scheduler, first.mu), shape=shape)
+        denoiser = replace(denoiser, reading=reading_of(pipe.scheduler, first.asked.get("mu")), shape=shape)
         denoiser = _guidance(_entry(denoiser, first.sample.device))
         if check:
             checks.replay(denoiser, pipe)

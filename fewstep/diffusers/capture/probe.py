@@ -5,7 +5,7 @@ one time, the same for every step, and adds no noise.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,12 +32,12 @@ class Given:
 @dataclass
 class Seen:
     """What the pipeline passed on: to the step, its ``output`` and ``sample`` (B, ...); ``data`` where the pipeline has
-    made a data prediction itself; to `set_timesteps`, the ``mu`` of its time shift."""
+    made a data prediction itself; to `set_timesteps`, what it ``asked`` for, as ``mu``, the shift by image size."""
 
     output: torch.Tensor | None = None
     sample: torch.Tensor | None = None
     data: torch.Tensor | None = None
-    mu: float | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Preconditioned:
@@ -75,7 +75,8 @@ def probing(scheduler: Any) -> Any:
         timesteps: Any = None,
         **others: Any,
     ) -> None:
-        self.run.seen.mu = mu
+        asked = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
+        self.run.seen.asked = {name: value for name, value in asked.items() if value is not None}
 
     def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> _Preconditioned:
         states = [each for each in (kwargs.get("sample"), *args) if isinstance(each, torch.Tensor) and each.ndim > 1]

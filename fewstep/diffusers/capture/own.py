@@ -1,0 +1,61 @@
+"""What a pipeline runs today, as a schedule: its own scheduler with the times that the pipeline itself asks for."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from fewstep.diffusers.capture.denoiser import PipelineDenoiser
+from fewstep.diffusers.importer import from_diffusers
+from fewstep.errors import InvalidInput
+from fewstep.processes import Discrete, Flow, Process
+from fewstep.schedule import Schedule
+from fewstep.tableau import Tableau
+
+__all__ = ["on_process", "own_schedule"]
+
+CLOSE = 1e-4  # of two tables of ᾱ, relative: one of them is in float32
+
+
+def own_schedule(pipe: Any, denoiser: PipelineDenoiser, steps: int | None = None) -> Schedule:
+    """The schedule that ``pipe`` runs with its own scheduler and ``steps`` inference steps (its default by default).
+
+    The times are those that the pipeline asks its scheduler for: with its own sigmas, and its shift by image size.
+    Raises `InvalidInput` where the scheduler has no schedule, with the reason.
+    """
+    more = {} if steps is None else {"num_inference_steps": steps}
+    trial = replace(denoiser, call={**denoiser.call, **more})
+    with torch.no_grad():
+        asked = dict(trial.step(None, torch.tensor([denoiser.process.t_max]), [0]).asked)
+    if "sigmas" in asked or "timesteps" in asked:
+        asked.pop("num_inference_steps", None)
+    return on_process(denoiser.process, from_diffusers(pipe.scheduler, **asked))
+
+
+def on_process(process: Process, schedule: Schedule) -> Schedule:
+    """The same schedule on ``process``, whose noise levels are the same: a flow with another shift, or the same table
+    in float32. Raises `InvalidInput` for another process."""
+    own = schedule.process
+    if own == process:
+        return schedule
+    if isinstance(own, Flow) and isinstance(process, Flow):
+        offsets = np.array([step.offset for step in schedule.steps])
+        if np.any(offsets):
+            raise InvalidInput("the schedule's network times differ from its states', which a shift would change")
+
+        def moved(times: np.ndarray) -> np.ndarray:
+            places: np.ndarray = np.clip(process.time_of_network(own.network_time(times)), process.t_min, process.t_max)
+            return places
+
+        places = moved(np.array(schedule.times))
+        fitted = schedule.fitted
+        if fitted is not None:
+            numbers = (moved(fitted.network_times), fitted.start, fitted.outputs, fitted.noise)
+            fitted = Tableau(places, *numbers)
+        return replace(schedule, process=process, times=tuple(places.tolist()), fitted=fitted)
+    if isinstance(own, Discrete) and isinstance(process, Discrete):
+        ours, theirs = np.array(own.alphas_cumprod), np.array(process.alphas_cumprod)
+        if ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=CLOSE, atol=0):
+            return replace(schedule, process=process)
+    raise InvalidInput(f"the schedule is on {own.kind}, the model on {process.kind} or another table of it")

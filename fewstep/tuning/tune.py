@@ -1,0 +1,162 @@
+"""`tune`: a search on a diffusers pipeline, in the process that has its weights.
+
+    tuned = fewstep.tune(pipe, nfe=8, prompts=["a fox in the snow", "a harbour at dawn", …], effort="quick")
+    fewstep.diffusers.install(pipe, tuned.schedule)
+    image = pipe("a cat on a roof").images[0]
+
+Prompts are data as noises are: a quarter of them is kept for the test, so the published ratio is on noises and on
+prompts that chose nothing; the ratio on the searched prompts stands beside it. The pipeline's own scheduler with as
+many steps is baseline number one. Trials are written to the user's cache folder as they come: the same call after a
+kill goes on where it was.
+"""
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+
+from fewstep.cache import user_cache
+from fewstep.diffusers.capture.denoiser import PipelineDenoiser
+from fewstep.diffusers.capture.from_pipeline import from_pipeline
+from fewstep.diffusers.capture.memo import content
+from fewstep.diffusers.capture.networks import fingerprint
+from fewstep.diffusers.capture.own import own_schedule
+from fewstep.errors import FewstepError
+from fewstep.schedule import Schedule
+from fewstep.search.engine import run
+from fewstep.search.evaluation import evaluator as tasks
+from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.noises import SEARCHED, NoiseSet
+from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.log import Callbacks, WarmStart
+from fewstep.search.metrics.bootstrap import ratio_interval
+from fewstep.tuning.journal import Journal
+from fewstep.values.problem import Options, Problem
+from fewstep.values.rankers import RANKERS
+from fewstep.values.result import Result
+from fewstep.values.score import Interval
+
+__all__ = ["Tuned", "default_prompts", "tune"]
+
+UNSEEN = 4  # one of so many prompts, or more, is for the test alone
+OWN = "own"  # the first word of the baseline that the pipeline runs today
+BESIDE = 2  # the test on searched prompts takes one of so many noises
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `tune` found: the search's ``result``; ``searched_ratio`` and its interval, the ratio on the prompts of the
+    search (None where no prompt was kept for the test); ``own``, the schedule that the pipeline runs today, if it is
+    one; ``notes`` for people; the ``denoiser`` and the ``folder`` of its journal."""
+
+    result: Result
+    denoiser: PipelineDenoiser = field(repr=False)
+    folder: Path
+    own: Schedule | None = None
+    searched_ratio: float | None = None
+    searched_interval: Interval | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule to install."""
+        return self.result.schedule
+
+
+def default_prompts() -> list[str]:
+    """64 prompts of many subjects and styles, for those who bring none."""
+    return (resources.files("fewstep.tuning") / "prompts.txt").read_text().splitlines()
+
+
+def tune(
+    pipe: Any,
+    nfe: int,
+    prompts: Sequence[str] | None = None,
+    conditions: Sequence[Mapping[str, Any]] | None = None,
+    call: Mapping[str, Any] | None = None,
+    *,
+    batch: int = 8,
+    cache: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[Options],
+) -> Tuned:
+    """The best schedule with ``nfe`` calls for a diffusers pipeline that is called with the arguments ``call``.
+
+    ``prompts`` or ``conditions`` as `fewstep.diffusers.from_pipeline` takes them; `default_prompts` where the pipeline
+    wants a prompt and none is given. The ``options`` are those of `fewstep.values.problem.Problem`; the effort is
+    "quick" by default. ``progress(phase, done, total)`` is told how far it is. Trials and teachers are kept below
+    ``cache``, by default the user's cache folder.
+
+    Raises what `from_pipeline` raises, `InvalidInput` for options that do not fit, `SearchFailed` where nothing could
+    be evaluated.
+    """
+    if prompts is None and conditions is None and wants_prompt(pipe):
+        prompts = default_prompts()
+    given = dict(call or {})
+    denoiser = from_pipeline(pipe, prompts, conditions, batch, **given)
+    options.setdefault("effort", "quick")
+    identity = _identity(pipe, denoiser, given)
+    problem = Problem(identity[:32], nfe, **options)
+    root = user_cache() if cache is None else cache
+    journal = Journal(root / "tune" / hashlib.sha256(f"{identity} {problem!r}".encode()).hexdigest()[:16])
+    journal.begin({"pipeline": denoiser.name, "nfe": nfe, "effort": problem.effort, "conditions": denoiser.conditions})
+
+    notes, own = list[str](), None
+    try:
+        own = own_schedule(pipe, denoiser, nfe)
+    except FewstepError as error:
+        notes.append(f"the pipeline's own scheduler is not among the baselines: {error}")
+    if denoiser.batch < batch:
+        notes.append("samples run one at a time: this pipeline's outputs depend on what else is in the batch")
+    unseen = _unseen(denoiser.conditions)
+    if denoiser.conditions and not unseen:
+        notes.append(f"of fewer than {UNSEEN} conditions none is kept for the test, which runs on the searched ones")
+
+    device = str(denoiser.view._execution_device)
+    evaluator = Evaluator(denoiser, denoiser.shape, identity, root / "teachers", device, unseen=unseen)
+    result = journal.result
+    if result is None:
+        warm = WarmStart(own={} if own is None else {f"{OWN} {type(pipe.scheduler).__name__}": own})
+        on = Callbacks(journal.add, progress) if progress else Callbacks(journal.add)
+        rank = RANKERS["learned" if problem.effort == "thorough" else "replay"]
+        result = run(problem, denoiser.process, InlinePool(evaluator), rank, log=journal.log(), warm=warm, on=on)
+        journal.end(result)
+    ratio, interval = _searched(evaluator, result) if unseen else (None, None)
+    return Tuned(result, denoiser, journal.folder, own, ratio, interval, tuple(notes))
+
+
+def wants_prompt(pipe: Any) -> bool:
+    """Whether the pipeline takes a prompt."""
+    return "prompt" in inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
+
+
+def _unseen(conditions: int) -> int:
+    """How many of the conditions are kept for the test."""
+    return math.ceil(conditions / UNSEEN) if conditions >= UNSEEN else 0
+
+
+def _identity(pipe: Any, denoiser: PipelineDenoiser, call: Mapping[str, Any]) -> str:
+    """What a search depends on: networks, process, arguments and conditions."""
+    parts = [fingerprint(pipe), repr(denoiser.process), content(call), [content(each) for each in denoiser.given]]
+    return hashlib.sha256(json.dumps(parts, default=repr).encode()).hexdigest()
+
+
+def _searched(evaluator: Evaluator, result: Result) -> tuple[float, Interval]:
+    """The ratio on unseen noises under the conditions of the search."""
+    problem, objective = result.problem, result.problem.objective
+    noises = NoiseSet(problem.seed, SEARCHED, max(problem.test_noises // BESIDE, problem.noises))
+    with torch.no_grad():
+        ours, theirs = (
+            tasks.observe(evaluator, noises, measured.schedule, [objective])[0]
+            for measured in (result.winner, result.baseline)
+        )
+    metric = evaluator.metric(objective)
+    ratio = metric.value(ours) / metric.value(theirs)
+    return ratio, Interval(*ratio_interval(metric, ours, theirs, problem.seed))
