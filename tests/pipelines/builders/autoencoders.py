@@ -1,0 +1,78 @@
+"""Autoencoders with the fewest layers that their classes allow."""
+
+from diffusers import (
+    AutoencoderDC,
+    AutoencoderKL,
+    AutoencoderKLLTXVideo,
+    AutoencoderKLQwenImage,
+    AutoencoderKLWan,
+)
+
+from tests.pipelines.builders.weights import network
+
+__all__ = ["deep", "ltx", "picture", "qwen", "wan"]
+
+
+def picture(channels: int = 4, halvings: int = 1) -> AutoencoderKL:
+    """The autoencoder of most pictures' pipelines: `channels` latent channels, sides halved `halvings` times."""
+    blocks = halvings + 1
+    return network(
+        AutoencoderKL,
+        {
+            "block_out_channels": (8,) * blocks,
+            "down_block_types": ("DownEncoderBlock2D",) * blocks,
+            "up_block_types": ("UpDecoderBlock2D",) * blocks,
+            "latent_channels": channels,
+            "norm_num_groups": 4,
+            "shift_factor": 0.1,
+        },
+    )
+
+
+def wan() -> AutoencoderKLWan:
+    """Wan's: 16 latent channels, sides divided by 8, frames by 4."""
+    return network(AutoencoderKLWan, {"base_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1})
+
+
+def qwen() -> AutoencoderKLQwenImage:
+    """Qwen-Image's: 16 latent channels, sides divided by 8."""
+    return network(AutoencoderKLQwenImage, {"base_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1})
+
+
+def deep() -> AutoencoderDC:
+    """The deep-compression autoencoder of Sana: sides halved twice here."""
+    return network(
+        AutoencoderDC,
+        {
+            "latent_channels": 4,
+            "attention_head_dim": 4,
+            "encoder_block_out_channels": (8, 8, 16),
+            "decoder_block_out_channels": (8, 8, 16),
+            "encoder_layers_per_block": (1, 1, 1),
+            "decoder_layers_per_block": (1, 1, 1),
+            "encoder_qkv_multiscales": ((), (), ()),
+            "decoder_qkv_multiscales": ((), (), ()),
+        },
+    )
+
+
+def ltx() -> AutoencoderKLLTXVideo:
+    """LTX's: 8 latent channels, sides divided by 4, frames by 2."""
+    return network(
+        AutoencoderKLLTXVideo,
+        {
+            "latent_channels": 8,
+            "block_out_channels": (8, 8),
+            "down_block_types": ("LTXVideoDownBlock3D",) * 2,
+            "decoder_block_out_channels": (8, 8),
+            "layers_per_block": (1, 1, 1),
+            "decoder_layers_per_block": (1, 1, 1),
+            "spatio_temporal_scaling": (True, False),
+            "decoder_spatio_temporal_scaling": (True, False),
+            "decoder_inject_noise": (False, False, False),
+            "downsample_type": ("conv", "conv"),
+            "upsample_residual": (False, False),
+            "upsample_factor": (1, 1),
+            "patch_size": 2,
+        },
+    )
