@@ -9,8 +9,22 @@ if TYPE_CHECKING:
     from fewstep.sampling.sample import sample, states
     from fewstep.schedule import Schedule, Step, compile
     from fewstep.tableau import Tableau
+    from fewstep.tuning import compare, tune
 
-__all__ = ["Schedule", "Step", "Tableau", "compile", "grids", "models", "processes", "sample", "solvers", "states"]
+__all__ = [
+    "Schedule",
+    "Step",
+    "Tableau",
+    "compare",
+    "compile",
+    "grids",
+    "models",
+    "processes",
+    "sample",
+    "solvers",
+    "states",
+    "tune",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -18,6 +32,7 @@ __getattr__, __dir__ = lazy_names(
         "Schedule": "fewstep.schedule:Schedule",
         "Step": "fewstep.schedule:Step",
         "Tableau": "fewstep.tableau:Tableau",
+        "compare": "fewstep.tuning:compare",
         "compile": "fewstep.schedule:compile",
         "grids": "fewstep.grids",
         "models": "fewstep.models",
@@ -25,5 +40,6 @@ __getattr__, __dir__ = lazy_names(
         "sample": "fewstep.sampling.sample:sample",
         "solvers": "fewstep.solvers",
         "states": "fewstep.sampling.sample:states",
+        "tune": "fewstep.tuning:tune",
     },
 )

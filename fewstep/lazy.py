@@ -19,9 +19,15 @@ def lazy_names(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], 
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, attribute = names[name].partition(":")
-        value: Any = importlib.import_module(module)
-        if attribute:
-            value = getattr(value, attribute)
+        try:
+            value: Any = importlib.import_module(module)
+            if attribute:
+                value = getattr(value, attribute)
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"{package}.{name} takes the package {error.name!r}, which is not installed: "
+                "pip install 'fewstep[search,diffusers]' has all that runs in this process"
+            ) from error
         setattr(sys.modules[package], name, value)
         return value
 

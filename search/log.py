@@ -1,9 +1,8 @@
 """What goes into a search from earlier ones, and what it reports on its way."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
 from fewstep import Schedule
 from fewstep.grids.arc_length import ArcLength
@@ -45,7 +44,7 @@ class WarmStart:
 
     schedules: Sequence[Schedule] = ()
     trials: Sequence[Trial] = ()
-    own: Mapping[str, Schedule] = MappingProxyType({})
+    own: Mapping[str, Schedule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

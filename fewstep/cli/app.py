@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from fewstep.cli import cache as cache_commands
 from fewstep.cli import models as model_commands
 from fewstep.cli.commands import COMMANDS, AddedCommand
 from fewstep.cli.convert import export_schedule, import_scheduler
@@ -58,6 +59,7 @@ ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedu
 
 
 app.add_typer(model_commands.app, name="models")
+app.add_typer(cache_commands.app, name="cache")
 for command in (submit, watch, fetch):
     app.command()(command)
 

@@ -15,15 +15,28 @@ from fewstep.registry import Registry
 
 __all__ = ["COMMANDS", "AddedCommand"]
 
-COMMANDS: Registry[Any] = Registry("command", "fewstep.commands", {})
-"""Functions and apps by the name of their command; fewstep's own commands come first."""
+COMMANDS: Registry[Any] = Registry(
+    "command",
+    "fewstep.commands",
+    {
+        "tune": "fewstep.tuning.commands:tune",
+        "compare": "fewstep.tuning.commands:compare",
+    },
+)
+"""Functions and apps by the name of their command: those that run a search here, and those of packages. Fewstep's other
+commands come first."""
+
+HELP = {
+    "tune": "Find the best schedule for a diffusers pipeline, in this process.",
+    "compare": "Compare schedules on the same noises: error, passes, seconds.",
+}
 
 
 class AddedCommand(TyperCommand):
     """Placeholder of an entry of `COMMANDS` in the list of commands; loads the entry when it runs."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, help="A command of an installed package.")
+        super().__init__(name, help=HELP.get(name, "A command of an installed package."))
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of the command itself."""

@@ -35,11 +35,11 @@ class Recorded:
     output: torch.Tensor
 
 
-def replay(denoiser: PipelineDenoiser, pipe: Any, steps: int = STEPS) -> None:
+def replay(denoiser: PipelineDenoiser, steps: int = STEPS) -> None:
     """Compare the outputs with those of ``steps`` genuine steps under the first condition; raises `InvalidModel` where
     they differ."""
     most = _tolerance(denoiser)
-    differences = [deviation(denoiser, step) for step in record(denoiser, pipe, steps)]
+    differences = [deviation(denoiser, step) for step in record(denoiser, steps)]
     if max(differences) > most:
         text = ", ".join(f"{difference:.2g}" for difference in differences)
         raise InvalidModel(
@@ -50,10 +50,10 @@ def replay(denoiser: PipelineDenoiser, pipe: Any, steps: int = STEPS) -> None:
         )
 
 
-def record(denoiser: PipelineDenoiser, pipe: Any, steps: int = STEPS) -> list[Recorded]:
+def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
     """``steps`` steps of the pipeline's own run with its own scheduler, under the first condition."""
     view, recorded = copy.copy(denoiser.view), list[Recorded]()
-    scheduler = copy.deepcopy(pipe.scheduler)
+    scheduler = copy.deepcopy(denoiser.pipe.scheduler)
     own, scale = scheduler.step, scheduler.scale_model_input if hasattr(scheduler, "scale_model_input") else None
     scales = isinstance(denoiser.process, VE)  # then a reading scales what goes into the network
 
@@ -70,7 +70,7 @@ def record(denoiser: PipelineDenoiser, pipe: Any, steps: int = STEPS) -> list[Re
     vars(scheduler)["step"] = step
     vars(view)["scheduler"] = scheduler
     run = inspect.unwrap(type(view).__call__)
-    kwargs = denoiser._arguments(run, [0], view._execution_device)
+    kwargs = denoiser.arguments([0])
     if "num_inference_steps" in inspect.signature(run).parameters and not {"timesteps", "sigmas"} & set(kwargs):
         kwargs["num_inference_steps"] = steps
     with torch.no_grad(), contextlib.suppress(Reached):

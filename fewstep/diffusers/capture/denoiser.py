@@ -28,13 +28,14 @@ CHANGED = 2e-2  # of a state, between what was put in and what the step sees: ab
 class PipelineDenoiser:
     """A `fewstep.models.Denoiser` of a pipeline; made by `fewstep.diffusers.from_pipeline`.
 
-    ``view`` is a copy of the user's pipeline with a probe for a scheduler · ``call`` are the pipeline's arguments,
-    ``given`` those of single samples, one mapping for each condition · ``entry`` puts states in, which come out
+    ``pipe`` is the user's pipeline, ``view`` a copy of it with a probe for a scheduler · ``call`` are the arguments of
+    all samples, ``given`` those of single ones, a mapping for each condition · ``entry`` puts states in, which come out
     ``factor`` times as large · ``batch`` is the most samples of one run · ``shape`` is that of a state without the
     batch · ``guidance`` says how a scale is set and what it costs; ``scale`` is the one set, None for the user's own ·
     ``told`` replaces the network's time, to repeat a recorded step exactly.
     """
 
+    pipe: Any
     view: Any
     reading: Reading
     call: Mapping[str, Any]
@@ -121,28 +122,47 @@ class PipelineDenoiser:
         """Run the pipeline from states ``x`` (B, ...) at one time ``t`` (B,) to its first step, and return what came
         there; without ``x`` it draws its own."""
         with LOCK:
-            return self._step(x, t, rows)
+            try:
+                self._run(x, t, rows, {})
+            except Reached:
+                seen: Seen = self.view.scheduler.run.seen
+                return seen
+        raise InvalidModel(
+            f"{self.name} never came to its scheduler's step: only pipelines whose loop calls scheduler.step are read"
+        )
 
-    def _step(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int]) -> Seen:
+    @torch.no_grad()
+    def finish(self, x: torch.Tensor, rows: Sequence[int], **more: Any) -> Any:
+        """What the pipeline returns after its last state ``x`` (B, ...): images, frames, sound, made by its own code
+        with the arguments ``more``, as output_type. Costs the passes of one call.
+
+        Raises `InvalidModel` where the pipeline cannot make a run of one step.
+        """
+        with LOCK:
+            probe = self.view.scheduler
+            probe.run.final = x
+            try:
+                return self._run(x, x.new_full((1,), self.process.t_min), rows, more)
+            except Reached as error:
+                raise InvalidModel(f"{self.name} steps beyond its last state") from error
+            finally:
+                probe.run.final = None
+
+    def _run(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int], more: Mapping[str, Any]) -> Any:
         view, run = self.view, inspect.unwrap(type(self.view).__call__)
         device = view._execution_device
-        kwargs = self._arguments(run, rows, device)
-        probe = view.scheduler
-        probe.run.given, probe.run.seen = self._schedule(t, steps_of(run, self.call), device), Seen()
+        kwargs = {**self.arguments(rows), **more}
+        probe, steps = view.scheduler, kwargs.get("num_inference_steps") or 50
+        if probe.run.final is not None and "strength" not in inspect.signature(run).parameters:
+            steps = kwargs["num_inference_steps"] = 1
+        probe.run.given, probe.run.seen = self._schedule(t, steps, device), Seen()
         inside: Any = nullcontext({})
         if x is not None and self.entry is not None:
             states = (x / self.factor).to(device, dtype_of(view))
             key = tuple(i % len(self.given) for i in rows)
             inside = self.entry.enter(view, states, key, self.memory)
-        with inside as more:
-            try:
-                run(view, **{**kwargs, **more})
-            except Reached:
-                seen: Seen = probe.run.seen
-                return seen
-        raise InvalidModel(
-            f"{self.name} never came to its scheduler's step: only pipelines whose loop calls scheduler.step are read"
-        )
+        with inside as entering:
+            return run(view, **{**kwargs, **entering})
 
     def _schedule(self, t: torch.Tensor, steps: int, device: torch.device) -> Given:
         """What the probe gives out: the same time at every step."""
@@ -156,8 +176,9 @@ class PipelineDenoiser:
         timesteps = torch.full((steps,), told, device=device)
         return Given(timesteps, torch.full((steps + 1,), level, device=device), scale)
 
-    def _arguments(self, run: Any, rows: Sequence[int], device: torch.device) -> dict[str, Any]:
-        """The pipeline's arguments for these conditions."""
+    def arguments(self, rows: Sequence[int]) -> dict[str, Any]:
+        """The pipeline's arguments for samples of these conditions."""
+        run, device = inspect.unwrap(type(self.view).__call__), self.view._execution_device
         accepts = inspect.signature(run).parameters
         own = {
             "num_inference_steps": steps_of(run, self.call),

@@ -58,7 +58,7 @@ def from_pipeline(
     memory = Memory()
     view = _view(pipe, memory)
     trial = Plain(Flow(), "flow", float(pipe.scheduler.config.get("num_train_timesteps") or 1000))
-    denoiser = PipelineDenoiser(view, trial, call, given, memory, batch)
+    denoiser = PipelineDenoiser(pipe, view, trial, call, given, memory, batch)
     with torch.no_grad():
         first = denoiser.step(None, torch.tensor([PLACE]), [0])
         if first.sample is None:
@@ -67,7 +67,7 @@ def from_pipeline(
         denoiser = replace(denoiser, reading=reading_of(pipe.scheduler, first.asked.get("mu")), shape=shape)
         denoiser = _guidance(_entry(denoiser, first.sample.device))
         if check:
-            checks.replay(denoiser, pipe)
+            checks.replay(denoiser)
             denoiser = checks.batches(denoiser)
     return denoiser
 

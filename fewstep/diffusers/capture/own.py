@@ -1,7 +1,6 @@
 """What a pipeline runs today, as a schedule: its own scheduler with the times that the pipeline itself asks for."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +17,9 @@ __all__ = ["on_process", "own_schedule"]
 CLOSE = 1e-4  # of two tables of ᾱ, relative: one of them is in float32
 
 
-def own_schedule(pipe: Any, denoiser: PipelineDenoiser, steps: int | None = None) -> Schedule:
-    """The schedule that ``pipe`` runs with its own scheduler and ``steps`` inference steps (its default by default).
+def own_schedule(denoiser: PipelineDenoiser, steps: int | None = None) -> Schedule:
+    """The schedule that the pipeline of ``denoiser`` runs with its own scheduler and ``steps`` inference steps, by
+    default as many as it makes by itself.
 
     The times are those that the pipeline asks its scheduler for: with its own sigmas, and its shift by image size.
     Raises `InvalidInput` where the scheduler has no schedule, with the reason.
@@ -30,7 +30,7 @@ def own_schedule(pipe: Any, denoiser: PipelineDenoiser, steps: int | None = None
         asked = dict(trial.step(None, torch.tensor([denoiser.process.t_max]), [0]).asked)
     if "sigmas" in asked or "timesteps" in asked:
         asked.pop("num_inference_steps", None)
-    return on_process(denoiser.process, from_diffusers(pipe.scheduler, **asked))
+    return on_process(denoiser.process, from_diffusers(denoiser.pipe.scheduler, **asked))
 
 
 def on_process(process: Process, schedule: Schedule) -> Schedule:

@@ -40,30 +40,40 @@ class Seen:
     asked: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _Preconditioned:
-    """The result of a first step that a pipeline takes only to get the data prediction (Cosmos 1)."""
+class _Output:
+    """The result of a step: the ``data`` prediction, for a pipeline that guides it and steps again (Cosmos 1), and the
+    ``final`` state, without which the run ends here."""
 
-    def __init__(self, data: torch.Tensor) -> None:
-        self._data = data
+    def __init__(self, data: torch.Tensor | None, final: torch.Tensor | None) -> None:
+        self._data, self._final = data, final
 
     @property
     def prev_sample(self) -> torch.Tensor:
         return self[0]
 
+    @property
+    def pred_original_sample(self) -> torch.Tensor:
+        return self[1]
+
     def __getitem__(self, index: int) -> torch.Tensor:
-        if index == 1:  # pred_original_sample, to which guidance is applied: another step follows
-            return self._data
-        raise Reached
+        value = self._data if index == 1 else self._final
+        if value is None:
+            raise Reached
+        return value
 
 
 @dataclass
 class _Run:
     given: Given | None = None
+    final: torch.Tensor | None = None
     seen: Seen = field(default_factory=Seen)
 
 
 def probing(scheduler: Any) -> Any:
-    """A probe in the place of ``scheduler``, which stays as it is: set ``probe.run.given``, read ``probe.run.seen``."""
+    """A probe in the place of ``scheduler``, which stays as it is: set ``probe.run.given``, read ``probe.run.seen``.
+
+    With ``probe.run.final`` its step leads to that state, and the run goes on to its end.
+    """
     own = type(scheduler)
 
     def set_timesteps(
@@ -78,14 +88,17 @@ def probing(scheduler: Any) -> Any:
         asked = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
         self.run.seen.asked = {name: value for name, value in asked.items() if value is not None}
 
-    def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> _Preconditioned:
+    def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> _Output:
         states = [each for each in (kwargs.get("sample"), *args) if isinstance(each, torch.Tensor) and each.ndim > 1]
         seen = self.run.seen
         seen.output, seen.sample, seen.data = model_output, states[-1], kwargs.get("pred_original_sample")
-        if seen.data is not None or not hasattr(self, "precondition_outputs"):
+        final = None if self.run.final is None else self.run.final.to(states[-1])
+        if seen.data is None and hasattr(self, "precondition_outputs"):
+            sigma = self.run.given.sigmas[0].to(states[-1])
+            return _Output(self.precondition_outputs(states[-1], model_output, sigma), final)
+        if final is None:
             raise Reached
-        sigma = self.run.given.sigmas[0].to(states[-1])
-        return _Preconditioned(self.precondition_outputs(states[-1], model_output, sigma))
+        return _Output(None, final)
 
     constant = property(lambda self: 1.0, lambda self, value: None)
     members = {

@@ -37,6 +37,7 @@ from fewstep.search.evaluation.noises import SEARCHED, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, WarmStart
 from fewstep.search.metrics.bootstrap import ratio_interval
+from fewstep.tuning.comparison import Comparison, compare
 from fewstep.tuning.journal import Journal
 from fewstep.values.problem import Options, Problem
 from fewstep.values.rankers import RANKERS
@@ -68,6 +69,13 @@ class Tuned:
     def schedule(self) -> Schedule:
         """The schedule to install."""
         return self.result.schedule
+
+    def compare(self, noises: int = 8) -> Comparison:
+        """Before and after, on the same seeds: the pipeline as it is, its own scheduler with as few calls, and what was
+        found; `Comparison.write_html` makes a page of it."""
+        fewer: dict[str, Schedule | str] = {} if self.own is None else {f"own, {self.own.nfe} calls": self.own}
+        plans: dict[str, Schedule | str] = {"as it is": "now"} if self.own is not None else {}
+        return compare(self.denoiser, plans | fewer | {"found": self.schedule}, noises=noises, pictures=min(noises, 8))
 
 
 def default_prompts() -> list[str]:
@@ -110,7 +118,7 @@ def tune(
 
     notes, own = list[str](), None
     try:
-        own = own_schedule(pipe, denoiser, nfe)
+        own = own_schedule(denoiser, nfe)
     except FewstepError as error:
         notes.append(f"the pipeline's own scheduler is not among the baselines: {error}")
     if denoiser.batch < batch:
