@@ -14,7 +14,7 @@ import torch
 from fewstep.diffusers.scheduler import TIMESTEP_TOLERANCE, FewstepScheduler
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
-from fewstep.models.predictions import DIFFUSERS, PREDICTIONS
+from fewstep.models.predictions import PREDICTIONS
 
 __all__ = ["Attachment", "attach"]
 
@@ -30,8 +30,8 @@ class Attachment:
         self._scheduler = scheduler
         self._shift = scheduler.schedule.shift
         self._process = scheduler.schedule.process
-        self._scale = float(scheduler.config["time_scale"])
-        self._predicts = DIFFUSERS[scheduler.config["prediction_type"]]
+        self._scale = scheduler.network_spec.time_scale
+        self._predicts = scheduler.network_spec.prediction
         self._handles = [
             network.register_forward_pre_hook(self._before, with_kwargs=True),
             network.register_forward_hook(self._after),
@@ -119,9 +119,14 @@ def attach(network: torch.nn.Module, scheduler: FewstepScheduler) -> Attachment:
 
     The pipeline then makes the samples of `fewstep.sample` with that schedule. The network takes the state and the time
     as its first two arguments (or ``sample`` or ``hidden_states``, and ``timestep``), the time in the scheduler's own
-    units. Raises `InvalidInput` where the schedule has no time shift; when the pipeline runs, where it rescales the
+    units. Raises `InvalidInput` where the schedule has no time shift or the network is preconditioned; when the pipeline runs, where it rescales the
     time (Flux) or feeds the network more than the state (inpainting).
     """
     if scheduler.schedule.shift is None:
         raise InvalidInput("this scheduler's schedule has no time shift: there is nothing to attach")
+    if scheduler.network_spec.preconditioning != "none":
+        raise InvalidInput(
+            f"a time shift wants a network that takes the state and its time as they are, not preconditioning "
+            f"{scheduler.network_spec.preconditioning}: drop the shift"
+        )
     return Attachment(network, scheduler)

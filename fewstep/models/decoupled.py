@@ -26,7 +26,7 @@ TIME_FLOOR = 1e-4  # networks are trained down to here: log t is never lower
 
 @dataclass(frozen=True)
 class TwoHeads:
-    """Inputs and data prediction of a network with two heads; a `fewstep.models.network.Reading`.
+    """Inputs and data prediction of a network with two heads; a `fewstep.models.reading.Reading`.
 
     >>> heads, x, t = TwoHeads(), torch.ones(1, 1, 3), torch.tensor([0.25])
     >>> [round(value, 4) for value in (heads.inputs(x, t)[0][0, 0, 0].item(), heads.inputs(x, t)[1].item())]

@@ -10,7 +10,8 @@ from fewstep.errors import InvalidModel
 from fewstep.models import conditions, header
 from fewstep.models.layout import Layout, locate
 from fewstep.models.manifest import Manifest
-from fewstep.models.network import NetworkDenoiser, reading
+from fewstep.models.network import NetworkDenoiser
+from fewstep.models.reading import reading
 from fewstep.models.shapes import check_shapes
 
 __all__ = ["open_network"]
@@ -34,7 +35,7 @@ def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
         positive["guidance"] = torch.tensor([manifest.guidance], device=device)
     return NetworkDenoiser(
         lambda x, times, tensors: call(network, x, times, tensors).sample,
-        reading(manifest),
+        reading(manifest.spec),
         dtype,
         positive,
         negative if conditions.guided(manifest.config, manifest.guidance) else None,

@@ -7,9 +7,10 @@
 | c_in | 1/√(σ² + d²), with d = ``sigma_data`` |
 | c_skip | d²/(σ² + d²) |
 | c_out | σ·d/√(σ² + d²) |
-| c_noise | log(σ)/4 |
+| c_noise | log(σ)/4, or atan(σ)·2/π (Stable Audio) |
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,10 +23,9 @@ __all__ = ["Edm"]
 
 @dataclass(frozen=True)
 class Edm:
-    """Inputs and data prediction of a preconditioned network; a `fewstep.models.network.Reading`.
+    """Inputs and data prediction of a preconditioned network; a `fewstep.models.reading.Reading`.
 
-    ``sign`` is −1 where it predicts a velocity, else 1.
-
+    ``sign`` is −1 where it predicts a velocity, else 1; ``arctan`` chooses the second c_noise.
 
     >>> reading = Edm(VE(), sigma_data=0.5)
     >>> states, times = reading.inputs(torch.ones(1, 2), torch.tensor([1.0]))
@@ -36,11 +36,13 @@ class Edm:
     process: VE
     sigma_data: float = 0.5
     sign: float = 1.0
+    arctan: bool = False
 
     def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """c_in·x and c_noise, for ``x`` (B, ...) and ``t`` (B,)."""
         sigma = self.process.sigma(t)
-        return x * per_sample((sigma**2 + self.sigma_data**2).rsqrt(), x), sigma.log() / 4
+        noise = sigma.atan() * (2 / math.pi) if self.arctan else sigma.log() / 4
+        return x * per_sample((sigma**2 + self.sigma_data**2).rsqrt(), x), noise
 
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """c_skip·x + c_out·F, shaped as ``x``."""

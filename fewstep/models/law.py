@@ -1,5 +1,5 @@
 """`fewstep.models.scheduler_config` under its first name, which stays."""
 
-from fewstep.models.scheduler_config import NetworkSpec, read
+from fewstep.models.scheduler_config import NetworkSpec, of, read
 
-__all__ = ["NetworkSpec", "read"]
+__all__ = ["NetworkSpec", "of", "read"]

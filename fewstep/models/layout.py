@@ -27,14 +27,16 @@ MANIFEST = "fewstep.json"
 CONFIG = "config.json"
 SCHEDULER = "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model"
-SHARD = re.compile(rf"{WEIGHTS}-\d{{5}}-of-\d{{5}}\.safetensors")
+VARIANT = r"(?P<variant>[A-Za-z][A-Za-z0-9_]{0,30})"
+SINGLE = re.compile(rf"{WEIGHTS}(\.{VARIANT})?\.safetensors")
+INDEX = re.compile(rf"{WEIGHTS}\.safetensors\.index(\.{VARIANT})?\.json")
 MAX_JSON = 2**24  # bytes of a JSON file
 HASH_CHUNK = 2**22  # bytes hashed at a time
 
 
 @dataclass(frozen=True)
 class Layout:
-    """``network`` is the folder with config and weights, ``weights`` its files and ``variant`` their kind ("fp16").
+    """``network`` is the folder with config and weights, ``weights`` its files and ``variant`` their kind ("fp16", "bf16").
 
     ``program``, ``scheduler``, ``manifest`` and ``conditions`` are None where they are missing.
     """
@@ -108,23 +110,34 @@ def sha256(path: Path) -> str:
 
 
 def _weights(network: Path) -> tuple[tuple[Path, ...], str | None]:
-    """The weight files of a network and their variant: one file, or the shards that an index names."""
-    for variant in (None, "fp16"):
+    """The weight files of a network and their variant: one file, or the shards that an index names.
+
+    The plain weights come first, then the variants in the order of their names.
+    """
+    names = {path.name for path in network.iterdir() if path.is_file()}
+    found = {match["variant"] for name in names for match in [SINGLE.fullmatch(name) or INDEX.fullmatch(name)] if match}
+    for variant in sorted(found, key=lambda name: name or ""):
         dot = f".{variant}" if variant else ""
-        single = _file(network / f"{WEIGHTS}{dot}.safetensors")
-        if single:
-            return (single,), variant
-        index = None if variant else _file(network / f"{WEIGHTS}.safetensors.index.json")
-        if index:
-            return tuple(network / name for name in _shards(read_json(index))), variant
-    raise InvalidModel(f"there is no {WEIGHTS}.safetensors beside {CONFIG}: save with safe_serialization=True")
+        single = f"{WEIGHTS}{dot}.safetensors"
+        if single in names:
+            return (network / single,), variant
+        index = read_json(network / f"{WEIGHTS}.safetensors.index{dot}.json")
+        return tuple(network / name for name in _shards(index, variant)), variant
+    pickled = any(name.startswith(WEIGHTS) and name.endswith(".bin") for name in names)
+    raise InvalidModel(
+        f"there is no {WEIGHTS}.safetensors beside {CONFIG}, nor a variant or an index of shards"
+        + (": save with safe_serialization=True" if pickled else "")
+    )
 
 
-def _shards(index: Mapping[str, Any]) -> list[str]:
+def _shards(index: Mapping[str, Any], variant: str | None) -> list[str]:
+    """The names of the shards in an index, those of its ``variant``; older ones have it before the ending."""
+    kind = rf"\.{re.escape(variant)}" if variant else ""
+    shard = re.compile(rf"{WEIGHTS}({kind}-\d{{5}}-of-\d{{5}}|-\d{{5}}-of-\d{{5}}{kind})\.safetensors")
     weight_map = index.get("weight_map")
     values = weight_map.values() if isinstance(weight_map, dict) else ()
     names = set(values) if all(isinstance(value, str) for value in values) else set()
-    if not names or not all(SHARD.fullmatch(name) for name in names):
+    if not names or not all(shard.fullmatch(name) for name in names):
         raise InvalidModel(f"the index of the weights must name shards such as {WEIGHTS}-00001-of-00002.safetensors")
     return sorted(names)
 

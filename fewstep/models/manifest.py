@@ -26,7 +26,8 @@ NETWORKS = (
     "UNet2DConditionModel",
     "UNet2DModel",
 )
-PRECONDITIONINGS = ("none", "edm")
+PRECONDITIONINGS = tuple(name for name in scheduler_config.PRECONDITIONINGS if name != "pipeline")
+PATCHED = ("FluxTransformer2DModel", "SD3Transformer2DModel")
 MANIFEST_KEYS = {"format", "shape", "process", "prediction", "preconditioning", "sigma_data", "guidance", "time_scale"}
 FORMAT = 1
 MAX_SIZE = 2**16  # of one dimension of a sample
@@ -40,7 +41,7 @@ class Manifest:
 
     ``kind`` "diffusers" or "program" · ``network`` one of `NETWORKS`, "" for a program · ``config`` its constructor's
     settings · ``process``, ``prediction`` (of `PREDICTIONS`, or "heads") and ``time_scale`` as in
-    `fewstep.models.scheduler_config.NetworkSpec` · ``preconditioning`` "none", or "edm" with its ``sigma_data`` ·
+    `fewstep.models.scheduler_config.NetworkSpec` · ``preconditioning`` as there, "edm" with its ``sigma_data`` ·
     ``shape`` of one sample · ``guidance`` 1 for none · ``conditions`` their number ·
     ``files`` role -> SHA-256.
 
@@ -86,8 +87,7 @@ class Manifest:
         _check_channels(self.config, self.prediction == "heads")
         if self.prediction == "heads" and self.process.kind != "ddm":
             raise InvalidModel(f"the prediction heads belongs to the process ddm, not {self.process.kind}")
-        if self.preconditioning == "edm" and self.process.kind != "ve":
-            raise InvalidModel(f"the preconditioning edm belongs to the process ve, not {self.process.kind}")
+        _ = self.spec  # checks the preconditioning
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -111,12 +111,13 @@ class Manifest:
             raise InvalidModel(f"fewstep.json has unknown keys {str(unknown)[:120]}; known: {keys}")
         if extra.pop("format", FORMAT) != FORMAT:
             raise InvalidModel(f"fewstep.json is of another format than {FORMAT}: update fewstep")
-        facts = _of_scheduler(layout, optional="process" in extra)
-        if "process" in extra:
-            facts["process"] = processes.from_dict(extra.pop("process"))
         config = read_json(layout.network / "config.json") if layout.network else {}
         network = str(config.get("_class_name")) if layout.network else ""
-        facts |= {"shape": _shape(config), **extra}
+        shape = _shape(config)
+        facts = _of_scheduler(layout, _tokens(network, extra.get("shape", shape)), optional="process" in extra)
+        if "process" in extra:
+            facts["process"] = processes.from_dict(extra.pop("process"))
+        facts |= {"shape": shape, **extra}
         lacking = [name for name in ("process", "prediction", "shape") if not facts.get(name)]
         if lacking:
             raise InvalidModel(f"neither the configs nor fewstep.json say {' and '.join(lacking)}: add to fewstep.json")
@@ -151,25 +152,40 @@ class Manifest:
         return cls(**{**data, "process": processes.from_dict(data["process"])})
 
     @property
+    def spec(self) -> scheduler_config.NetworkSpec:
+        """How the network takes its inputs and what its output means."""
+        data = self.sigma_data if self.preconditioning.startswith("edm") else None
+        return scheduler_config.NetworkSpec(
+            self.process, self.prediction, self.time_scale, data, self.preconditioning
+        )
+
+    @property
     def digest(self) -> str:
         """The model's identity: SHA-256 of the manifest's canonical JSON, in hexadecimal."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _of_scheduler(layout: Layout, optional: bool) -> dict[str, Any]:
+def _of_scheduler(layout: Layout, tokens: int | None, optional: bool) -> dict[str, Any]:
     """The facts in the scheduler's config; none where it cannot be read and is ``optional`` beside fewstep.json."""
     if layout.scheduler is None:
         return {}
     try:
-        spec = scheduler_config.read(read_json(layout.scheduler))
+        spec = scheduler_config.read(read_json(layout.scheduler), tokens=tokens)
     except InvalidInput:
         if optional:
             return {}
         raise
     facts = {"process": spec.process, "prediction": spec.prediction, "time_scale": spec.time_scale}
+    if spec.preconditioning == "pipeline":
+        raise InvalidModel(
+            "this scheduler's pipeline prepares the network's inputs itself (sigma_max beside flow matching): search the "
+            "pipeline, not its folder"
+        )
+    if spec.preconditioning != "none":
+        facts |= {"preconditioning": spec.preconditioning}
     if spec.sigma_data is not None:
-        facts |= {"preconditioning": "edm", "sigma_data": spec.sigma_data}
+        facts |= {"sigma_data": spec.sigma_data}
     return facts
 
 
@@ -192,3 +208,11 @@ def _shape(config: Mapping[str, Any]) -> list[Any] | None:
     if size is None or channels is None:
         return None
     return [channels, *(size if isinstance(size, list) else (size, size))]
+
+
+def _tokens(network: str, shape: Any) -> int | None:
+    """Length of the sequence of 2 × 2 patches that a transformer makes of a sample, from which pipelines compute mu."""
+    if network not in PATCHED or not isinstance(shape, list) or len(shape) != 3:
+        return None
+    sizes = [size for size in shape[1:] if type(size) is int]
+    return (sizes[0] // 2) * (sizes[1] // 2) if len(sizes) == 2 else None

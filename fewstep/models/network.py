@@ -7,72 +7,19 @@ over B samples. A distilled network takes w as an input, and a call is always on
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 
 from fewstep.checks import number
 from fewstep.errors import InvalidInput
-from fewstep.models.base import to_data
-from fewstep.models.decoupled import TwoHeads
-from fewstep.models.edm import Edm
-from fewstep.models.manifest import Manifest
-from fewstep.processes import VE, Process
+from fewstep.models.reading import Plain, Reading
+from fewstep.processes import Process
 
-__all__ = ["NetworkDenoiser", "Plain", "Reading", "reading"]
+__all__ = ["NetworkDenoiser", "Plain", "Reading"]
 
 EMBEDDED = "guidance"  # name of the condition that holds the scale, where it is an input of the network
 
 Tensors = Mapping[str, torch.Tensor]
-
-
-class Reading(Protocol):
-    """How a process's states and times become a network's inputs, and its output a data prediction."""
-
-    @property
-    def process(self) -> Process: ...
-
-    def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's inputs for states ``x`` (B, ...) at times ``t`` (B,): states and network times."""
-
-    def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """The data prediction (B, ...) of the network's ``output``."""
-
-
-@dataclass(frozen=True)
-class Plain:
-    """Reading of a network without preconditioning: input x and ``time_scale``·t (a flow's σ), output a ``prediction``.
-
-    A second half of the output's channels is a learned variance (Nichol and Dhariwal 2021) and is left out.
-
-    >>> from fewstep import processes
-    >>> reading = Plain(processes.Flow(shift=3.0), "flow", time_scale=1000.0)
-    >>> reading.inputs(torch.ones(1, 2), torch.tensor([0.5]))[1]
-    tensor([750.])
-    """
-
-    process: Process
-    prediction: str
-    time_scale: float = 1.0
-
-    def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``x`` itself, and the time in the network's units."""
-        return x, self.time_scale * self.process.network_time(t)
-
-    def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """See `fewstep.models.base.to_data`."""
-        if output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:
-            output = output[:, : x.shape[1]]
-        return to_data(self.prediction, output, x, t, self.process)
-
-
-def reading(manifest: Manifest) -> Reading:
-    """The reading of a manifest's network."""
-    if manifest.preconditioning == "edm" and isinstance(manifest.process, VE):
-        return Edm(manifest.process, manifest.sigma_data, -1.0 if manifest.prediction == "velocity" else 1.0)
-    if manifest.prediction == "heads":
-        return TwoHeads(manifest.process)
-    return Plain(manifest.process, manifest.prediction, manifest.time_scale)
 
 
 @dataclass(frozen=True, eq=False)

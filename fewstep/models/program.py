@@ -14,7 +14,8 @@ import torch
 from fewstep.errors import InvalidModel
 from fewstep.models.layout import locate
 from fewstep.models.manifest import Manifest
-from fewstep.models.network import NetworkDenoiser, reading
+from fewstep.models.network import NetworkDenoiser
+from fewstep.models.reading import reading
 
 __all__ = ["open_program"]
 
@@ -46,7 +47,7 @@ def open_program(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
     if states.dtype not in FLOATS:
         raise InvalidModel(f"a program takes floating point states, this one {states.dtype}")
     network = _on(exported, device)
-    return NetworkDenoiser(lambda x, t, conditions: network(x, t.to(times.dtype)), reading(manifest), states.dtype)
+    return NetworkDenoiser(lambda x, t, conditions: network(x, t.to(times.dtype)), reading(manifest.spec), states.dtype)
 
 
 def _inputs(exported: Any) -> list[Any]:

@@ -10,7 +10,9 @@ from fewstep.checks import number
 from fewstep.errors import InvalidInput
 from fewstep.processes.base import VariancePreserving, is_tensor, xp_of
 
-__all__ = ["Discrete"]
+__all__ = ["LAST_ALPHA", "Discrete"]
+
+LAST_ALPHA = 2.0**-24  # ᾱ at the end in the place of zero, as in diffusers: the smallest number of half precision
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Discrete(VariancePreserving):
     """A table ``alphas_cumprod`` (ᾱ_0 > … > ᾱ_{T−1}) in continuous time: t in [−1, T−1], log α linear between entries.
 
     Times are the network's own indices, 0 … T−1 as floats; t = −1 is clean data (α = 1), as in DPM-Solver (Lu et al.
-    2022, appendix D.5).
+    2022, appendix D.5). A last entry of 0 (zero terminal SNR) becomes 2⁻²⁴, or a quarter of the one before.
 
     >>> process = Discrete((0.9, 0.5, 0.1))
     >>> process.t_max, round(float(process.alpha(2.0)) ** 2, 6)
@@ -38,6 +40,8 @@ class Discrete(VariancePreserving):
             values = tuple(number(f"alphas_cumprod[{i}]", a) for i, a in enumerate(self.alphas_cumprod))
         except TypeError as error:
             raise InvalidInput(f"discrete wants alphas_cumprod as a sequence of numbers: {error}") from error
+        if len(values) > 1 and values[-1] == 0.0:
+            values = (*values[:-1], min(LAST_ALPHA, values[-2] / 4))
         object.__setattr__(self, "alphas_cumprod", values)
         table = np.asarray((1.0, *self.alphas_cumprod))
         if len(table) < 3 or not (np.all(np.diff(table) < 0) and table[-1] > 0):
@@ -74,17 +78,17 @@ class Discrete(VariancePreserving):
         if is_tensor(t):
             xp = xp_of(t)
             t = t if t.is_floating_point() else t.to(xp.get_default_dtype())
-            table = xp.as_tensor(self._table, device=t.device)
+            table = xp.as_tensor(self._table, dtype=t.dtype).to(t.device)  # some devices have no float64
             low = (t + 1).floor().clamp(0, len(table) - 2)
-            left = table[low.long()].to(t.dtype)
-            right = table[low.long() + 1].to(t.dtype)
+            left = table[low.long()]
+            right = table[low.long() + 1]
             return left + (t + 1 - low) * (right - left)
         return np.interp(t, np.arange(len(self._table)) - 1.0, self._table)
 
     def _time(self, log_alpha: Any) -> Any:
         if is_tensor(log_alpha):
             xp = xp_of(log_alpha)
-            falling = xp.as_tensor(self._table, device=log_alpha.device, dtype=log_alpha.dtype)
+            falling = xp.as_tensor(self._table, dtype=log_alpha.dtype).to(log_alpha.device)
             low = xp.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
             left = falling[low]
             right = falling[low + 1]

@@ -10,6 +10,7 @@ import torch
 from fewstep import Schedule, compile, solvers
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.models.scheduler_config import STORED
 from fewstep.processes import Cosine, Discrete, VPLinear
 
 LAW = Discrete.linear_betas()
@@ -60,7 +61,7 @@ def test_it_is_saved_and_loaded(tmp_path, schedule: Schedule) -> None:
         assert other.config.num_train_timesteps == 77
         assert torch.equal(other.timesteps, scheduler.timesteps)
     written = json.loads((tmp_path / "scheduler_config.json").read_text())
-    assert Schedule.from_dict(written["schedule"]) == schedule
+    assert Schedule.from_dict(written[STORED]["schedule"]) == schedule
 
 
 def test_an_edited_config_is_refused(tmp_path) -> None:
@@ -68,7 +69,7 @@ def test_an_edited_config_is_refused(tmp_path) -> None:
     FewstepScheduler.from_schedule(SCHEDULE).save_pretrained(tmp_path)
     path = tmp_path / "scheduler_config.json"
     written = json.loads(path.read_text())
-    written["schedule"]["tableau"]["outputs"][0][0] += 0.1
+    written[STORED]["schedule"]["tableau"]["outputs"][0][0] += 0.1
     path.write_text(json.dumps(written))
     with pytest.raises(InvalidSchedule, match="digest"):
         FewstepScheduler.from_pretrained(tmp_path)

@@ -15,7 +15,7 @@ from fewstep.diffusers.capture.guidance import NONE, Guidance
 from fewstep.diffusers.capture.memo import Memory
 from fewstep.diffusers.capture.probe import Given, Reached, Seen
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.models.network import Reading
+from fewstep.models.reading import Reading
 from fewstep.processes import Process
 
 __all__ = ["PipelineDenoiser"]

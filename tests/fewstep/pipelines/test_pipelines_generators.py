@@ -1,14 +1,14 @@
 """Batches in pipelines: a generator for each image, fresh noise, and what pipelines ask of a scheduler."""
 
-import inspect
 from collections.abc import Callable
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, StableDiffusionPipeline
 
 from fewstep import models, sample, solvers
 from fewstep.diffusers.scheduler import FewstepScheduler
+from fewstep.errors import InvalidInput
 from fewstep.processes import Discrete
 
 STABLE = Discrete(tuple((1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000).double() ** 2).cumprod(0).tolist()))
@@ -40,19 +40,24 @@ def test_a_generator_for_each_image(stable: dict[str, object], guided: Callable,
     torch.testing.assert_close(together, want, rtol=1e-9, atol=1e-9)
 
 
-def test_eta_is_for_schedulers_that_take_it(stable: dict[str, object]) -> None:
-    """A pipeline hands eta to schedulers that ask for it; noise is a part of a schedule, so it changes nothing here."""
-    plain, given = (latents(stable, "dpmpp-2m", seeds(3), 1, eta=eta) for eta in (0.0, 0.7))
-    assert torch.equal(plain, given)
-    assert "generator" in inspect.signature(FewstepScheduler.step).parameters
+def test_eta_is_no_part_of_a_schedule(stable: dict[str, object]) -> None:
+    """Pipelines hand over the eta of their signature, 0; another one, which a schedule does not have, is refused."""
+    assert latents(stable, "dpmpp-2m", seeds(3), 1, eta=0.0).shape == (1, 4, 8, 8)
+    with pytest.raises(InvalidInput, match="its own noise and no clipping, got eta=0.7"):
+        latents(stable, "dpmpp-2m", seeds(3), 1, eta=0.7)
 
 
 def test_times_of_ones_own_are_refused(stable: dict[str, object]) -> None:
-    """A schedule has its own times: the pipeline says that the scheduler takes no others."""
+    """A schedule has its own times: others are refused, its own are not."""
     schedule = solvers.named("ddim").schedule(STABLE, 4)
-    pipeline = StableDiffusionPipeline(**stable, scheduler=FewstepScheduler.from_schedule(schedule))
-    with pytest.raises(ValueError, match="does not support custom timestep schedules"):
-        pipeline("fox", timesteps=[999, 500])
+    scheduler = FewstepScheduler.from_schedule(schedule)
+    pipeline = StableDiffusionPipeline(**stable, scheduler=scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    settings = SETTINGS | {"num_inference_steps": 50}
+    for times, message in (([999, 500], "makes 4 network calls"), ([999, 800, 500, 100], "leave timesteps out")):
+        with pytest.raises(InvalidInput, match=message):
+            pipeline("fox", **settings, timesteps=times)
+    pipeline("fox", **settings, timesteps=scheduler.timesteps.tolist())
 
 
 def test_what_pipelines_look_for() -> None:
@@ -63,4 +68,7 @@ def test_what_pipelines_look_for() -> None:
     assert getattr(scheduler.config, "steps_offset", 1) == 1  # else Stable Diffusion rewrites the config
     assert not getattr(scheduler.config, "clip_sample", False)
     assert not scheduler.config.get("use_dynamic_shifting")  # no shift by image size
-    assert scheduler.compatibles == []
+    assert scheduler.config.variance_type == "fixed_small"  # DeepFloyd IF
+    assert (scheduler.config.base_image_seq_len, scheduler.config.max_shift) == (256, 1.15)  # Bria
+    assert {FewstepScheduler, DDIMScheduler, FlowMatchEulerDiscreteScheduler} <= set(scheduler.compatibles)
+    assert len(repr(scheduler)) < 100

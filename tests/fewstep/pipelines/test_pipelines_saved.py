@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DiffusionPipeline, UNet2DModel
 
 from fewstep import solvers
-from fewstep.diffusers.scheduler import FewstepScheduler
+from fewstep.scheduler import FewstepScheduler
 from fewstep.processes import Discrete
 
 SCHEDULE = solvers.named("dpmpp-2m").schedule(Discrete.linear_betas(), 4, "quadratic")
