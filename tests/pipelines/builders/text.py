@@ -1,6 +1,7 @@
 """Text encoders of one layer and their tokenizers: vocabularies of bytes or letters, built in memory."""
 
 import string
+from typing import Any
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
@@ -17,6 +18,7 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPTokenizer,
     CLIPVisionConfig,
+    CLIPVisionModel,
     CLIPVisionModelWithProjection,
     Gemma2Config,
     Gemma2Model,
@@ -34,6 +36,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
@@ -70,9 +74,11 @@ __all__ = [
     "llama",
     "mistral",
     "qwen3",
+    "qwen_2_vision",
     "qwen_vision",
     "seen",
     "smol",
+    "text_processor",
     "t5",
     "t5_gemma",
     "t5_tokenizer",
@@ -192,9 +198,12 @@ def smol() -> SmolLM3ForCausalLM:
     return network(SmolLM3ForCausalLM, SmolLM3Config(**LAYERS, **BYTE_IDS))
 
 
-def llama(kind: type[LlamaModel] | type[LlamaForCausalLM] = LlamaModel) -> LlamaModel | LlamaForCausalLM:
-    """A Llama decoder of two layers."""
-    return network(kind, LlamaConfig(**LAYERS, **BYTE_IDS, attn_implementation="eager"))
+def llama(
+    kind: type[LlamaModel] | type[LlamaForCausalLM] = LlamaModel, layers: int = 2
+) -> LlamaModel | LlamaForCausalLM:
+    """A Llama decoder, two layers by default."""
+    config = {**LAYERS, **BYTE_IDS, "num_hidden_layers": layers, "attn_implementation": "eager"}
+    return network(kind, LlamaConfig(**config))
 
 
 def glm() -> GlmModel:
@@ -220,25 +229,31 @@ def mistral(
     return network(kind, Mistral3Config(text_config=reading, vision_config=seeing, image_token_index=261))
 
 
-def qwen_vision(seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
-    """A Qwen 2.5 VL of two layers, with a vision part of one."""
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
-    config = Qwen2_5_VLConfig(
-        text_config={**LAYERS, **BYTE_IDS, "rope_parameters": rope},
-        vision_config={
-            "depth": 1,
-            "hidden_size": WIDTH,
-            "intermediate_size": 32,
-            "num_heads": 2,
-            "out_hidden_size": WIDTH,
-            "fullatt_block_indexes": [0],
-        },
-        image_token_id=261,
-        vision_start_token_id=259,
-        vision_end_token_id=260,
-        video_token_id=262,
-    )
-    return network(Qwen2_5_VLForConditionalGeneration, config, seed)
+ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+PICTURE_IDS = {"image_token_id": 261, "vision_start_token_id": 259, "vision_end_token_id": 260, "video_token_id": 262}
+
+
+def qwen_vision(layers: int = 2) -> Qwen2_5_VLForConditionalGeneration:
+    """A Qwen 2.5 VL, two layers by default, with a vision part of one."""
+    seeing = {
+        "depth": 1,
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": WIDTH,
+        "fullatt_block_indexes": [0],
+    }
+    reading = {**LAYERS, **BYTE_IDS, "num_hidden_layers": layers, "rope_parameters": ROPE}
+    config = Qwen2_5_VLConfig(text_config=reading, vision_config=seeing, **PICTURE_IDS)
+    return network(Qwen2_5_VLForConditionalGeneration, config)
+
+
+def qwen_2_vision() -> Qwen2VLForConditionalGeneration:
+    """A Qwen 2 VL of two layers, with a vision part of one."""
+    seeing = {"depth": 1, "embed_dim": WIDTH, "hidden_size": WIDTH, "num_heads": 2, "mlp_ratio": 2}
+    reading = {**LAYERS, **BYTE_IDS, "rope_parameters": ROPE}
+    config = Qwen2VLConfig(text_config=reading, vision_config=seeing, **PICTURE_IDS)
+    return network(Qwen2VLForConditionalGeneration, config)
 
 
 def gemma_tokenizer(length: int = 512) -> GemmaTokenizer:
@@ -275,18 +290,21 @@ def bert_tokenizer(length: int = 77) -> BertTokenizer:
     return BertTokenizer(vocab={word: i for i, word in enumerate(words)}, model_max_length=length)
 
 
-def clip_vision(seed: int = 0) -> CLIPVisionModelWithProjection:
-    """CLIP's picture encoder with two layers, for pictures of 16×16."""
+def clip_vision(
+    kind: type[CLIPVisionModel] | type[CLIPVisionModelWithProjection] = CLIPVisionModelWithProjection,
+    side: int = 16,
+) -> CLIPVisionModel | CLIPVisionModelWithProjection:
+    """CLIP's picture encoder with two layers, for pictures of `side`², with or without its projection."""
     config = CLIPVisionConfig(
         hidden_size=WIDTH,
         intermediate_size=32,
         projection_dim=WIDTH,
         num_hidden_layers=2,
         num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
+        image_size=side,
+        patch_size=side // 2,
     )
-    return network(CLIPVisionModelWithProjection, config, seed)
+    return network(kind, config)
 
 
 def clip_processor() -> CLIPImageProcessorPil:
@@ -320,3 +338,24 @@ def byt5_tokenizer() -> ByT5Tokenizer:
 def byt5() -> T5EncoderModel:
     """A ByT5 encoder of two layers."""
     return network(T5EncoderModel, T5Config(**{**T5, "vocab_size": 259}))
+
+
+class TextProcessor:
+    """The text half of a processor of text and pictures: the half with pictures wants torchvision."""
+
+    def __init__(self) -> None:
+        self.tokenizer = byte_tokenizer(2048)
+
+    def __call__(self, text: Any, images: None = None, videos: None = None, **how: Any) -> Any:
+        return self.tokenizer(text, **how)
+
+    def decode(self, tokens: Any) -> str:
+        return self.tokenizer.decode(tokens)
+
+    def apply_chat_template(self, messages: Any, **how: Any) -> Any:
+        return self.tokenizer.apply_chat_template(messages, **how)
+
+
+def text_processor() -> TextProcessor:
+    """A processor for words alone."""
+    return TextProcessor()
