@@ -3,14 +3,17 @@
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLHunyuanImage,
     AutoencoderKLLTXVideo,
     AutoencoderKLQwenImage,
     AutoencoderKLWan,
+    VQModel,
 )
 
 from tests.pipelines.builders.weights import network
 
-__all__ = ["deep", "ltx", "picture", "qwen", "wan"]
+__all__ = ["deep", "flux2", "hunyuan_image", "ltx", "picture", "quantised", "qwen", "wan"]
 
 
 def picture(channels: int = 4, halvings: int = 1) -> AutoencoderKL:
@@ -25,6 +28,24 @@ def picture(channels: int = 4, halvings: int = 1) -> AutoencoderKL:
             "latent_channels": channels,
             "norm_num_groups": 4,
             "shift_factor": 0.1,
+        },
+    )
+
+
+def quantised(halvings: int = 3, channels: int = 4) -> VQModel:
+    """Kandinsky's quantised autoencoder: `channels` latent channels, sides halved `halvings` times."""
+    blocks = halvings + 1
+    return network(
+        VQModel,
+        {
+            "block_out_channels": (32,) * blocks,  # the spatial norms have 32 groups
+            "down_block_types": ("DownEncoderBlock2D",) * blocks,
+            "up_block_types": ("UpDecoderBlock2D",) * blocks,
+            "latent_channels": channels,
+            "num_vq_embeddings": 16,
+            "norm_num_groups": 8,
+            "vq_embed_dim": channels,
+            "norm_type": "spatial",
         },
     )
 
@@ -74,5 +95,36 @@ def ltx() -> AutoencoderKLLTXVideo:
             "upsample_residual": (False, False),
             "upsample_factor": (1, 1),
             "patch_size": 2,
+        },
+    )
+
+
+def flux2() -> AutoencoderKLFlux2:
+    """Flux.2's: 4 latent channels, sides halved once, patches of 2×2 normalised as a batch."""
+    return network(
+        AutoencoderKLFlux2,
+        {
+            "block_out_channels": (8, 8),
+            "down_block_types": ("DownEncoderBlock2D",) * 2,
+            "up_block_types": ("UpDecoderBlock2D",) * 2,
+            "layers_per_block": 1,
+            "latent_channels": 4,
+            "norm_num_groups": 4,
+        },
+    )
+
+
+def hunyuan_image() -> AutoencoderKLHunyuanImage:
+    """HunyuanImage's: 4 latent channels, sides halved twice."""
+    return network(
+        AutoencoderKLHunyuanImage,
+        {
+            "in_channels": 3,
+            "out_channels": 3,
+            "latent_channels": 4,
+            "block_out_channels": (32, 32, 32),
+            "layers_per_block": 1,
+            "spatial_compression_ratio": 4,
+            "sample_size": 16,
         },
     )

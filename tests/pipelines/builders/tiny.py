@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-__all__ = ["PROMPTS", "Tiny", "pictures", "tiny"]
+__all__ = ["PROMPTS", "Tiny", "pictures", "shown", "tiny"]
 
 PROMPTS: tuple[Mapping[str, Any], ...] = (
     {"prompt": "a fox"},
@@ -51,3 +51,8 @@ def pictures(channels: int, *sides: int) -> tuple[torch.Tensor, ...]:
     grids = torch.meshgrid(*(torch.linspace(0, 1, side) for side in sides), indexing="ij")
     ramps = torch.stack([grids[i % len(grids)] for i in range(channels)])[None]
     return tuple(0.5 + 0.5 * torch.sin(rate * ramps + rate) for rate in (2.0, 5.0, 9.0))
+
+
+def shown(name: str, channels: int, *sides: int) -> tuple[Mapping[str, Any], ...]:
+    """The prompts, each with a picture of its own as the argument `name`."""
+    return tuple({**prompt, name: picture} for prompt, picture in zip(PROMPTS, pictures(channels, *sides), strict=True))
