@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fewstep.diffusers.capture.segments import attach as attach_guidance
+from fewstep.diffusers.capture.segments import detach as detach_guidance
 from fewstep.diffusers.circumstances import Circumstances
 from fewstep.diffusers.place import PREDICTION_TYPES, Place
 from fewstep.diffusers.scheduler import FewstepScheduler
@@ -95,12 +97,15 @@ def install(
     if searched is not None:
         searched.compare(adapters=_adapters(pipe))
     _detach(there)
+    detach_guidance(pipe)
     if schedule.shift is not None:
         network = next((getattr(pipe, part) for part in NETWORKS if getattr(pipe, part, None) is not None), None)
         if network is None:
             raise InvalidInput(f"a time shift wants a pipeline with a unet or a transformer, {name} has neither")
         scheduler.attachment = attach(network, scheduler)
     pipe.scheduler = scheduler
+    if schedule.guidance is not None:
+        attach_guidance(pipe)
     return scheduler
 
 
@@ -123,6 +128,7 @@ def uninstall(pipe: Any) -> None:
             )
         old = old.from_config({key: value for key, value in there.config.items() if key != scheduler_config.STORED})
     _detach(there)
+    detach_guidance(pipe)
     pipe.scheduler = old
 
 

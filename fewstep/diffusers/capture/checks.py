@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from fewstep.diffusers.capture.denoiser import PipelineDenoiser, dtype_of
+from fewstep.diffusers.capture.denoiser import PipelineDenoiser, dtype_of, seeded
 from fewstep.diffusers.capture.probe import Reached
 from fewstep.errors import InvalidModel
 from fewstep.processes import VE
@@ -56,15 +56,17 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
     scheduler = copy.deepcopy(denoiser.pipe.scheduler)
     own, scale = scheduler.step, scheduler.scale_model_input if hasattr(scheduler, "scale_model_input") else None
     scales = isinstance(denoiser.process, VE)  # then a reading scales what goes into the network
+    twice = hasattr(scheduler, "precondition_outputs")  # a pipeline may step several times at one time: the last counts
 
     @functools.wraps(own)
     def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if "pred_original_sample" in kwargs or not hasattr(scheduler, "precondition_outputs"):
-            state = sample if scales or scale is None else scale(sample, timestep)
-            told = float(torch.as_tensor(timestep).reshape(-1)[0])
-            recorded.append(Recorded(told, state.detach().clone(), model_output.detach().clone()))
-            if len(recorded) == steps:
-                raise Reached
+        state = sample if scales or scale is None else scale(sample, timestep)
+        told = float(torch.as_tensor(timestep).reshape(-1)[0])
+        if twice and recorded and recorded[-1].told == told:
+            recorded.pop()
+        recorded.append(Recorded(told, state.detach().clone(), model_output.detach().clone()))
+        if len(recorded) == steps and not twice:
+            raise Reached
         return own(model_output, timestep, sample, *args, **kwargs)
 
     vars(scheduler)["step"] = step
@@ -73,7 +75,7 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
     kwargs = denoiser.arguments([0])
     if "num_inference_steps" in inspect.signature(run).parameters and not {"timesteps", "sigmas"} & set(kwargs):
         kwargs["num_inference_steps"] = steps
-    with torch.no_grad(), contextlib.suppress(Reached):
+    with torch.no_grad(), contextlib.suppress(Reached), seeded(view._execution_device):
         run(view, **kwargs)
     if not recorded:
         raise InvalidModel(f"{denoiser.name} ran to its end without a step of its scheduler")

@@ -2,8 +2,8 @@
 
 import inspect
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,7 +161,7 @@ class PipelineDenoiser:
             states = (x / self.factor).to(device, dtype_of(view))
             key = tuple(i % len(self.given) for i in rows)
             inside = self.entry.enter(view, states, key, self.memory)
-        with inside as entering:
+        with inside as entering, seeded(device):
             return run(view, **{**kwargs, **entering})
 
     def _schedule(self, t: torch.Tensor, steps: int, device: torch.device) -> Given:
@@ -171,6 +171,8 @@ class PipelineDenoiser:
         level = told if self.process.kind == "discrete" else float(self.process.sigma(one))
 
         def scale(sample: torch.Tensor) -> torch.Tensor:
+            if not sample.ndim:
+                return sample
             return self.reading.inputs(sample, one.to(sample.device).expand(len(sample)))[0].to(sample.dtype)
 
         timesteps = torch.full((steps,), told, device=device)
@@ -188,12 +190,21 @@ class PipelineDenoiser:
         kwargs = {**self.call, **{name: value for name, value in own.items() if name in accepts}}
         for name in self.given[0]:
             values = [self.given[i % len(self.given)][name] for i in rows]
-            kwargs[name] = torch.cat(values) if isinstance(values[0], torch.Tensor) else values
+            several = torch.cat(values) if isinstance(values[0], torch.Tensor) else values
+            kwargs[name] = values[0] if len(rows) == 1 else several  # some pipelines take one sample only
         if isinstance(kwargs.get("prompt"), list) and isinstance(negative := kwargs.get("negative_prompt"), str):
             kwargs["negative_prompt"] = [negative] * len(rows)  # some pipelines want as many as prompts
         if self.scale is not None:
             kwargs[self.guidance.argument] = self.guidance.value_at(self.scale)
         return kwargs
+
+
+@contextmanager
+def seeded(device: torch.device) -> Iterator[None]:
+    """Seeds the global generators, which some pipelines draw from, and leaves them as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
 
 
 def steps_of(run: Any, call: Mapping[str, Any]) -> int:

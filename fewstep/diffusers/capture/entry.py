@@ -3,6 +3,7 @@
 | way | for instance |
 |---|---|
 | the nth result of ``prepare_latents`` that has the shape | most; the second one of Marigold |
+| that of ``prepare_intermediate_images`` | DeepFloyd |
 | the argument ``latents`` | where ``prepare_latents`` needs them, as in LTX |
 | what ``randn_tensor`` draws | DiT, DDIM, DDPM |
 """
@@ -31,26 +32,27 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """The ``place``-th result of ``prepare_latents`` with the shape of the states; the others stay what they are."""
+    """The ``place``-th result of a ``method`` with the shape of the states; the others stay what they are."""
 
     place: int
+    method: str = "prepare_latents"
 
     @contextmanager
     def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
-        prepare: Callable[..., Any] = type(view).prepare_latents
+        prepare: Callable[..., Any] = getattr(type(view), self.method)
 
         def prepared(*args: Any, **kwargs: Any) -> Any:
-            results = memory.get(("prepare_latents", key), lambda: prepare(view, *args, **kwargs))
+            results = memory.call((self.method, key), prepare, view, *args, **kwargs)
             several = list(results) if isinstance(results, tuple) else [results]
             fitting = [i for i, result in enumerate(several) if getattr(result, "shape", None) == x.shape]
             several[fitting[self.place]] = x
             return tuple(several) if isinstance(results, tuple) else several[0]
 
-        vars(view)["prepare_latents"] = prepared
+        vars(view)[self.method] = prepared
         try:
             yield {}
         finally:
-            del vars(view)["prepare_latents"]
+            del vars(view)[self.method]
 
 
 @dataclass(frozen=True)
@@ -81,4 +83,11 @@ class Drawn:
             vars(module)["randn_tensor"] = draw
 
 
-ENTRIES: tuple[Entry, ...] = (Prepared(0), Prepared(1), Prepared(2), Argument(), Drawn())
+ENTRIES: tuple[Entry, ...] = (
+    Prepared(0),
+    Prepared(1),
+    Prepared(2),
+    Prepared(0, "prepare_intermediate_images"),
+    Argument(),
+    Drawn(),
+)

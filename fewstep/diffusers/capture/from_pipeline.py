@@ -28,9 +28,9 @@ from fewstep.models.reading import Plain, reading
 from fewstep.models.scheduler_config import of
 from fewstep.processes import Flow
 
-__all__ = ["from_pipeline"]
+__all__ = ["from_pipeline", "remembering_view"]
 
-REMEMBERED = re.compile(r"encode|_embeds$|^prepare_(?!latents|extra)")  # what a pipeline computes before its loop
+REMEMBERED = re.compile(r"encode|_embeds$|^prepare_(?!latents|intermediate|extra)")  # what a pipeline computes before its loop
 PLACE = 0.7  # of t_max, where the pipeline is tried out; σ = 1 where times are σ
 LINEAR = 1e-2  # how far what comes out may be off a multiple of what went in
 
@@ -97,10 +97,16 @@ def _conditions(
 
 
 def _view(pipe: Any, memory: Memory) -> Any:
-    """A copy of the pipeline, with a probe for a scheduler and memory for what it does before its loop."""
+    """A copy of the pipeline with a probe for a scheduler."""
+    view = remembering_view(pipe, memory)
+    vars(view).update(scheduler=probing(pipe.scheduler), _progress_bar_config={"disable": True})
+    return view
+
+
+def remembering_view(pipe: Any, memory: Memory) -> Any:
+    """A copy of the pipeline that remembers what it does before its loop, and has a list of its ``networks``."""
     view = copy.copy(pipe)
-    networks = list(denoising(pipe).values())
-    vars(view).update(scheduler=probing(pipe.scheduler), _progress_bar_config={"disable": True}, networks=networks)
+    vars(view)["networks"] = list(denoising(pipe).values())
     for name, _ in inspect.getmembers(type(view), inspect.isfunction):
         if REMEMBERED.search(name) and "check" not in name:
             vars(view)[name] = memory.remembering(getattr(view, name))
@@ -156,7 +162,10 @@ def _guidance(denoiser: PipelineDenoiser) -> PipelineDenoiser:
             if not isinstance(own, int | float):
                 continue
             for offset in (0.0, -1.0):
-                without = passes(**{name: 1.0 + offset})[0]
+                try:
+                    without = passes(**{name: 1.0 + offset})[0]
+                except Exception:  # a pipeline may fail without guidance in any manner
+                    continue
                 if without < usual:
                     guidance = Guidance(name, offset, usual, without, float(own) - offset)
                     return replace(denoiser, guidance=guidance)

@@ -41,20 +41,24 @@ class Memory:
 
         @wraps(function)
         def remembered(*args: Any, **kwargs: Any) -> Any:
-            generators = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Generator)]
-
-            def make() -> Any:
-                with torch.no_grad():
-                    result = function(*args, **kwargs)
-                states = [generator.get_state() for generator in generators]
-                return _moved(result, torch.device("cpu")), _device(result), states
-
-            result, device, states = self.get((function.__qualname__, content((args, kwargs))), make)
-            for generator, state in zip(generators, states, strict=True):
-                generator.set_state(state)
-            return result if device is None else _moved(result, device)
+            return self.call((function.__qualname__, content((args, kwargs))), function, *args, **kwargs)
 
         return remembered
+
+    def call(self, key: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """``function(*args, **kwargs)``, run at the first use of ``key``; generators are left as that run left them."""
+        generators = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Generator)]
+
+        def make() -> Any:
+            with torch.no_grad():
+                result = function(*args, **kwargs)
+            states = [generator.get_state() for generator in generators]
+            return _moved(result, torch.device("cpu")), _device(result), states
+
+        result, device, states = self.get(key, make)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+        return result if device is None else _moved(result, device)
 
 
 def content(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Given", "Reached", "Seen", "probing"]
+__all__ = ["Given", "Output", "Reached", "Seen", "probing"]
 
 Scale = Callable[[torch.Tensor], torch.Tensor]
 
@@ -40,7 +40,7 @@ class Seen:
     asked: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _Output:
+class Output:
     """The result of a step: the ``data`` prediction, for a pipeline that guides it and steps again (Cosmos 1), and the
     ``final`` state, without which the run ends here."""
 
@@ -88,17 +88,17 @@ def probing(scheduler: Any) -> Any:
         asked = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
         self.run.seen.asked = {name: value for name, value in asked.items() if value is not None}
 
-    def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> _Output:
+    def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> Output:
         states = [each for each in (kwargs.get("sample"), *args) if isinstance(each, torch.Tensor) and each.ndim > 1]
         seen = self.run.seen
         seen.output, seen.sample, seen.data = model_output, states[-1], kwargs.get("pred_original_sample")
         final = None if self.run.final is None else self.run.final.to(states[-1])
         if seen.data is None and hasattr(self, "precondition_outputs"):
             sigma = self.run.given.sigmas[0].to(states[-1])
-            return _Output(self.precondition_outputs(states[-1], model_output, sigma), final)
+            return Output(self.precondition_outputs(states[-1], model_output, sigma), final)
         if final is None:
             raise Reached
-        return _Output(None, final)
+        return Output(None, final)
 
     constant = property(lambda self: 1.0, lambda self, value: None)
     members = {
