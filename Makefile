@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo serve test lint bench clean
+.PHONY: demo serve test full lint bench clean
 
 # Two stamps: what running needs, and what developing needs on top.
 .venv/service: pyproject.toml constraints.txt
@@ -24,6 +24,9 @@ serve: .venv/service  ## the service and its dashboard on http://127.0.0.1:8471
 
 test: .venv/dev  ## the whole suite, a file at a time on each of at most four cores
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+full: .venv/dev  ## the suite with the tests that are too many for every run
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m ""
 
 lint: .venv/dev  ## style, types, import directions
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from tests.pipelines.builders import (
 )
 from tests.pipelines.builders.tiny import Tiny
 
-__all__ = ["LEFT_OUT", "PIPELINES", "Builder", "Tiny"]
+__all__ = ["LEFT_OUT", "PIPELINES", "QUICK", "WARNINGS", "Builder", "Tiny"]
 
 Builder = Callable[[], Tiny]
 
@@ -140,5 +140,26 @@ PIPELINES: dict[str, Builder] = {
     "AceStepPipeline": sounds.ace_step,
     "LongCatAudioDiTPipeline": sounds.longcat_audio,
 }
+
+# Those of the default run; `make full` takes all.
+QUICK = (
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusion3Pipeline",
+    "FluxPipeline",
+    "WanPipeline",
+    "QwenImagePipeline",
+    "PixArtSigmaPipeline",
+    "SanaPipeline",
+    "LTXPipeline",
+    "ZImagePipeline",
+)
+
+# Warnings of diffusers and torch about their own code, as pytest's filters: none is about what is built here.
+WARNINGS = (
+    "ignore::FutureWarning",  # deprecated parts that pipelines use
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",  # schedulers and numpy
+    "ignore:In CPU autocast:UserWarning",  # Mochi
+)
 
 LEFT_OUT: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""More picture pipelines of transformers that predict a flow: Flux.2, Chroma, AuraFlow, Lumina, CogView 4, Bria, and kin."""
+"""More picture pipelines of transformers that predict a flow: Flux.2, Chroma, AuraFlow, Lumina, Bria, and kin."""
 
 from typing import Any
 
@@ -384,6 +384,8 @@ def longcat() -> Tiny:
         text_encoder=text.qwen_vision(),
         tokenizer=text.byte_tokenizer(),
         text_processor=None,
-        transformer=network(LongCatImageTransformer2DModel, {**PACKED, "in_channels": 64, "pooled_projection_dim": WIDTH}),
+        transformer=network(
+            LongCatImageTransformer2DModel, {**PACKED, "in_channels": 64, "pooled_projection_dim": WIDTH}
+        ),
     )
     return tiny(pipe, {**PLAIN, "guidance_scale": 4.5, "enable_prompt_rewrite": False})

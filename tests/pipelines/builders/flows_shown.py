@@ -1,4 +1,4 @@
-"""Flow pipelines whose samples have a picture each: image to image, inpainting, editing, control; and their guidance kin."""
+"""Flow pipelines whose samples have a picture each: image to image, inpainting, control; perturbed guidance."""
 
 from typing import Any
 
@@ -96,7 +96,9 @@ def sd3_image() -> Tiny:
 def sd3_inpaint() -> Tiny:
     """Stable Diffusion 3 inpainting without a network of its own: the known half is put back after each step."""
     call = {**SD3_CALL, "strength": 0.8, "mask_image": right_half(16)}
-    return tiny(StableDiffusion3InpaintPipeline(**sd3_parts(16)), call, SHOWN, note="the state is changed between steps")
+    return tiny(
+        StableDiffusion3InpaintPipeline(**sd3_parts(16)), call, SHOWN, note="the state is changed between steps"
+    )
 
 
 def sd3_control() -> Tiny:

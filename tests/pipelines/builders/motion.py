@@ -10,13 +10,14 @@ from diffusers import (
     EulerDiscreteScheduler,
     MotionAdapter,
     StableVideoDiffusionPipeline,
+    UNetMotionModel,
     UNetSpatioTemporalConditionModel,
 )
 
 from tests.pipelines.builders import autoencoders_video, text
 from tests.pipelines.builders.tiny import PROMPTS, Tiny, pictures, tiny
 from tests.pipelines.builders.unets import PLAIN, stable_parts, xl_parts
-from tests.pipelines.builders.weights import network
+from tests.pipelines.builders.weights import draw, network
 
 __all__ = ["animate", "animate_video", "animate_xl", "stable_video"]
 
@@ -34,11 +35,17 @@ def adapter() -> MotionAdapter:
     )
 
 
+def moving(parts: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The named parts, the U-Net with motion layers; all its weights are drawn anew, as some are in neither part."""
+    motion = adapter()
+    unet = UNetMotionModel.from_unet2d(parts["unet"], motion)
+    draw(unet, seed=0)
+    return {**{name: parts[name] for name in names}, "unet": unet, "motion_adapter": motion}
+
+
 def animate_parts() -> dict[str, Any]:
     """The parts of AnimateDiff with Stable Diffusion 1."""
-    names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
-    parts = stable_parts()
-    return {**{name: parts[name] for name in names}, "motion_adapter": adapter()}
+    return moving(stable_parts(), ("vae", "text_encoder", "tokenizer", "scheduler"))
 
 
 def animate() -> Tiny:
@@ -48,7 +55,8 @@ def animate() -> Tiny:
 
 def animate_xl() -> Tiny:
     """AnimateDiff with Stable Diffusion XL."""
-    pipe = AnimateDiffSDXLPipeline(**xl_parts(), motion_adapter=adapter())
+    parts = xl_parts()
+    pipe = AnimateDiffSDXLPipeline(**moving(parts, tuple(parts)))
     return tiny(pipe, {**PLAIN, "num_frames": 3, "guidance_scale": 5.0})
 
 

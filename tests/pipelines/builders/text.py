@@ -4,9 +4,9 @@ import string
 from typing import Any
 
 import torch
+from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
-from PIL import Image
 from transformers import (
     BertConfig,
     BertModel,

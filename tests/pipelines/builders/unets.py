@@ -1,4 +1,4 @@
-"""Pipelines of pictures from words around U-Nets: Stable Diffusion 1 and XL, latent consistency, Kandinsky 3, and kin."""
+"""Pipelines of pictures from words around U-Nets: Stable Diffusion 1 and XL, latent consistency, and kin."""
 
 from collections.abc import Mapping
 from typing import Any

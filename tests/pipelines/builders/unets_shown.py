@@ -1,4 +1,4 @@
-"""Pipelines around U-Nets whose samples have a picture each: image to image, inpainting, control, upscaling, variation."""
+"""Pipelines around U-Nets whose samples have a picture each: image to image, inpainting, control, upscaling."""
 
 from typing import Any
 

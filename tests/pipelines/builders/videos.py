@@ -453,9 +453,7 @@ def sana_video() -> Tiny:
         text_encoder=text.gemma(),
         vae=autoencoders.wan(),
         transformer=network(SanaVideoTransformer3DModel, config),
-        scheduler=DPMSolverMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0
-        ),
+        scheduler=DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0),
     )
     call = {
         "height": 32,

@@ -56,9 +56,7 @@ def filmed(frames: int = 5, side: int = 16) -> tuple[dict[str, Any], ...]:
     """The prompts with a video each: pictures that fade."""
     fade = torch.linspace(1.0, 0.4, frames)[:, None, None, None]
     videos = [list((fade * picture)[:, None].unbind()) for picture in pictures(3, side, side)]
-    return tuple(
-        {**prompt, "video": [torch.cat(video)]} for prompt, video in zip(PROMPTS, videos, strict=True)
-    )
+    return tuple({**prompt, "video": [torch.cat(video)]} for prompt, video in zip(PROMPTS, videos, strict=True))
 
 
 def wan_image() -> Tiny:
