@@ -260,6 +260,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         use_clipped_model_output: bool | None = None,
         pred_original_sample: torch.Tensor | None = None,
         per_token_timesteps: torch.Tensor | None = None,
+        prev_timestep: Any = None,
     ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
         """The next state and the data prediction, shaped as ``sample`` and in its dtype, from the network's output.
 
@@ -267,7 +268,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         second half is a learned variance and is left out. ``generator`` draws fresh noise: one for the batch or one for
         each sample. ``pred_original_sample`` is the data prediction where the pipeline made it (Cosmos);
         ``per_token_timesteps`` says that the output's sign is turned (LTX with conditions, which keeps the states of its
-        other tokens itself). Raises `InvalidInput` where calls come out of order or shapes differ, and for an ``eta``
+        other tokens itself); ``prev_timestep`` (Kandinsky's prior) says nothing here. Raises `InvalidInput` where calls come out of order or shapes differ, and for an ``eta``
         or clipping, which the schedule does not have.
         """
         if eta or use_clipped_model_output:

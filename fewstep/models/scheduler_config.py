@@ -207,7 +207,7 @@ def _known(name: Any) -> bool:
 
 
 def _flow(name: str, config: Mapping[str, Any], mu: float | None, tokens: int | None) -> NetworkSpec:
-    steps = float(training_steps(config))
+    steps = number("num_train_timesteps", config.get("num_train_timesteps", 1000), InvalidModel)  # ACE-Step: 1
     if name in FLOW and config.get("sigma_max"):
         return NetworkSpec(_ve({"sigma_min": 0.002, **_given(config)}), "noise", steps, None, "pipeline")
     prediction = "flow" if name in FLOW or "prediction_type" not in config else _predicts(config)

@@ -52,7 +52,7 @@ def replay(denoiser: PipelineDenoiser, steps: int = STEPS) -> None:
 
 def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
     """``steps`` steps of the pipeline's own run with its own scheduler, under the first condition."""
-    view, recorded = copy.copy(denoiser.view), list[Recorded]()
+    view, recorded = copy.copy(denoiser.pipe), list[Recorded]()
     scheduler = copy.deepcopy(denoiser.pipe.scheduler)
     own, scale = scheduler.step, scheduler.scale_model_input if hasattr(scheduler, "scale_model_input") else None
     scales = isinstance(denoiser.process, VE)  # then a reading scales what goes into the network
@@ -70,7 +70,7 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
         return own(model_output, timestep, sample, *args, **kwargs)
 
     vars(scheduler)["step"] = step
-    vars(view)["scheduler"] = scheduler
+    vars(view).update(scheduler=scheduler, _progress_bar_config={"disable": True})
     run = inspect.unwrap(type(view).__call__)
     kwargs = denoiser.arguments([0])
     if "num_inference_steps" in inspect.signature(run).parameters and not {"timesteps", "sigmas"} & set(kwargs):

@@ -53,16 +53,17 @@ class Memory:
             with torch.no_grad():
                 result = function(*args, **kwargs)
             states = [generator.get_state() for generator in generators]
-            return _moved(result, torch.device("cpu")), _device(result), states
+            kept = args, kwargs  # so that the identity of an object in the key stays its own
+            return _copied(result, torch.device("cpu")), _device(result), states, kept
 
-        result, device, states = self.get(key, make)
+        result, device, states, _ = self.get(key, make)
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
-        return result if device is None else _moved(result, device)
+        return _copied(result, device or torch.device("cpu"))
 
 
 def content(value: Any) -> Any:
-    """A hashable stand-in for the content of ``value``.
+    """A hashable stand-in for the content of ``value``; for an object, such as a text encoder, its identity.
 
     >>> content([torch.ones(2)]) == content([torch.ones(2)]), content({"a": 1}) == content({"a": 2})
     (True, False)
@@ -78,7 +79,9 @@ def content(value: Any) -> Any:
         return tuple(content(each) for each in value)
     if hasattr(value, "tobytes"):  # an image or an array
         return type(value).__name__, hashlib.sha256(value.tobytes()).digest()
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+    if isinstance(value, torch.dtype | torch.device):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | None) else ("object", id(value))
 
 
 def _device(value: Any) -> torch.device | None:
@@ -90,9 +93,10 @@ def _device(value: Any) -> torch.device | None:
     return None
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _copied(value: Any, device: torch.device) -> Any:
+    """A copy on ``device``: pipelines change what they get in place."""
     if isinstance(value, torch.Tensor):
-        return value.to(device)
+        return value.to(device, copy=True)
     if type(value) in (list, tuple):
-        return type(value)(_moved(each, device) for each in value)
+        return type(value)(_copied(each, device) for each in value)
     return value
