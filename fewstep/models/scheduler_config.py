@@ -22,7 +22,7 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidModel, UnknownName
-from fewstep.models.betas import SAME_TABLE, alphas_cumprod, training_steps
+from fewstep.models.betas import SAME_TABLE, alphas_cumprod
 from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow, Process
 from fewstep.processes import from_dict as process_from_dict

@@ -15,7 +15,7 @@ from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
 from fewstep.schedule import Schedule
 from fewstep.tuning.comparison import compare as compare_schedules
-from fewstep.tuning.pipeline import Tuned
+from fewstep.tuning.pipeline import Tuned, default_prompts, wants_prompt
 from fewstep.tuning.pipeline import tune as tune_pipeline
 from fewstep.values.problem import Options
 
@@ -56,8 +56,9 @@ def tune(
 ) -> None:
     """Find the best schedule for a diffusers pipeline, in this process; the same command goes on after a kill."""
     console = Console(stderr=True)
-    pipe = open_pipeline(pipeline, device, dtype, hub)
     arguments = _arguments(call or []) | ({} if guidance is None else {"guidance_scale": guidance})
+    texts = None if prompts is None else read_prompts(prompts)
+    pipe = open_pipeline(pipeline, device, dtype, hub)
     if options["effort"] is None and not options["budget"] and not options["noises"]:
         options["effort"] = "quick"
     with Progress(*COLUMNS, console=console) as bars:
@@ -65,7 +66,7 @@ def tune(
         tuned = tune_pipeline(
             pipe,
             nfe,
-            None if prompts is None else read_prompts(prompts),
+            texts,
             call=arguments,
             batch=batch,
             progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
@@ -102,9 +103,11 @@ def compare(
     if is_pipeline(model):
         from fewstep.diffusers.capture.from_pipeline import from_pipeline
 
+        texts, arguments = None if prompts is None else read_prompts(prompts), _arguments(call or [])
         pipe = open_pipeline(model, device, dtype)
-        texts = None if prompts is None else read_prompts(prompts)
-        denoiser: Any = from_pipeline(pipe, texts, batch=batch, **_arguments(call or []))
+        if texts is None and wants_prompt(pipe):
+            texts = default_prompts()
+        denoiser: Any = from_pipeline(pipe, texts, batch=batch, **arguments)
         shape = None
     else:
         denoiser, shape = ModelReference.at(model).open(device)
@@ -148,7 +151,7 @@ def open_pipeline(name: str, device: str = "cpu", dtype: str = "float32", hub: b
         pipe = DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
             name, dtype=DTYPES[dtype], use_safetensors=True, local_files_only=not hub
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InvalidInput(f"diffusers cannot open the pipeline {name}: {reason}") from error
     pipe.set_progress_bar_config(disable=True)

@@ -98,7 +98,9 @@ def installed(tiny: Tiny, denoiser: PipelineDenoiser) -> tuple[float, int]:
         output = own(self, *args, **kwargs)
         sample = kwargs.get("sample", args[2] if len(args) > 2 else None)
         if states and self.network_spec.preconditioning == "none" and not torch.allclose(sample, states[-1], atol=1e-4):
-            raise Blended("it changes its latents between the steps, so its samples are not those of the schedule alone")
+            raise Blended(
+                "it changes its latents between the steps, so its samples are not those of the schedule alone"
+            )
         states.append(output[0])
         return output
 

@@ -30,7 +30,9 @@ from fewstep.processes import Flow
 
 __all__ = ["from_pipeline", "remembering_view"]
 
-REMEMBERED = re.compile(r"encode|_embeds$|^prepare_(?!latents|intermediate|extra)")  # what a pipeline computes before its loop
+REMEMBERED = re.compile(
+    r"encode|_embeds$|^prepare_(?!latents|intermediate|extra)"
+)  # what a pipeline computes before its loop
 PLACE = 0.7  # of t_max, where the pipeline is tried out; σ = 1 where times are σ
 LINEAR = 1e-2  # how far what comes out may be off a multiple of what went in
 
