@@ -7,6 +7,9 @@ from tests.pipelines.builders import (
     flows,
     flows_more,
     flows_shown,
+    guided,
+    kolors,
+    ltx2,
     motion,
     sounds,
     transformers2d,
@@ -139,6 +142,10 @@ PIPELINES: dict[str, Builder] = {
     "AudioLDM2Pipeline": sounds.audioldm_2,
     "AceStepPipeline": sounds.ace_step,
     "LongCatAudioDiTPipeline": sounds.longcat_audio,
+    "KolorsPipeline": kolors.kolors,
+    "KolorsPAGPipeline": kolors.kolors_pag,
+    "LTX2Pipeline": ltx2.ltx_2,
+    **guided.GUIDED,
 }
 
 # Those of the default run; `make full` takes all.
