@@ -1,6 +1,5 @@
 """More relations of Stable Diffusion, SD 3, Flux and Hunyuan-DiT: perturbed guidance, control and pictures together."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from diffusers import (
@@ -54,7 +53,26 @@ from tests.pipelines.builders.unets_shown import controlnet
 from tests.pipelines.builders.videos import VIDEO, WAN, unipc, wan_parts
 from tests.pipelines.builders.weights import network
 
-__all__ = ["GUIDED"]
+__all__ = [
+    "adapter_xl",
+    "animate_pag",
+    "control_image_xl",
+    "control_inpaint",
+    "control_pag",
+    "control_pag_xl",
+    "control_union_xl",
+    "flux_control_image",
+    "flux_controlnet_image",
+    "hunyuan_dit_control",
+    "image_pag",
+    "image_pag_xl",
+    "inpaint_pag",
+    "krea_2",
+    "sana_sprint_image",
+    "sd3_image_pag",
+    "skyreels_forcing",
+    "z_image_control",
+]
 
 CALL = {**PLAIN, "guidance_scale": 5.0}
 FROM_PICTURE = {"output_type": "latent", "guidance_scale": 5.0, "strength": 0.8}
@@ -230,25 +248,3 @@ def krea_2() -> Tiny:
         text_encoder_select_layers=(1, 2),
     )
     return tiny(pipe, {"height": 32, "width": 32, "output_type": "latent", "guidance_scale": 4.5})
-
-
-GUIDED: Mapping[str, Any] = {
-    "StableDiffusionPAGImg2ImgPipeline": image_pag,
-    "StableDiffusionPAGInpaintPipeline": inpaint_pag,
-    "StableDiffusionControlNetPAGPipeline": control_pag,
-    "StableDiffusionControlNetInpaintPipeline": control_inpaint,
-    "StableDiffusionXLPAGImg2ImgPipeline": image_pag_xl,
-    "StableDiffusionXLControlNetPAGPipeline": control_pag_xl,
-    "StableDiffusionXLControlNetImg2ImgPipeline": control_image_xl,
-    "StableDiffusionXLControlNetUnionPipeline": control_union_xl,
-    "StableDiffusionXLAdapterPipeline": adapter_xl,
-    "AnimateDiffPAGPipeline": animate_pag,
-    "StableDiffusion3PAGImg2ImgPipeline": sd3_image_pag,
-    "FluxControlImg2ImgPipeline": flux_control_image,
-    "FluxControlNetImg2ImgPipeline": flux_controlnet_image,
-    "SanaSprintImg2ImgPipeline": sana_sprint_image,
-    "ZImageControlNetPipeline": z_image_control,
-    "HunyuanDiTControlNetPipeline": hunyuan_dit_control,
-    "SkyReelsV2DiffusionForcingPipeline": skyreels_forcing,
-    "Krea2Pipeline": krea_2,
-}

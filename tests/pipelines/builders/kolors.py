@@ -1,13 +1,14 @@
 """Kolors: Stable Diffusion XL's U-Net, with ChatGLM and its own tokenizer for text."""
 
+import atexit
 import io
+import shutil
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
-from diffusers import EulerDiscreteScheduler, KolorsPAGPipeline, KolorsPipeline, UNet2DConditionModel
-from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
-from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
+from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
 from sentencepiece import SentencePieceTrainer
 
 from tests.pipelines.builders import autoencoders
@@ -16,9 +17,16 @@ from tests.pipelines.builders.tiny import Tiny, tiny
 from tests.pipelines.builders.unets import PLAIN, STABLE, XL
 from tests.pipelines.builders.weights import network
 
+with warnings.catch_warnings():  # its text encoder is compiled by a part of torch that warns of its end
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from diffusers import KolorsPAGPipeline, KolorsPipeline
+    from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
+    from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
+
 __all__ = ["kolors", "kolors_pag"]
 
-FOLDER = tempfile.TemporaryDirectory(prefix="fewstep-tests-")  # the tokenizer keeps the name of its file
+FOLDER = Path(tempfile.mkdtemp(prefix="fewstep-tests-"))  # the tokenizer keeps the name of its file
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 @cache
@@ -35,7 +43,7 @@ def pieces() -> str:
         character_coverage=1.0,
         minloglevel=2,
     )
-    path = Path(FOLDER.name) / "tokenizer.model"
+    path = FOLDER / "tokenizer.model"
     path.write_bytes(model.getvalue())
     return str(path)
 

@@ -42,6 +42,7 @@ from transformers import (
     Qwen3ForCausalLM,
     Qwen3Model,
     Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     Qwen3VLModel,
     SmolLM3Config,
     SmolLM3ForCausalLM,
@@ -259,8 +260,10 @@ def qwen_2_vision() -> Qwen2VLForConditionalGeneration:
     return network(Qwen2VLForConditionalGeneration, config)
 
 
-def qwen_3_vision() -> Qwen3VLModel:
-    """A Qwen 3 VL of two layers, with a vision part of one."""
+def qwen_3_vision(
+    kind: type[Qwen3VLModel] | type[Qwen3VLForConditionalGeneration] = Qwen3VLModel, layers: int = 2
+) -> Qwen3VLModel | Qwen3VLForConditionalGeneration:
+    """A Qwen 3 VL, two layers by default, with a vision part of one."""
     seeing = {
         "depth": 1,
         "hidden_size": WIDTH,
@@ -270,8 +273,8 @@ def qwen_3_vision() -> Qwen3VLModel:
         "deepstack_visual_indexes": [0],
         "num_position_embeddings": 16,
     }
-    reading = {**LAYERS, **BYTE_IDS, "rope_parameters": ROPE}
-    return network(Qwen3VLModel, Qwen3VLConfig(text_config=reading, vision_config=seeing, **PICTURE_IDS))
+    reading = {**LAYERS, **BYTE_IDS, "num_hidden_layers": layers, "rope_parameters": ROPE}
+    return network(kind, Qwen3VLConfig(text_config=reading, vision_config=seeing, **PICTURE_IDS))
 
 
 def gemma_tokenizer(length: int = 512) -> GemmaTokenizer:
