@@ -125,7 +125,7 @@ def ltx2_sound() -> AutoencoderKLLTX2Audio:
     return network(
         AutoencoderKLLTX2Audio,
         {
-            "base_channels": 4,
+            "base_channels": 8,  # as many as packed latents: 2 channels of 4 bins
             "ch_mult": (1,),
             "num_res_blocks": 1,
             "resolution": 32,

@@ -378,14 +378,13 @@ def ernie() -> Tiny:
 
 def longcat() -> Tiny:
     """LongCat-Image: Flux's double stream, guidance scaled back to the conditional norm."""
+    config = {**PACKED, "in_channels": 64, "pooled_projection_dim": WIDTH}
     pipe = LongCatImagePipeline(
         scheduler=flow(**DYNAMIC),
         vae=autoencoders.picture(16),
         text_encoder=text.qwen_vision(),
         tokenizer=text.byte_tokenizer(),
         text_processor=None,
-        transformer=network(
-            LongCatImageTransformer2DModel, {**PACKED, "in_channels": 64, "pooled_projection_dim": WIDTH}
-        ),
+        transformer=network(LongCatImageTransformer2DModel, config),
     )
     return tiny(pipe, {**PLAIN, "guidance_scale": 4.5, "enable_prompt_rewrite": False})

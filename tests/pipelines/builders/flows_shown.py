@@ -74,6 +74,7 @@ SD3_CALL = {**PLAIN, "guidance_scale": 5.0, "max_sequence_length": 16}
 FLUX_CALL = {**PLAIN, "guidance_scale": 3.5, "max_sequence_length": 16}
 Z_CALL = {**PLAIN, "guidance_scale": 4.0, "max_sequence_length": 64}
 QWEN_CALL = {"height": 32, "width": 32, "output_type": "latent", "true_cfg_scale": 4.0}
+PUT_BACK = "the state is changed between steps"
 SHOWN = shown("image", 3, 16, 16)
 CONTROLLED = shown("control_image", 3, 16, 16)
 
@@ -96,9 +97,7 @@ def sd3_image() -> Tiny:
 def sd3_inpaint() -> Tiny:
     """Stable Diffusion 3 inpainting without a network of its own: the known half is put back after each step."""
     call = {**SD3_CALL, "strength": 0.8, "mask_image": right_half(16)}
-    return tiny(
-        StableDiffusion3InpaintPipeline(**sd3_parts(16)), call, SHOWN, note="the state is changed between steps"
-    )
+    return tiny(StableDiffusion3InpaintPipeline(**sd3_parts(16)), call, SHOWN, note=PUT_BACK)
 
 
 def sd3_control() -> Tiny:
@@ -121,7 +120,7 @@ def flux_image() -> Tiny:
 def flux_inpaint() -> Tiny:
     """Flux.1 inpainting without a network of its own: the known half is put back after each step."""
     call = {**FLUX_CALL, "strength": 0.8, "mask_image": right_half(16)}
-    return tiny(FluxInpaintPipeline(**flux_parts()), call, SHOWN, note="the state is changed between steps")
+    return tiny(FluxInpaintPipeline(**flux_parts()), call, SHOWN, note=PUT_BACK)
 
 
 def flux_kontext() -> Tiny:
@@ -164,7 +163,7 @@ def qwen_inpaint() -> Tiny:
     """Qwen-Image inpainting: the known half is put back after each step."""
     call = {**QWEN_CALL, "strength": 0.8, "mask_image": right_half(32)}
     conditions = negated(shown("image", 3, 32, 32))
-    return tiny(QwenImageInpaintPipeline(**qwen_parts()), call, conditions, note="the state is changed between steps")
+    return tiny(QwenImageInpaintPipeline(**qwen_parts()), call, conditions, note=PUT_BACK)
 
 
 def qwen_control() -> Tiny:
@@ -201,4 +200,4 @@ def z_image_to_image() -> Tiny:
 def z_image_inpaint() -> Tiny:
     """Z-Image inpainting: the known half is put back after each step."""
     call = {**Z_CALL, "strength": 0.8, "mask_image": right_half(16)}
-    return tiny(ZImageInpaintPipeline(**z_image_parts()), call, SHOWN, note="the state is changed between steps")
+    return tiny(ZImageInpaintPipeline(**z_image_parts()), call, SHOWN, note=PUT_BACK)

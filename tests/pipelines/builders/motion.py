@@ -73,7 +73,7 @@ def stable_video() -> Tiny:
         "sample_size": 8,
         "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
         "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-        "block_out_channels": (32, 32),
+        "block_out_channels": (64, 64),  # in 32 groups: the time is lost where a group is one channel
         "addition_time_embed_dim": 4,
         "projection_class_embeddings_input_dim": 3 * 4,
         "layers_per_block": 1,

@@ -1,4 +1,4 @@
-"""Text encoders of one layer and their tokenizers: vocabularies of bytes or letters, built in memory."""
+"""Text encoders of two layers and their tokenizers: vocabularies of bytes or letters, built in memory."""
 
 import string
 from typing import Any
@@ -41,6 +41,9 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLModel,
     SmolLM3Config,
     SmolLM3ForCausalLM,
     T5Config,
@@ -75,6 +78,7 @@ __all__ = [
     "mistral",
     "qwen3",
     "qwen_2_vision",
+    "qwen_3_vision",
     "qwen_vision",
     "seen",
     "smol",
@@ -254,6 +258,23 @@ def qwen_2_vision() -> Qwen2VLForConditionalGeneration:
     reading = {**LAYERS, **BYTE_IDS, "rope_parameters": ROPE}
     config = Qwen2VLConfig(text_config=reading, vision_config=seeing, **PICTURE_IDS)
     return network(Qwen2VLForConditionalGeneration, config)
+
+
+def qwen_3_vision(
+    kind: type[Qwen3VLModel] | type[Qwen3VLForConditionalGeneration] = Qwen3VLModel, layers: int = 2
+) -> Qwen3VLModel | Qwen3VLForConditionalGeneration:
+    """A Qwen 3 VL, two layers by default, with a vision part of one."""
+    seeing = {
+        "depth": 1,
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": WIDTH,
+        "deepstack_visual_indexes": [0],
+        "num_position_embeddings": 16,
+    }
+    reading = {**LAYERS, **BYTE_IDS, "num_hidden_layers": layers, "rope_parameters": ROPE}
+    return network(kind, Qwen3VLConfig(text_config=reading, vision_config=seeing, **PICTURE_IDS))
 
 
 def gemma_tokenizer(length: int = 512) -> GemmaTokenizer:

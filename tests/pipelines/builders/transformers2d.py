@@ -101,7 +101,7 @@ def dit() -> Tiny:
     return tiny(pipe, {"output_type": "np", "guidance_scale": 4.0}, labels, note="the scheduler's batch is doubled")
 
 
-def hunyuan_dit_parts() -> dict[str, Any]:
+def hunyuan_dit_parts(num_layers: int = 2) -> dict[str, Any]:
     """The parts that Hunyuan-DiT's pipelines share."""
     config = {
         "num_attention_heads": 2,
@@ -110,7 +110,7 @@ def hunyuan_dit_parts() -> dict[str, Any]:
         "patch_size": 2,
         "sample_size": 8,
         "hidden_size": 16,
-        "num_layers": 2,
+        "num_layers": num_layers,
         "cross_attention_dim": text.WIDTH,
         "cross_attention_dim_t5": text.WIDTH,
         "pooled_projection_dim": 16,
