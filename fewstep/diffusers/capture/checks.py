@@ -85,6 +85,11 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
 def deviation(denoiser: PipelineDenoiser, recorded: Recorded) -> float:
     """How far the captured output of a recorded step is off, as a share of its largest number."""
     x = recorded.state[:1].float()
+    if tuple(x.shape[1:]) != denoiser.shape:
+        raise InvalidModel(
+            f"{denoiser.name} steps states {tuple(x.shape[1:])} beside those of {denoiser.shape}: states that belong "
+            "together, such as picture and sound, cannot be searched one at a time"
+        )
     exact = replace(denoiser, told=recorded.told)
     t = torch.tensor([_time(denoiser, recorded.told)])
     with torch.no_grad():
