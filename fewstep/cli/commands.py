@@ -21,6 +21,7 @@ COMMANDS: Registry[Any] = Registry(
     {
         "tune": "fewstep.tuning.commands:tune",
         "compare": "fewstep.tuning.commands:compare",
+        "conditions": "fewstep.tuning.commands:conditions",
     },
 )
 """Functions and apps by the name of their command: those that run a search here, and those of packages. Fewstep's other
@@ -28,6 +29,7 @@ commands come first."""
 
 HELP = {
     "tune": "Find the best schedule for a diffusers pipeline, in this process.",
+    "conditions": "Embed prompts into a pipeline's folder, so that it is a model to submit.",
     "compare": "Compare schedules on the same noises: error, passes, seconds.",
 }
 

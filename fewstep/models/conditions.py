@@ -5,8 +5,9 @@
 | labels | (n,) | int64 | classes |
 | prompt | (n, L, D) | float | embedded prompts |
 | pooled | (n, P) | float | pooled embeddings, for networks that take them |
+| mask | (n, L) | float | 1 where a prompt is, 0 where it was filled up, for networks that take it |
 | time_ids | (n or 1, 6) | float | sizes and crops, for SDXL's |
-| negative_labels, negative, negative_pooled | n or 1 rows | as above | what guidance leads away from |
+| negative_labels, negative, negative_pooled, negative_mask | n or 1 rows | as above | what guidance leads away from |
 
 A class-conditional network needs no file: every class is a condition. Guidance leads away from its last class, which
 such networks are trained to read as "no class".
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["classes", "count", "guided", "load", "needs"]
 
 LABELS = "labels"
-NEGATIVES = {"negative_labels": LABELS, "negative": "prompt", "negative_pooled": "pooled"}
-DIMENSIONS = {LABELS: 1, "prompt": 3, "pooled": 2, "time_ids": 2}
+NEGATIVES = {"negative_labels": LABELS, "negative": "prompt", "negative_pooled": "pooled", "negative_mask": "mask"}
+DIMENSIONS = {LABELS: 1, "prompt": 3, "pooled": 2, "mask": 2, "time_ids": 2}
+MASKED = ("UNet2DConditionModel",)  # networks that take a mask
 INTEGERS = ("I64", "I32")
 NEEDS = {"SD3Transformer2DModel": ("prompt", "pooled"), "FluxTransformer2DModel": ("prompt", "pooled")}
 
@@ -83,11 +85,15 @@ def count(path: Path | None, network: str, config: Mapping[str, Any], guidance: 
         raise InvalidModel(f"{path.name} lacks {' and '.join(missing)}, which a {network} wants")
     if not required:
         raise InvalidModel(f"{path.name} is there, but this network takes no conditions: leave it out")
+    if "mask" in entries and network not in MASKED:
+        raise InvalidModel(f"{path.name} has a mask, which a {network} does not take: fill up prompts when embedding them")
     total = entries[required[0]].shape[0]
     uneven = [name for name, entry in entries.items() if entry.shape[0] not in (1, total)]
     if uneven:
         raise InvalidModel(f"{path.name} has {total} conditions in {required[0]}, but another number in {uneven}")
     for negative, kind in NEGATIVES.items():
+        if kind == "mask" and kind in entries and guided(config, guidance) and negative not in entries:
+            raise InvalidModel(f"{path.name} has a mask, but no {negative}, which guidance takes beside it")
         if guided(config, guidance) and kind != LABELS and kind in required and negative not in entries:
             raise InvalidModel(f"guidance leads away from {negative}, which {path.name} lacks: add it, or guide by 1")
         if negative in entries and kind in entries and entries[negative].shape[1:] != entries[kind].shape[1:]:

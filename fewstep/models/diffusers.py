@@ -77,7 +77,14 @@ def _unet(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) 
 
 def _text_unet(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:
     added = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]} if "time_ids" in tensors else None
-    return network(x, times, tensors["prompt"], class_labels=tensors.get("labels"), added_cond_kwargs=added)
+    return network(
+        x,
+        times,
+        tensors["prompt"],
+        class_labels=tensors.get("labels"),
+        added_cond_kwargs=added,
+        encoder_attention_mask=tensors.get("mask"),
+    )
 
 
 def _dit(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:

@@ -1,5 +1,6 @@
 """Commands that work on a diffusers pipeline in this process: `fewstep tune` and `fewstep compare`."""
 
+from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from fewstep.tuning.pipeline import Tuned, default_prompts, wants_prompt
 from fewstep.tuning.pipeline import tune as tune_pipeline
 from fewstep.values.problem import Options
 
-__all__ = ["compare", "open_pipeline", "tune"]
+__all__ = ["compare", "conditions", "open_pipeline", "tune"]
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -129,6 +130,34 @@ def compare(
     if json is not None:
         write(json, (result.to_json() + "\n").encode())
         console.print(f"wrote {json}")
+
+
+def conditions(
+    pipeline: Folder,
+    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Text file with a prompt a line.")],
+    guidance: Annotated[float | None, typer.Option(help="The guidance scale that searches are to run at.")] = None,
+    call: Arguments = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+) -> None:
+    """Embed prompts into a pipeline's folder (conditions.safetensors, fewstep.json), so that it is a model to submit."""
+    from safetensors.torch import save_file
+
+    from fewstep.diffusers.capture.conditions import network_conditions
+
+    arguments = _arguments(call or []) | ({} if guidance is None else {"guidance_scale": guidance})
+    texts = read_prompts(prompts)
+    pipe = open_pipeline(pipeline, device, dtype)
+    with torch.no_grad():
+        tensors = network_conditions(pipe, texts, **arguments)
+    folder = Path(pipeline)
+    save_file(tensors, folder / "conditions.safetensors")
+    if guidance is not None:
+        manifest = folder / "fewstep.json"
+        facts = loads(manifest.read_text()) if manifest.exists() else {}
+        write(manifest, (dumps(facts | {"guidance": guidance}, indent=2) + "\n").encode())
+    shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in sorted(tensors.items()))
+    typer.echo(f"{len(texts)} conditions: {shapes}", err=True)
 
 
 def open_pipeline(name: str, device: str = "cpu", dtype: str = "float32", hub: bool = False) -> Any:

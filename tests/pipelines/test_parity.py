@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.pipelines.matrix import EXACT, SAME, PAGE, REPORT, Blended, Row, captured, installed, parity, refusal, table
+from tests.pipelines.matrix import EXACT, PAGE, REPORT, SAME, Blended, Row, captured, installed, parity, refusal, table
 from tests.pipelines.table import LEFT_OUT, PIPELINES, WARNINGS
 from tests.pipelines.test_builders import entries
 
