@@ -111,7 +111,9 @@ def uninstall(pipe: Any) -> None:
     """
     there = getattr(pipe, "scheduler", None)
     if not isinstance(there, FewstepScheduler):
-        raise InvalidInput(f"nothing is installed in this {type(pipe).__name__}: its scheduler is {type(there).__name__}")
+        raise InvalidInput(
+            f"nothing is installed in this {type(pipe).__name__}: its scheduler is {type(there).__name__}"
+        )
     old = there.replaced
     if old is None:
         import diffusers
@@ -143,7 +145,9 @@ def check_process(ours: Process, theirs: Process, name: str) -> None:
             noise = (np.sqrt(mine) < ALL_NOISE) & (np.sqrt(given) < ALL_NOISE)
             worst = int(np.argmax(np.where(noise, 0.0, apart)))
             if apart[worst] > SAME_LEVEL and not noise[worst]:
-                reason = f"at time step {worst} the pipeline's ᾱ is {mine[worst]:.4g}, the schedule's {given[worst]:.4g}"
+                reason = (
+                    f"at time step {worst} the pipeline's ᾱ is {mine[worst]:.4g}, the schedule's {given[worst]:.4g}"
+                )
     elif ours.kind == "ve" and abs(theirs.t_max / ours.t_max - 1) > SAME_LEVEL:
         reason = f"the pipeline begins at σ = {ours.t_max:g}, the schedule at {theirs.t_max:g}"
     if reason:

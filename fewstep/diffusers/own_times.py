@@ -69,7 +69,7 @@ RULES: dict[str, Callable[[int, int], np.ndarray]] = {
 }
 
 
-def is_own(values: Sequence[Any], training: int) -> bool:
+def is_own(values: Sequence[Any] | np.ndarray, training: int) -> bool:
     """Whether ``values`` (N,), in [0, 1], are one of these lists.
 
     >>> is_own([1.0, 0.75, 0.5, 0.25], 1000), is_own([1.0, 0.6, 0.3, 0.1], 1000)
@@ -81,13 +81,15 @@ def is_own(values: Sequence[Any], training: int) -> bool:
 
 
 def check(what: str, values: Any, own: Sequence[np.ndarray], scale: float, training: int) -> None:
-    """Raises `InvalidInput` where ``values`` (N,) or None, times ``scale``, are neither a pipeline's nor one of ``own``.
+    """Raises `InvalidInput` where ``values`` (N,), in units of ``scale``, are neither a pipeline's nor one of ``own``.
 
     >>> check("sigmas", [0.9, 0.2], [np.array([0.9, 0.2])], 1.0, 1000)
     """
     if values is None:
         return
     given = np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
-    known = (len(each) == len(given) and np.allclose(given, each, rtol=TOLERANCE, atol=TOLERANCE * scale) for each in own)
+    known = (
+        len(each) == len(given) and np.allclose(given, each, rtol=TOLERANCE, atol=TOLERANCE * scale) for each in own
+    )
     if not any(known) and not is_own(given / scale, training):
         raise InvalidInput(f"a schedule has its own times: leave {what} out, or make a schedule of them")

@@ -103,6 +103,7 @@ def config_entries(schedule: Schedule, spec: NetworkSpec, place: Place, training
         sigma_data=spec.sigma_data,
         num_train_timesteps=training,
         replaced=place.replaced,
+        kept=bool(place.settings),
         default_steps=place.default_steps,
         strict=place.strict,
     )
@@ -124,8 +125,8 @@ def values_of_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     stored = config.get(STORED)
     if stored is None:
-        names = ("schedule", "prediction_type", "time_scale", "num_train_timesteps")
-        return {key: config[key] for key in names if key in config} if "schedule" in config else None
+        first = ("schedule", "prediction_type", "time_scale", "num_train_timesteps")
+        return {key: config[key] for key in first if key in config} if "schedule" in config else None
     if not isinstance(stored, Mapping) or "schedule" not in stored:
         raise InvalidInput(f"{STORED} holds the values of a FewstepScheduler, got {str(stored)[:80]}")
     searched = stored.get("searched")
@@ -133,7 +134,7 @@ def values_of_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
     replaced = _class_of(config) or stored.get("replaced") or ""
     place = Place(
         replaced,
-        settings if replaced else {},
+        settings if replaced or stored.get("kept") else {},
         stored.get("default_steps"),
         None if searched is None else Circumstances(**searched),
         bool(stored.get("strict", True)),
@@ -159,9 +160,9 @@ def spec_of(
     if process.kind == "ve":
         if preconditioning is None and sigma_data is None:
             raise InvalidInput(
-                "networks on ve get their state and time in different ways: pass preconditioning='edm' with sigma_data, "
-                "or 'none' where the network takes the state as it is; fewstep.diffusers.install(pipe, schedule) reads "
-                "all of it from the pipeline"
+                "networks on ve get their state and time in different ways: pass preconditioning='edm' with "
+                "sigma_data, or 'none' where the network takes the state as it is; "
+                "fewstep.diffusers.install(pipe, schedule) reads all of it from the pipeline"
             )
         scale = 1.0 if scale is None else scale
     if prediction is None or scale is None:

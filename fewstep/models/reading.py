@@ -77,7 +77,7 @@ class Inverted:
 
 
 def first_half(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """``output`` (B, C, ...) without a learned variance: its first C channels where it has 2·C for ``x`` (B, C, ...)."""
+    """``output`` (B, C, ...) without a learned variance: its first C channels where it has 2·C, ``x`` (B, C, ...)."""
     if output.ndim == x.ndim and output.ndim > 1 and output.shape[1] == 2 * x.shape[1]:
         return output[:, : x.shape[1]]
     return output

@@ -8,7 +8,7 @@ Which solver a scheduler is, and how it spaces its steps, is read by `fewstep.di
 | flow matching | `Flow` with the scheduler's shift | x | σ · number of training steps | ε − x_0 |
 | the same, ``invert_sigmas`` | `Flow` | x | (1 − σ) · number of training steps | x_0 − ε |
 | EDM | `VE` | c_in·x (`fewstep.models.edm`) | log(σ)/4; atan(σ)·2/π (Stable Audio) | F |
-| flow matching with ``sigma_max`` | `VE` | what its pipeline makes of x | what its pipeline makes of σ | ε, by its pipeline |
+| flow matching with ``sigma_max`` | `VE` | its pipeline's business | its pipeline's business | ε, by its pipeline |
 
 Settings that change the law are read, whatever true value switches them on; none is passed over.
 """
@@ -207,7 +207,7 @@ def _known(name: Any) -> bool:
 
 
 def _flow(name: str, config: Mapping[str, Any], mu: float | None, tokens: int | None) -> NetworkSpec:
-    steps = float(training_steps(config))
+    steps = float(training_steps(config, least=1))  # ACE-Step tells its network σ itself
     if name in FLOW and config.get("sigma_max"):
         return NetworkSpec(_ve({"sigma_min": 0.002, **_given(config)}), "noise", steps, None, "pipeline")
     prediction = "flow" if name in FLOW or "prediction_type" not in config else _predicts(config)
@@ -227,7 +227,9 @@ def _ours(config: Mapping[str, Any]) -> NetworkSpec:
     if not isinstance(stored, Mapping):
         raise InvalidModel(f"{STORED} holds what a {OURS} knows, got {str(stored)[:80]}")
     if _known(stored.get("replaced")) and stored["replaced"] != OURS:
-        return read({key: value for key, value in config.items() if key != STORED} | {"_class_name": stored["replaced"]})
+        return read(
+            {key: value for key, value in config.items() if key != STORED} | {"_class_name": stored["replaced"]}
+        )
     schedule = stored.get("schedule")
     if not isinstance(schedule, Mapping):
         raise InvalidModel(f"a {OURS} has a schedule, got {str(schedule)[:80]}")

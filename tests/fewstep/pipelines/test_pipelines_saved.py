@@ -9,8 +9,8 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DiffusionPipeline, UNet2DModel
 
 from fewstep import solvers
-from fewstep.scheduler import FewstepScheduler
 from fewstep.processes import Discrete
+from fewstep.scheduler import FewstepScheduler
 
 SCHEDULE = solvers.named("dpmpp-2m").schedule(Discrete.linear_betas(), 4, "quadratic")
 
