@@ -25,7 +25,7 @@ from fewstep.models.scheduler_config import NetworkSpec
 from fewstep.processes import Discrete, Flow, Process
 from fewstep.schedule import Schedule
 
-__all__ = ["install", "read_law", "uninstall"]
+__all__ = ["check_process", "install", "read_law", "uninstall"]
 
 SAME_LEVEL = 1e-2  # of λ: tables in float32, and ends of tables that are all but zero
 ALL_NOISE = 5e-3  # α below which a state is noise, whatever λ

@@ -27,17 +27,17 @@ TOLERANCE = 1e-3  # of the largest level: some pipelines round theirs to whole t
 THRESHOLD = 0.025  # noise level up to which Mochi's levels fall evenly
 
 
-def even(n: int, training: int) -> np.ndarray:
+def _even(n: int, training: int) -> np.ndarray:
     """1, 1 − 1/N, …, 1/N."""
     return np.linspace(1.0, 1.0 / n, n)
 
 
-def whole(n: int, training: int) -> np.ndarray:
+def _whole(n: int, training: int) -> np.ndarray:
     """Whole time steps from T to 1."""
     return np.linspace(training, 1.0, n).astype(np.int64) / training
 
 
-def linear_quadratic(n: int, training: int) -> np.ndarray:
+def _linear_quadratic(n: int, training: int) -> np.ndarray:
     """Levels that fall evenly by 0.025 in the first half of the steps, and then as a parabola to 0."""
     half = n // 2
     if not half:
@@ -49,23 +49,28 @@ def linear_quadratic(n: int, training: int) -> np.ndarray:
     return 1.0 - np.concatenate([np.arange(half) * THRESHOLD / half, parabola])
 
 
-def table(n: int, training: int) -> np.ndarray:
+def _table(n: int, training: int) -> np.ndarray:
     """Entries of T, T − 1, …, 1 at even places, the first and the last among them."""
     return (training - np.linspace(0, training - 1, n).astype(np.int64)) / training
 
 
-def rising(n: int, training: int) -> np.ndarray:
+def _rising(n: int, training: int) -> np.ndarray:
     """0 to 1."""
     return np.linspace(0.0, 1.0, n)
 
 
-def short(n: int, training: int) -> np.ndarray:
-    """As `even`, from 1 − 1/T."""
+def _short(n: int, training: int) -> np.ndarray:
+    """As `_even`, from 1 − 1/T."""
     return np.linspace(1.0 - 1.0 / training, 0.0, n + 1)[:-1]
 
 
 RULES: dict[str, Callable[[int, int], np.ndarray]] = {
-    rule.__name__: rule for rule in (even, whole, linear_quadratic, table, rising, short)
+    "even": _even,
+    "whole": _whole,
+    "linear_quadratic": _linear_quadratic,
+    "table": _table,
+    "rising": _rising,
+    "short": _short,
 }
 
 

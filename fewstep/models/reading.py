@@ -13,7 +13,7 @@ from fewstep.models.edm import Edm
 from fewstep.models.scheduler_config import NetworkSpec
 from fewstep.processes import VE, Process
 
-__all__ = ["Inverted", "Numbers", "Plain", "Reading", "numbers", "reading"]
+__all__ = ["Inverted", "Numbers", "Plain", "Reading", "first_half", "numbers", "reading"]
 
 
 class Reading(Protocol):

@@ -136,7 +136,10 @@ def test_a_dynamic_shift_is_that_of_an_image_size() -> None:
     assert scheduler_config.of(scheduler, mu=0.5) == scheduler_config.read(config, mu=0.5)
     linear = config | {"time_shift_type": "linear"}
     assert scheduler_config.read(linear, mu=2.5).process == Flow(shift=2.5)
-    for wrong, message in ((({"max_shift": 9.0}), "mu is the logarithm"), ({"max_image_seq_len": 256}, "differ, got 256")):
+    for wrong, message in (
+        (({"max_shift": 9.0}), "mu is the logarithm"),
+        ({"max_image_seq_len": 256}, "differ, got 256"),
+    ):
         with pytest.raises(InvalidModel, match=message):
             scheduler_config.read(config | wrong)
 

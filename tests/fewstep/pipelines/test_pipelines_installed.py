@@ -223,7 +223,11 @@ def test_a_time_shift_is_put_on_the_network_and_taken_off(unet: UNet2DModel) -> 
     ("scheduler", "process", "message"),
     [
         (PNDMScheduler(**BETAS), Flow(), "the pipeline's is discrete, the schedule's flow"),
-        (PNDMScheduler(**BETAS), Discrete.linear_betas(), r"at time step \d+ the pipeline's ᾱ is 0\.\d+, the schedule's"),
+        (
+            PNDMScheduler(**BETAS),
+            Discrete.linear_betas(),
+            r"at time step \d+ the pipeline's ᾱ is 0\.\d+, the schedule's",
+        ),
         (PNDMScheduler(**BETAS), Discrete.linear_betas(count=500), "has 1000 entries, the schedule's 500"),
         (EDMDPMSolverMultistepScheduler(sigma_max=80.0), VE(0.002, 40.0), "begins at σ = 80, the schedule at 40"),
     ],
