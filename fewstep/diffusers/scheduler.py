@@ -283,8 +283,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         second half is a learned variance and is left out. ``generator`` draws fresh noise: one for the batch or one for
         each sample. ``pred_original_sample`` is the data prediction where the pipeline made it (Cosmos);
         ``per_token_timesteps`` says that the output's sign is turned (LTX with conditions, which keeps the states of
-        its other tokens itself). ``prev_timestep`` (unCLIP) says nothing here. Raises `InvalidInput` where calls come out of order or shapes differ, and for an
-        ``eta`` or clipping, which the schedule does not have.
+        its other tokens itself). ``prev_timestep`` (unCLIP) says nothing here. Raises `InvalidInput` where calls come
+        out of order or shapes differ, and for an ``eta`` or clipping, which the schedule does not have.
         """
         if eta or use_clipped_model_output:
             raise InvalidInput(

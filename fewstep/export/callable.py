@@ -37,9 +37,9 @@ def sampler(schedule: Schedule) -> Sampler:
 
     ``model(x, sigma, **extra_args)``, with sigma (B,), returns its estimate of the clean data. ``x`` (B, ...) is the
     state at the first sigma and the result the one at the last, both in x's dtype; sums are made in float32 or better.
-    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or a stretch
-    of them: the last few for a start from a less noisy state, the first few where another network goes on from there
-    (two experts, a refiner). A stretch begins without a history: a multistep solver is of first order there.
+    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or some in
+    a row of them: the last few for a start from a less noisy state, the first few where another network goes on
+    (two experts, a refiner). Such a run begins without a history: a multistep solver is of first order there.
     ``noise_sampler(sigma, next sigma)`` draws the fresh noise of stochastic schedules.
 
     Raises `InvalidInput` where the first sigma would be infinite and, when it is run, for other sigmas;
@@ -74,8 +74,8 @@ def sampler(schedule: Schedule) -> Sampler:
             if np.allclose(received, levels[places], rtol=SIGMA_TOLERANCE, atol=1e-6):
                 return range(int(places[0]), int(places[-1]))
         raise InvalidInput(
-            f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or a stretch of at least "
-            f"two of them, got {[float(f'{s:.6g}') for s in received]}"
+            f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or at least two in a "
+            f"row of them, got {[float(f'{s:.6g}') for s in received]}"
         )
 
     def sample(

@@ -151,7 +151,7 @@ def test_a_head_and_a_tail_are_the_whole(law: Process, cut: int) -> None:
     """Two experts split at a noise level: the first sigmas run in one sampler, the rest in another."""
     schedule = solvers.named("ddim").schedule(law, 4)
     run, sigmas = sampler(schedule), own(schedule)
-    x, model = noise(1, 3), lambda x, sigma: 0.3 * torch.tanh(x)  # noqa: E731
+    x, model = noise(1, 3), lambda x, sigma: 0.3 * torch.tanh(x)
     whole = run(model, x, sigmas)
     middle = run(model, x, sigmas[:cut])
     torch.testing.assert_close(run(model, middle, sigmas[cut - 1 :]), whole, **EXACT)

@@ -193,7 +193,7 @@ def test_the_object_may_know_more_than_its_config() -> None:
 
 
 def test_the_recipe_of_the_first_pages_takes_a_zero_terminal_snr() -> None:
-    """Discrete(tuple(alphas_cumprod)) of classes that keep the zero at the end: nearly zero, as the config's reading."""
+    """Discrete(tuple(alphas_cumprod)) of classes that keep the zero at the end: nearly zero, as in a config."""
     settings = {"beta_schedule": "scaled_linear", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
     for name in ("DDIMScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler"):
         scheduler = getattr(diffusers, name)(**settings)

@@ -1,4 +1,4 @@
-"""`install` in diffusers' own pipelines: without a number of steps, the samples of `sample`, and everything put back."""
+"""`install` in diffusers' own pipelines: no number of steps, the samples of `sample`, everything put back."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -199,7 +199,7 @@ def test_arguments_that_pipelines_always_pass(unet: UNet2DModel) -> None:
     for t in times:
         x = scheduler.step(0 * x, t, x).prev_sample
     assert scheduler.step_index == 4
-    with pytest.raises(InvalidInput, match="strength 0.1 leaves none of 4 calls"):
+    with pytest.raises(InvalidInput, match=r"strength 0\.1 leaves none of 4 calls"):
         scheduler.set_timesteps(4, strength=0.1)
 
 
