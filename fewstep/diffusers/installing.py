@@ -9,13 +9,14 @@ that the pipeline has; a schedule of another noise process is refused. Nothing b
 """
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fewstep.diffusers.circumstances import Circumstances
-from fewstep.diffusers.place import PREDICTION_TYPES, Place
+from fewstep.diffusers.place import PREDICTION_TYPES, TIMES, Place
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.diffusers.shift_hook import attach
 from fewstep.errors import InvalidInput
@@ -32,6 +33,7 @@ ALL_NOISE = 5e-3  # α below which a state is noise, whatever λ
 REFUSED = {
     "StableDiffusionLatentUpscalePipeline": "it scales its latents itself, by the sigmas of Euler's scheduler",
 }
+UNSHIFTED = ("CogView4Pipeline", "CogView4ControlPipeline", "GlmImagePipeline", "LTXConditionPipeline")
 NETWORKS = ("unet", "transformer")
 
 
@@ -50,7 +52,10 @@ def read_law(pipe: Any, mu: float | None = None) -> NetworkSpec:
         return scheduler.network_spec
     if not hasattr(scheduler, "config"):
         raise InvalidInput(f"a pipeline has a scheduler of diffusers, got {type(scheduler).__name__}")
-    return scheduler_config.of(scheduler, mu)
+    spec = scheduler_config.of(scheduler, mu)
+    if not _bases(pipe).isdisjoint(UNSHIFTED) and spec.process.kind == "flow" and spec.preconditioning == "none":
+        return replace(spec, preconditioning="unshifted")
+    return spec
 
 
 def install(
@@ -62,25 +67,26 @@ def install(
     A share of the steps (``strength``) wants the number of calls named. ``searched`` says what the schedule was
     searched at, and a `CircumstanceWarning` tells where the pipeline runs under other circumstances; without it a flow
     with dynamic shifting is compared with the shift of the schedule's own process. ``strict=False`` passes over sigmas
-    and time steps that the pipeline hands over, where they are a pipeline's own and fewstep does not know them.
+    and time steps that the pipeline hands over, where its user may choose some, did not, and fewstep does not know the
+    pipeline's own.
 
     Raises `InvalidInput` where the schedule is of another process than the pipeline, and where the pipeline cannot run
     one; `UnknownName` where its scheduler's law is not known.
     """
     name = type(pipe).__name__
-    if name in REFUSED:
-        raise InvalidInput(f"{name} cannot run a schedule: {REFUSED[name]}")
+    for refused in _bases(pipe) & REFUSED.keys():
+        raise InvalidInput(f"{name} cannot run a schedule: {REFUSED[refused]}")
     if not hasattr(pipe, "scheduler"):
         raise InvalidInput(f"a pipeline has a scheduler to replace, {name} has none")
     there = pipe.scheduler
-    spec = read_law(there)
+    spec = read_law(pipe)
     check_process(spec.process, schedule.process, name)
     old = there.replaced if isinstance(there, FewstepScheduler) else there
     place = replace(
         there.place if isinstance(there, FewstepScheduler) else _place(there, spec),
         default_steps=_default_steps(pipe),
         searched=_searched(there, schedule.process) if searched is None else searched,
-        strict=strict,
+        chosen=tuple(name for name in TIMES if strict and name in _parameters(pipe)),
     )
     scheduler = FewstepScheduler(
         schedule,
@@ -172,10 +178,20 @@ def _place(scheduler: Any, spec: NetworkSpec) -> Place:
     return Place(name, settings)
 
 
+def _bases(pipe: Any) -> set[str]:
+    return {each.__name__ for each in type(pipe).__mro__}
+
+
+def _parameters(pipe: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
+
+
 def _default_steps(pipe: Any) -> int | None:
-    call = inspect.unwrap(type(pipe).__call__)
-    parameter = inspect.signature(call).parameters.get("num_inference_steps")
-    return parameter.default if parameter is not None and type(parameter.default) is int else None
+    parameter = _parameters(pipe).get("num_inference_steps")
+    default = None if parameter is None else parameter.default
+    if default is None:
+        default = getattr(pipe, "default_denoising_steps", None)  # Marigold
+    return default if type(default) is int else None
 
 
 def _searched(scheduler: Any, process: Process) -> Circumstances | None:

@@ -97,4 +97,7 @@ def check(what: str, values: Any, own: Sequence[np.ndarray], scale: float, train
         len(each) == len(given) and np.allclose(given, each, rtol=TOLERANCE, atol=TOLERANCE * scale) for each in own
     )
     if not any(known) and not is_own(given / scale, training):
-        raise InvalidInput(f"a schedule has its own times: leave {what} out, or make a schedule of them")
+        raise InvalidInput(
+            f"a schedule has its own times: leave {what} out, or make a schedule of them; where the pipeline passes "
+            "them by itself, install(pipe, schedule, strict=False)"
+        )

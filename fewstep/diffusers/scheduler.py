@@ -201,7 +201,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if not 0 <= begin_index < self._tableau.calls:
             raise InvalidInput(f"this schedule has calls 0 to {self._tableau.calls - 1}, got begin index {begin_index}")
         self._begin_index = int(begin_index)
-        self._announce(self._begin_index)
+        if begin_index:
+            self._announce(self._begin_index)
 
     def set_timesteps(
         self,
@@ -229,9 +230,10 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 f"this schedule makes {calls} network calls: pass num_inference_steps={calls}, "
                 f"not {steps}, or take a schedule made for {steps}"
             )
-        if self.place.strict:
+        if "sigmas" in self.place.chosen:
             levels = [self._tableau.times[:-1], _levels_of(self._process, self._tableau.times[:-1])]
             own_times.check("sigmas", sigmas, levels, 1.0, self._training)
+        if "timesteps" in self.place.chosen:
             own_times.check("timesteps", timesteps, [self._network_times.numpy()], self._training, self._training)
         if mu is not None and self.place.searched is not None:
             self.place.searched.compare(mu=float(mu))
@@ -448,6 +450,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if preconditioning == "edm-atan":
             return (told * (torch.pi / 2)).tan()
         value = told / self.network_spec.time_scale
+        if preconditioning == "unshifted":
+            return value
         return self._process.time_of_network(1 - value if preconditioning == "inverted" else value)
 
     def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,13 @@ from fewstep.errors import InvalidInput
 from fewstep.processes import Flow
 from tests.fewstep.test_scheduler_round_trips import Pipe
 
+
+class Plain(Pipe):
+    """A pipeline that takes no times from its user."""
+
+    def __call__(self, num_inference_steps: int = 50) -> None: ...
+
+
 SCHEDULE = solvers.named("dpmpp-2m").schedule(Flow(shift=3.0), 5)
 
 
@@ -68,5 +75,6 @@ def test_other_times_are_refused_or_passed_over(what: str) -> None:
     with pytest.raises(InvalidInput, match=f"leave {what} out"):
         install(pipe, SCHEDULE).set_timesteps(**{what: values})
     install(pipe, SCHEDULE, strict=False).set_timesteps(**{what: values})
+    install(Plain(pipe.scheduler), SCHEDULE).set_timesteps(**{what: values})  # its user cannot choose any
     with pytest.raises(InvalidInput, match="makes 5 network calls: pass num_inference_steps=5, not 4"):
         pipe.scheduler.set_timesteps(**{what: values[:4]})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
+    CogView4Pipeline,
     EDMDPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
@@ -21,6 +22,7 @@ from fewstep.diffusers import FewstepScheduler, install, read_law
 from fewstep.errors import InvalidInput
 from fewstep.models import scheduler_config
 from fewstep.models.reading import reading
+from fewstep.models.scheduler_config import NetworkSpec
 from fewstep.processes import VE, Discrete, Flow
 from tests.fewstep.test_scheduler_round_trips import Pipe
 
@@ -159,6 +161,23 @@ def test_inverted_flows_make_what_their_own_scheduler_makes() -> None:
     torch.testing.assert_close(run(scheduler, noise(2, 3)), want, rtol=1e-5, atol=1e-5)
     mixed = scheduler.add_noise(noise(1, 3), noise(1, 3).flip(1), torch.tensor([250.0]))
     torch.testing.assert_close(mixed, 0.25 * noise(1, 3) + 0.75 * noise(1, 3).flip(1), rtol=1e-5, atol=1e-5)
+
+
+def test_networks_that_are_told_times_without_shift() -> None:
+    """CogView4 passes whole time steps beside sigmas, which its scheduler shifts: the network is told the former."""
+    old = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    old.set_timesteps(timesteps=[1000.0, 667.0, 334.0, 1.0], sigmas=[1.0, 0.667, 0.334, 0.001])
+    want = run(old, noise(2, 3))
+    pipe = type(CogView4Pipeline.__name__, (Pipe,), {})(old)
+    spec = read_law(pipe)
+    assert spec == NetworkSpec(Flow(shift=3.0), "flow", 1000.0, None, "unshifted")
+    schedule = Schedule(spec.process, (1.0, 0.667, 0.334, 0.001, 0.0), (Step(),) * 4)
+    scheduler = install(pipe, schedule)
+    torch.testing.assert_close(scheduler.timesteps, old.timesteps)
+    torch.testing.assert_close(scheduler.sigmas, old.sigmas)
+    torch.testing.assert_close(run(scheduler, noise(2, 3)), want, rtol=1e-5, atol=1e-5)
+    mixed = scheduler.add_noise(noise(1, 3), 0 * noise(1, 3), torch.tensor([500.0]))
+    torch.testing.assert_close(mixed, 0.25 * noise(1, 3), rtol=1e-5, atol=1e-5)
 
 
 def test_flow_schedulers_behind_a_range_of_sigmas_are_variance_exploding() -> None:
