@@ -30,7 +30,10 @@ __all__ = ["check_process", "install", "read_law", "uninstall"]
 
 SAME_LEVEL = 1e-2  # of λ: tables in float32, and ends of tables that are all but zero
 ALL_NOISE = 5e-3  # α below which a state is noise, whatever λ
+INVERTS = "it inverts pictures by inner functions of its own scheduler"
 REFUSED = {
+    "LEditsPPPipelineStableDiffusion": INVERTS,
+    "LEditsPPPipelineStableDiffusionXL": INVERTS,
     "StableDiffusionLatentUpscalePipeline": "it scales its latents itself, by the sigmas of Euler's scheduler",
 }
 UNSHIFTED = ("CogView4Pipeline", "CogView4ControlPipeline", "GlmImagePipeline", "LTXConditionPipeline")

@@ -41,7 +41,12 @@ LAW = {  # settings that say a noise law: always handed on, even where the repla
 }
 TIMES = ("sigmas", "timesteps")
 DEFAULTS = "_use_default_values"  # diffusers' list of settings that other classes fill in with defaults of their own
-READ = {"variance_type": "fixed_small", **scheduler_config.SHIFT_LINE}  # what pipelines read of any scheduler's config
+READ = {  # what pipelines read of any scheduler's config
+    "variance_type": "fixed_small",
+    "original_inference_steps": 50,
+    "stochastic_sampling": False,
+    **scheduler_config.SHIFT_LINE,
+}
 PREDICTION_TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
 
 
