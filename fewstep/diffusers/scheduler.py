@@ -10,13 +10,12 @@ for the device.
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin
-from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutput
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
 from fewstep.diffusers import own_times
@@ -29,6 +28,7 @@ from fewstep.diffusers.place import (
     training_steps_of,
     values_of_config,
 )
+from fewstep.diffusers.step_output import StepOutput, StepPair
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
 from fewstep.models.reading import first_half, numbers
@@ -38,17 +38,9 @@ from fewstep.sampling import plan
 from fewstep.sampling.history import History, weighted_sum
 from fewstep.schedule import Schedule, compile
 
-__all__ = ["FewstepScheduler", "StepOutput"]
+__all__ = ["FewstepScheduler"]
 
 TIMESTEP_TOLERANCE = 4e-3  # relative: bfloat16 has 8 bits for a time step
-
-
-@dataclass
-class StepOutput(SchedulerOutput):
-    """``prev_sample``, the next state, and ``pred_original_sample``, the data prediction of the call."""
-
-    prev_sample: torch.Tensor
-    pred_original_sample: torch.Tensor | None = None
 
 
 class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
@@ -278,7 +270,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         pred_original_sample: torch.Tensor | None = None,
         per_token_timesteps: torch.Tensor | None = None,
         prev_timestep: int | None = None,
-    ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
+    ) -> StepOutput | StepPair:
         """The next state and the data prediction, shaped as ``sample`` and in its dtype, from the network's output.
 
         ``timestep`` is the entry of `timesteps` that the network got. Where the output has twice the channels, the
@@ -317,10 +309,11 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if call + 1 < self._tableau.calls:
             self._announce(call + 1)
 
-        if pred_original_sample is None:
-            data = weighted_sum(weights, state)
-        predicted = data.to(sample.dtype)
-        return StepOutput(following, predicted) if return_dict else (following, predicted)
+        def predict() -> torch.Tensor:
+            data = weighted_sum(weights, state) if pred_original_sample is None else pred_original_sample
+            return data.to(sample.dtype)
+
+        return StepOutput(following, predict()) if return_dict else StepPair(following, predict)
 
     def _advance(
         self,

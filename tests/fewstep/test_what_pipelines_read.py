@@ -1,4 +1,4 @@
-"""Everything that diffusers' pipelines read of their scheduler is there, or belongs to a pipeline that runs no schedule."""
+"""Everything that diffusers' pipelines read of their scheduler is there, or belongs to one that runs no schedule."""
 
 import inspect
 import re
