@@ -81,4 +81,6 @@ class Circumstances:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values of what is known."""
         known = {"mu": self.mu, "shape": self.shape, "dtype": self.dtype, "adapters": self.adapters}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in known.items() if value is not None}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in known.items() if value is not None
+        }

@@ -9,15 +9,14 @@ that the pipeline has; a schedule of another noise process is refused. Nothing b
 """
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fewstep.diffusers.capture.segments import attach as attach_guidance
-from fewstep.diffusers.capture.segments import detach as detach_guidance
 from fewstep.diffusers.circumstances import Circumstances
-from fewstep.diffusers.place import PREDICTION_TYPES, Place
+from fewstep.diffusers.place import PREDICTION_TYPES, TIMES, Place
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.diffusers.shift_hook import attach
 from fewstep.errors import InvalidInput
@@ -27,13 +26,17 @@ from fewstep.models.scheduler_config import NetworkSpec
 from fewstep.processes import Discrete, Flow, Process
 from fewstep.schedule import Schedule
 
-__all__ = ["install", "read_law", "uninstall"]
+__all__ = ["check_process", "install", "read_law", "uninstall"]
 
 SAME_LEVEL = 1e-2  # of λ: tables in float32, and ends of tables that are all but zero
 ALL_NOISE = 5e-3  # α below which a state is noise, whatever λ
+INVERTS = "it inverts pictures by inner functions of its own scheduler"
 REFUSED = {
+    "LEditsPPPipelineStableDiffusion": INVERTS,
+    "LEditsPPPipelineStableDiffusionXL": INVERTS,
     "StableDiffusionLatentUpscalePipeline": "it scales its latents itself, by the sigmas of Euler's scheduler",
 }
+UNSHIFTED = ("CogView4Pipeline", "CogView4ControlPipeline", "GlmImagePipeline", "LTXConditionPipeline")
 NETWORKS = ("unet", "transformer")
 
 
@@ -52,7 +55,10 @@ def read_law(pipe: Any, mu: float | None = None) -> NetworkSpec:
         return scheduler.network_spec
     if not hasattr(scheduler, "config"):
         raise InvalidInput(f"a pipeline has a scheduler of diffusers, got {type(scheduler).__name__}")
-    return scheduler_config.of(scheduler, mu)
+    spec = scheduler_config.of(scheduler, mu)
+    if not _bases(pipe).isdisjoint(UNSHIFTED) and spec.process.kind == "flow" and spec.preconditioning == "none":
+        return replace(spec, preconditioning="unshifted")
+    return spec
 
 
 def install(
@@ -64,25 +70,26 @@ def install(
     A share of the steps (``strength``) wants the number of calls named. ``searched`` says what the schedule was
     searched at, and a `CircumstanceWarning` tells where the pipeline runs under other circumstances; without it a flow
     with dynamic shifting is compared with the shift of the schedule's own process. ``strict=False`` passes over sigmas
-    and time steps that the pipeline hands over, where they are a pipeline's own and fewstep does not know them.
+    and time steps that the pipeline hands over, where its user may choose some, did not, and fewstep does not know the
+    pipeline's own.
 
     Raises `InvalidInput` where the schedule is of another process than the pipeline, and where the pipeline cannot run
     one; `UnknownName` where its scheduler's law is not known.
     """
     name = type(pipe).__name__
-    if name in REFUSED:
-        raise InvalidInput(f"{name} cannot run a schedule: {REFUSED[name]}")
+    for refused in _bases(pipe) & REFUSED.keys():
+        raise InvalidInput(f"{name} cannot run a schedule: {REFUSED[refused]}")
     if not hasattr(pipe, "scheduler"):
         raise InvalidInput(f"a pipeline has a scheduler to replace, {name} has none")
     there = pipe.scheduler
-    spec = read_law(there)
+    spec = read_law(pipe)
     check_process(spec.process, schedule.process, name)
     old = there.replaced if isinstance(there, FewstepScheduler) else there
     place = replace(
         there.place if isinstance(there, FewstepScheduler) else _place(there, spec),
         default_steps=_default_steps(pipe),
         searched=_searched(there, schedule.process) if searched is None else searched,
-        strict=strict,
+        chosen=tuple(name for name in TIMES if strict and name in _parameters(pipe)),
     )
     scheduler = FewstepScheduler(
         schedule,
@@ -97,7 +104,7 @@ def install(
     if searched is not None:
         searched.compare(adapters=_adapters(pipe))
     _detach(there)
-    detach_guidance(pipe)
+    _detach_guidance(pipe)
     if schedule.shift is not None:
         network = next((getattr(pipe, part) for part in NETWORKS if getattr(pipe, part, None) is not None), None)
         if network is None:
@@ -105,6 +112,10 @@ def install(
         scheduler.attachment = attach(network, scheduler)
     pipe.scheduler = scheduler
     if schedule.guidance is not None:
+        from fewstep.diffusers.capture.segments import (
+            attach as attach_guidance,  # which captures pipelines by this file
+        )
+
         attach_guidance(pipe)
     return scheduler
 
@@ -116,7 +127,9 @@ def uninstall(pipe: Any) -> None:
     """
     there = getattr(pipe, "scheduler", None)
     if not isinstance(there, FewstepScheduler):
-        raise InvalidInput(f"nothing is installed in this {type(pipe).__name__}: its scheduler is {type(there).__name__}")
+        raise InvalidInput(
+            f"nothing is installed in this {type(pipe).__name__}: its scheduler is {type(there).__name__}"
+        )
     old = there.replaced
     if old is None:
         import diffusers
@@ -128,7 +141,7 @@ def uninstall(pipe: Any) -> None:
             )
         old = old.from_config({key: value for key, value in there.config.items() if key != scheduler_config.STORED})
     _detach(there)
-    detach_guidance(pipe)
+    _detach_guidance(pipe)
     pipe.scheduler = old
 
 
@@ -149,7 +162,9 @@ def check_process(ours: Process, theirs: Process, name: str) -> None:
             noise = (np.sqrt(mine) < ALL_NOISE) & (np.sqrt(given) < ALL_NOISE)
             worst = int(np.argmax(np.where(noise, 0.0, apart)))
             if apart[worst] > SAME_LEVEL and not noise[worst]:
-                reason = f"at time step {worst} the pipeline's ᾱ is {mine[worst]:.4g}, the schedule's {given[worst]:.4g}"
+                reason = (
+                    f"at time step {worst} the pipeline's ᾱ is {mine[worst]:.4g}, the schedule's {given[worst]:.4g}"
+                )
     elif ours.kind == "ve" and abs(theirs.t_max / ours.t_max - 1) > SAME_LEVEL:
         reason = f"the pipeline begins at σ = {ours.t_max:g}, the schedule at {theirs.t_max:g}"
     if reason:
@@ -174,10 +189,20 @@ def _place(scheduler: Any, spec: NetworkSpec) -> Place:
     return Place(name, settings)
 
 
+def _bases(pipe: Any) -> set[str]:
+    return {each.__name__ for each in type(pipe).__mro__}
+
+
+def _parameters(pipe: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
+
+
 def _default_steps(pipe: Any) -> int | None:
-    call = inspect.unwrap(type(pipe).__call__)
-    parameter = inspect.signature(call).parameters.get("num_inference_steps")
-    return parameter.default if parameter is not None and type(parameter.default) is int else None
+    parameter = _parameters(pipe).get("num_inference_steps")
+    default = None if parameter is None else parameter.default
+    if default is None:
+        default = getattr(pipe, "default_denoising_steps", None)  # Marigold
+    return default if type(default) is int else None
 
 
 def _searched(scheduler: Any, process: Process) -> Circumstances | None:
@@ -203,3 +228,8 @@ def _detach(scheduler: Any) -> None:
     attachment = getattr(scheduler, "attachment", None) if isinstance(scheduler, FewstepScheduler) else None
     if attachment is not None:
         attachment.remove()
+
+
+def _detach_guidance(pipe: Any) -> None:
+    """Take back what `fewstep.diffusers.capture.segments.attach` did to the pipeline's class, if anything."""
+    pipe.__class__ = getattr(type(pipe), "guided_class", type(pipe))

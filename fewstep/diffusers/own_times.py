@@ -27,17 +27,17 @@ TOLERANCE = 1e-3  # of the largest level: some pipelines round theirs to whole t
 THRESHOLD = 0.025  # noise level up to which Mochi's levels fall evenly
 
 
-def even(n: int, training: int) -> np.ndarray:
+def _even(n: int, training: int) -> np.ndarray:
     """1, 1 − 1/N, …, 1/N."""
     return np.linspace(1.0, 1.0 / n, n)
 
 
-def whole(n: int, training: int) -> np.ndarray:
+def _whole(n: int, training: int) -> np.ndarray:
     """Whole time steps from T to 1."""
     return np.linspace(training, 1.0, n).astype(np.int64) / training
 
 
-def linear_quadratic(n: int, training: int) -> np.ndarray:
+def _linear_quadratic(n: int, training: int) -> np.ndarray:
     """Levels that fall evenly by 0.025 in the first half of the steps, and then as a parabola to 0."""
     half = n // 2
     if not half:
@@ -49,27 +49,32 @@ def linear_quadratic(n: int, training: int) -> np.ndarray:
     return 1.0 - np.concatenate([np.arange(half) * THRESHOLD / half, parabola])
 
 
-def table(n: int, training: int) -> np.ndarray:
+def _table(n: int, training: int) -> np.ndarray:
     """Entries of T, T − 1, …, 1 at even places, the first and the last among them."""
     return (training - np.linspace(0, training - 1, n).astype(np.int64)) / training
 
 
-def rising(n: int, training: int) -> np.ndarray:
+def _rising(n: int, training: int) -> np.ndarray:
     """0 to 1."""
     return np.linspace(0.0, 1.0, n)
 
 
-def short(n: int, training: int) -> np.ndarray:
-    """As `even`, from 1 − 1/T."""
+def _short(n: int, training: int) -> np.ndarray:
+    """As `_even`, from 1 − 1/T."""
     return np.linspace(1.0 - 1.0 / training, 0.0, n + 1)[:-1]
 
 
 RULES: dict[str, Callable[[int, int], np.ndarray]] = {
-    rule.__name__: rule for rule in (even, whole, linear_quadratic, table, rising, short)
+    "even": _even,
+    "whole": _whole,
+    "linear_quadratic": _linear_quadratic,
+    "table": _table,
+    "rising": _rising,
+    "short": _short,
 }
 
 
-def is_own(values: Sequence[Any], training: int) -> bool:
+def is_own(values: Sequence[Any] | np.ndarray, training: int) -> bool:
     """Whether ``values`` (N,), in [0, 1], are one of these lists.
 
     >>> is_own([1.0, 0.75, 0.5, 0.25], 1000), is_own([1.0, 0.6, 0.3, 0.1], 1000)
@@ -81,13 +86,18 @@ def is_own(values: Sequence[Any], training: int) -> bool:
 
 
 def check(what: str, values: Any, own: Sequence[np.ndarray], scale: float, training: int) -> None:
-    """Raises `InvalidInput` where ``values`` (N,) or None, times ``scale``, are neither a pipeline's nor one of ``own``.
+    """Raises `InvalidInput` where ``values`` (N,), in units of ``scale``, are neither a pipeline's nor one of ``own``.
 
     >>> check("sigmas", [0.9, 0.2], [np.array([0.9, 0.2])], 1.0, 1000)
     """
     if values is None:
         return
     given = np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
-    known = (len(each) == len(given) and np.allclose(given, each, rtol=TOLERANCE, atol=TOLERANCE * scale) for each in own)
+    known = (
+        len(each) == len(given) and np.allclose(given, each, rtol=TOLERANCE, atol=TOLERANCE * scale) for each in own
+    )
     if not any(known) and not is_own(given / scale, training):
-        raise InvalidInput(f"a schedule has its own times: leave {what} out, or make a schedule of them")
+        raise InvalidInput(
+            f"a schedule has its own times: leave {what} out, or make a schedule of them; where the pipeline passes "
+            "them by itself, install(pipe, schedule, strict=False)"
+        )

@@ -22,6 +22,7 @@ from fewstep.schedule import Schedule
 
 __all__ = [
     "PREDICTION_TYPES",
+    "TIMES",
     "Place",
     "Stored",
     "config_entries",
@@ -38,8 +39,14 @@ LAW = {  # settings that say a noise law: always handed on, even where the repla
     *("shift", "flow_shift", "use_flow_sigmas", "use_dynamic_shifting", "base_shift", "max_shift", "invert_sigmas"),
     *("base_image_seq_len", "max_image_seq_len", "time_shift_type", "shift_terminal"),
 }
+TIMES = ("sigmas", "timesteps")
 DEFAULTS = "_use_default_values"  # diffusers' list of settings that other classes fill in with defaults of their own
-READ = {"variance_type": "fixed_small", **scheduler_config.SHIFT_LINE}  # what pipelines read of any scheduler's config
+READ = {  # what pipelines read of any scheduler's config
+    "variance_type": "fixed_small",
+    "original_inference_steps": 50,
+    "stochastic_sampling": False,
+    **scheduler_config.SHIFT_LINE,
+}
 PREDICTION_TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
 
 
@@ -47,15 +54,15 @@ PREDICTION_TYPES = {prediction: name for name, prediction in DIFFUSERS.items()}
 class Place:
     """``replaced`` the class that was there, ``settings`` its config; "" and none where nothing is known of it.
 
-    ``default_steps`` is the number of steps that the pipeline asks for where its user names none; ``strict`` whether
-    sigmas and time steps that no pipeline passes by itself are refused, or passed over.
+    ``default_steps`` is the number of steps that the pipeline asks for where its user names none; ``chosen`` which of
+    "sigmas" and "timesteps" its user may choose: those that no pipeline passes by itself are refused.
     """
 
     replaced: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     default_steps: int | None = None
     searched: Circumstances | None = None
-    strict: bool = True
+    chosen: tuple[str, ...] = TIMES
 
 
 class Stored(dict[str, Any]):
@@ -103,8 +110,9 @@ def config_entries(schedule: Schedule, spec: NetworkSpec, place: Place, training
         sigma_data=spec.sigma_data,
         num_train_timesteps=training,
         replaced=place.replaced,
+        kept=bool(place.settings),
         default_steps=place.default_steps,
-        strict=place.strict,
+        chosen=list(place.chosen),
     )
     if place.searched is not None:
         own["searched"] = place.searched.to_dict()
@@ -124,8 +132,8 @@ def values_of_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     stored = config.get(STORED)
     if stored is None:
-        names = ("schedule", "prediction_type", "time_scale", "num_train_timesteps")
-        return {key: config[key] for key in names if key in config} if "schedule" in config else None
+        first = ("schedule", "prediction_type", "time_scale", "num_train_timesteps")
+        return {key: config[key] for key in first if key in config} if "schedule" in config else None
     if not isinstance(stored, Mapping) or "schedule" not in stored:
         raise InvalidInput(f"{STORED} holds the values of a FewstepScheduler, got {str(stored)[:80]}")
     searched = stored.get("searched")
@@ -133,10 +141,10 @@ def values_of_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
     replaced = _class_of(config) or stored.get("replaced") or ""
     place = Place(
         replaced,
-        settings if replaced else {},
+        settings if replaced or stored.get("kept") else {},
         stored.get("default_steps"),
         None if searched is None else Circumstances(**searched),
-        bool(stored.get("strict", True)),
+        tuple(stored.get("chosen", TIMES)),
     )
     names = ("schedule", "prediction_type", "time_scale", "num_train_timesteps", "preconditioning", "sigma_data")
     return {**{key: stored.get(key) for key in names}, "place": place}
@@ -159,9 +167,9 @@ def spec_of(
     if process.kind == "ve":
         if preconditioning is None and sigma_data is None:
             raise InvalidInput(
-                "networks on ve get their state and time in different ways: pass preconditioning='edm' with sigma_data, "
-                "or 'none' where the network takes the state as it is; fewstep.diffusers.install(pipe, schedule) reads "
-                "all of it from the pipeline"
+                "networks on ve get their state and time in different ways: pass preconditioning='edm' with "
+                "sigma_data, or 'none' where the network takes the state as it is; "
+                "fewstep.diffusers.install(pipe, schedule) reads all of it from the pipeline"
             )
         scale = 1.0 if scale is None else scale
     if prediction is None or scale is None:

@@ -10,13 +10,12 @@ for the device.
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin
-from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutput
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
 from fewstep.diffusers import own_times
@@ -29,6 +28,7 @@ from fewstep.diffusers.place import (
     training_steps_of,
     values_of_config,
 )
+from fewstep.diffusers.step_output import StepOutput, StepPair
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
 from fewstep.models.reading import first_half, numbers
@@ -38,17 +38,9 @@ from fewstep.sampling import plan
 from fewstep.sampling.history import History, weighted_sum
 from fewstep.schedule import Schedule, compile
 
-__all__ = ["FewstepScheduler", "StepOutput"]
+__all__ = ["FewstepScheduler"]
 
 TIMESTEP_TOLERANCE = 4e-3  # relative: bfloat16 has 8 bits for a time step
-
-
-@dataclass
-class StepOutput(SchedulerOutput):  # type: ignore[misc]
-    """``prev_sample``, the next state, and ``pred_original_sample``, the data prediction of the call."""
-
-    prev_sample: torch.Tensor
-    pred_original_sample: torch.Tensor | None = None
 
 
 class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
@@ -76,7 +68,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     _compatibles = [*TABLE, *FLOW, *EDM]  # noqa: RUF012 - diffusers' name and type
     _begin_index: int | None  # first call, from `set_begin_index`
     _step_index: int | None  # next call; pipelines that step twice set it back
+    _history: History
     _inner: torch.Tensor | None  # the last state, before it was rounded to the pipeline's dtype
+    _before: tuple[int, History, torch.Tensor | None] | None  # call, history and state before the last step
 
     def __init__(
         self,
@@ -94,7 +88,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.schedule = checked
         self.place = place or Place()
         self.network_spec = spec_of(checked.process, prediction_type, time_scale, preconditioning, sigma_data)
-        self._training = training_steps_of(self.network_spec) if num_train_timesteps is None else int(num_train_timesteps)
+        self._training = (
+            training_steps_of(self.network_spec) if num_train_timesteps is None else int(num_train_timesteps)
+        )
         self._configure()
         self._tableau = compile(checked)
         self._process = checked.process
@@ -127,7 +123,11 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def from_config(  # type: ignore[override]
-        cls, config: Mapping[str, Any], return_unused_kwargs: bool = False, schedule: Schedule | None = None, **more: Any
+        cls,
+        config: Mapping[str, Any],
+        return_unused_kwargs: bool = False,
+        schedule: Schedule | None = None,
+        **more: Any,
     ) -> Any:
         """The scheduler that a config describes, even after it went through another class of diffusers.
 
@@ -148,8 +148,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             }
         if values is None:
             raise InvalidInput(
-                "this config has no schedule: pass one, FewstepScheduler.from_config(config, schedule=schedule), or use "
-                "fewstep.diffusers.install(pipe, schedule)"
+                "this config has no schedule: pass one, FewstepScheduler.from_config(config, schedule=schedule), or "
+                "use fewstep.diffusers.install(pipe, schedule)"
             )
         names = ("prediction_type", "time_scale", "num_train_timesteps", "preconditioning", "sigma_data")
         values |= {name: more.pop(name) for name in names if name in more}
@@ -193,7 +193,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if not 0 <= begin_index < self._tableau.calls:
             raise InvalidInput(f"this schedule has calls 0 to {self._tableau.calls - 1}, got begin index {begin_index}")
         self._begin_index = int(begin_index)
-        self._announce(self._begin_index)
+        if begin_index:
+            self._announce(self._begin_index)
 
     def set_timesteps(
         self,
@@ -221,9 +222,10 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 f"this schedule makes {calls} network calls: pass num_inference_steps={calls}, "
                 f"not {steps}, or take a schedule made for {steps}"
             )
-        if self.place.strict:
+        if "sigmas" in self.place.chosen:
             levels = [self._tableau.times[:-1], _levels_of(self._process, self._tableau.times[:-1])]
             own_times.check("sigmas", sigmas, levels, 1.0, self._training)
+        if "timesteps" in self.place.chosen:
             own_times.check("timesteps", timesteps, [self._network_times.numpy()], self._training, self._training)
         if mu is not None and self.place.searched is not None:
             self.place.searched.compare(mu=float(mu))
@@ -235,9 +237,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             raise InvalidInput(f"strength {strength} leaves none of {calls} calls: pass at least {1 / calls:.3g}")
         self.timesteps = self._network_times.to(device, copy=True)[first:]
         if self._process.kind in ("flow", "ve"):
-            levels = np.asarray(self._process.sigma(self._tableau.times[first:]))
+            noise: np.ndarray = self._process.sigma(self._tableau.times[first:])
             inverted = self.network_spec.preconditioning == "inverted"
-            self.sigmas = torch.tensor(1 - levels if inverted else levels, dtype=torch.float32)
+            self.sigmas = torch.tensor(1 - noise if inverted else noise, dtype=torch.float32)
         self._begin_index = first or None
         self._step_index = None
         self._restart(first)
@@ -248,6 +250,13 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if not self.network_spec.preconditioning.startswith("edm"):
             return sample
         return sample * float(self._numbers.scale[self._call_of(timestep)])
+
+    def _get_conditioning_c_in(self, sigma: torch.Tensor | float) -> torch.Tensor | float:
+        """EDM's c_in at ``sigma``, by the name under which Cosmos looks for it."""
+        data = self.network_spec.sigma_data
+        if data is None:
+            raise InvalidInput(f"c_in belongs to EDM's preconditioning, not to {self.network_spec.preconditioning}")
+        return 1 / (sigma**2 + data**2) ** 0.5
 
     def step(
         self,
@@ -260,16 +269,16 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         use_clipped_model_output: bool | None = None,
         pred_original_sample: torch.Tensor | None = None,
         per_token_timesteps: torch.Tensor | None = None,
-        prev_timestep: Any = None,
-    ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
+        prev_timestep: int | None = None,
+    ) -> StepOutput | StepPair:
         """The next state and the data prediction, shaped as ``sample`` and in its dtype, from the network's output.
 
         ``timestep`` is the entry of `timesteps` that the network got. Where the output has twice the channels, the
         second half is a learned variance and is left out. ``generator`` draws fresh noise: one for the batch or one for
         each sample. ``pred_original_sample`` is the data prediction where the pipeline made it (Cosmos);
-        ``per_token_timesteps`` says that the output's sign is turned (LTX with conditions, which keeps the states of its
-        other tokens itself); ``prev_timestep`` (Kandinsky's prior) says nothing here. Raises `InvalidInput` where calls come out of order or shapes differ, and for an ``eta``
-        or clipping, which the schedule does not have.
+        ``per_token_timesteps`` says that the output's sign is turned (LTX with conditions, which keeps the states of
+        its other tokens itself). ``prev_timestep`` (unCLIP) says nothing here. Raises `InvalidInput` where calls come
+        out of order or shapes differ, and for an ``eta`` or clipping, which the schedule does not have.
         """
         if eta or use_clipped_model_output:
             raise InvalidInput(
@@ -300,13 +309,18 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if call + 1 < self._tableau.calls:
             self._announce(call + 1)
 
-        if pred_original_sample is None:
-            data = weighted_sum(weights, state)
-        predicted = data.to(sample.dtype)
-        return StepOutput(following, predicted) if return_dict else (following, predicted)
+        def predict() -> torch.Tensor:
+            data = weighted_sum(weights, state) if pred_original_sample is None else pred_original_sample
+            return data.to(sample.dtype)
+
+        return StepOutput(following, predict()) if return_dict else StepPair(following, predict)
 
     def _advance(
-        self, call: int, state: torch.Tensor, output: torch.Tensor, generator: torch.Generator | list[torch.Generator] | None
+        self,
+        call: int,
+        state: torch.Tensor,
+        output: torch.Tensor,
+        generator: torch.Generator | list[torch.Generator] | None,
     ) -> torch.Tensor:
         if self.network_spec.preconditioning.startswith("edm"):
             self._before = call, copy.deepcopy(self._history), self._inner
@@ -341,8 +355,9 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def _refuse_assumed_steps(self) -> None:
         if self._assumed:
             raise InvalidInput(
-                f"this run takes a part of the steps, counted in the pipeline's own {self.place.default_steps}, but the "
-                f"schedule makes {self._tableau.calls} network calls: pass num_inference_steps={self._tableau.calls}"
+                f"this run takes a part of the steps, counted in the pipeline's own {self.place.default_steps}, but "
+                f"the schedule makes {self._tableau.calls} network calls: pass num_inference_steps="
+                f"{self._tableau.calls}"
             )
 
     def _check_circumstances(self, sample: torch.Tensor, output: torch.Tensor) -> None:
@@ -355,7 +370,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self._first = first
         self._history = History()
         self._inner = None
-        self._before: tuple[int, History, torch.Tensor | None] | None = None
+        self._before = None
 
     def _plan(self, begin: int) -> list[plan.Update]:
         if begin not in self._plans:
@@ -428,6 +443,8 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if preconditioning == "edm-atan":
             return (told * (torch.pi / 2)).tan()
         value = told / self.network_spec.time_scale
+        if preconditioning == "unshifted":
+            return value
         return self._process.time_of_network(1 - value if preconditioning == "inverted" else value)
 
     def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

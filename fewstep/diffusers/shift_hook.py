@@ -119,8 +119,8 @@ def attach(network: torch.nn.Module, scheduler: FewstepScheduler) -> Attachment:
 
     The pipeline then makes the samples of `fewstep.sample` with that schedule. The network takes the state and the time
     as its first two arguments (or ``sample`` or ``hidden_states``, and ``timestep``), the time in the scheduler's own
-    units. Raises `InvalidInput` where the schedule has no time shift or the network is preconditioned; when the pipeline runs, where it rescales the
-    time (Flux) or feeds the network more than the state (inpainting).
+    units. Raises `InvalidInput` where the schedule has no time shift or the network is preconditioned; when the
+    pipeline runs, where it rescales the time (Flux) or feeds the network more than the state (inpainting).
     """
     if scheduler.schedule.shift is None:
         raise InvalidInput("this scheduler's schedule has no time shift: there is nothing to attach")

@@ -38,9 +38,10 @@ def sampler(schedule: Schedule, guide: Callable[[float], None] | None = None) ->
 
     ``model(x, sigma, **extra_args)``, with sigma (B,), returns its estimate of the clean data. ``x`` (B, ...) is the
     state at the first sigma and the result the one at the last, both in x's dtype; sums are made in float32 or better.
-    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or, for a
-    start from a less noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of
-    stochastic schedules.
+    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or some in
+    a row of them: the last few for a start from a less noisy state, the first few where another network goes on
+    (two experts, a refiner). Such a run begins without a history: a multistep solver is of first order there.
+    ``noise_sampler(sigma, next sigma)`` draws the fresh noise of stochastic schedules.
 
     A schedule with guidance scales calls ``guide(scale)`` before each call of the model, which sets the host's
     guidance; without ``guide`` the scale takes the place of ``cond_scale`` in ``extra_args``, as in k-diffusion.
@@ -68,19 +69,18 @@ def sampler(schedule: Schedule, guide: Callable[[float], None] | None = None) ->
         )
     strides = np.flatnonzero(np.append(np.diff(tableau.times) < 0, True))  # the last state at each of the levels
 
-    def begin(sigmas: torch.Tensor) -> int:
-        received = sigmas.detach().double().cpu().numpy()
-        expected = levels[strides][-len(received) :]
-        if (
-            len(received) < 2
-            or received.shape != expected.shape
-            or not np.allclose(received, expected, rtol=SIGMA_TOLERANCE, atol=1e-6)
-        ):
-            raise InvalidInput(
-                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or the last few of "
-                f"them, got {[float(f'{s:.6g}') for s in received.ravel()]}"
-            )
-        return int(strides[-len(received)])
+    def stretch(sigmas: torch.Tensor) -> range:
+        """The calls from the first of ``sigmas`` to the last."""
+        received = sigmas.detach().cpu().double().numpy().ravel()
+        count = len(received)
+        for begin in range(len(strides) - count + 1 if count > 1 else 0):
+            places = strides[begin : begin + count]
+            if np.allclose(received, levels[places], rtol=SIGMA_TOLERANCE, atol=1e-6):
+                return range(int(places[0]), int(places[-1]))
+        raise InvalidInput(
+            f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or at least two in a "
+            f"row of them, got {[float(f'{s:.6g}') for s in received]}"
+        )
 
     def sample(
         model: Callable[..., torch.Tensor],
@@ -91,7 +91,8 @@ def sampler(schedule: Schedule, guide: Callable[[float], None] | None = None) ->
         disable: bool | None = None,
         noise_sampler: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        first = begin(sigmas)
+        calls = stretch(sigmas)
+        first = calls.start
         arguments = dict(extra_args or {})
         if tableau.guidance is not None and guide is None and CFG not in arguments:
             raise InvalidInput(
@@ -100,7 +101,7 @@ def sampler(schedule: Schedule, guide: Callable[[float], None] | None = None) ->
             )
         history = History()
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
-        for i, update in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
+        for i, update in zip(calls, plan.make(plan.tail(tableau, process, first)), strict=False):
             scaled = (state / network_scale[i]).to(x.dtype)
             sigma = x.new_full((len(x),), network_levels[i])
             if tableau.guidance is not None:
@@ -126,7 +127,7 @@ def sampler(schedule: Schedule, guide: Callable[[float], None] | None = None) ->
                 return torch.randn_like(like) if noise_sampler is None else noise_sampler(*pair).to(like)
 
             state = history.advance(update, state, denoised, draw)
-        last: torch.Tensor = (state / scale[-1]).to(x.dtype)
+        last: torch.Tensor = (state / scale[calls.stop]).to(x.dtype)
         return last
 
     return sample

@@ -38,7 +38,7 @@ def corrector_cost(denoiser: Denoiser, x: torch.Tensor, output: torch.Tensor, st
     y = x / alphas[0]
     following = denoiser(alphas[1] * y, x.new_full((len(x),), end))
     change = (following - y) / noises[1] ** 2 - (output - y) / noises[0] ** 2
-    return (noises[1] * change).flatten(1).double().square().sum(1)
+    return (noises[1] * change).flatten(1).cpu().double().square().sum(1)
 
 
 def predictor_cost(denoiser: Denoiser, x: torch.Tensor, start: float, end: float, seed: int = 0) -> torch.Tensor:
@@ -73,7 +73,7 @@ def predictor_cost(denoiser: Denoiser, x: torch.Tensor, start: float, end: float
                 f"the predictor cost wants a denoiser that can be differentiated three times: {reason}; take the "
                 "corrector cost"
             ) from reason
-    return noises[1] ** 2 * (estimates[0] * estimates[-1]).flatten(1).double().sum(1)
+    return noises[1] ** 2 * (estimates[0] * estimates[-1]).flatten(1).cpu().double().sum(1)
 
 
 def predictor_calls(size: int) -> int:

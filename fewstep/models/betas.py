@@ -74,15 +74,15 @@ def settings_of(table: np.ndarray) -> dict[str, Any]:
     return {"trained_betas": betas.tolist(), "num_train_timesteps": count}
 
 
-def training_steps(config: Mapping[str, Any]) -> int:
-    """``num_train_timesteps`` of a config, 1000 where it is left out; raises `InvalidModel` where it is no number.
+def training_steps(config: Mapping[str, Any], least: int = 2) -> int:
+    """``num_train_timesteps`` of a config, 1000 where it is left out; raises `InvalidModel` below ``least``.
 
     >>> training_steps({})
     1000
     """
     steps = config.get("num_train_timesteps", 1000)
-    if type(steps) is not int or not 2 <= steps <= MAX_TABLE:
-        raise InvalidModel(f"num_train_timesteps is a whole number from 2 to {MAX_TABLE}, got {str(steps)[:40]}")
+    if type(steps) is not int or not least <= steps <= MAX_TABLE:
+        raise InvalidModel(f"num_train_timesteps is a whole number from {least} to {MAX_TABLE}, got {str(steps)[:40]}")
     return steps
 
 

@@ -86,7 +86,9 @@ def count(path: Path | None, network: str, config: Mapping[str, Any], guidance: 
     if not required:
         raise InvalidModel(f"{path.name} is there, but this network takes no conditions: leave it out")
     if "mask" in entries and network not in MASKED:
-        raise InvalidModel(f"{path.name} has a mask, which a {network} does not take: fill up prompts when embedding them")
+        raise InvalidModel(
+            f"{path.name} has a mask, which a {network} does not take: fill up prompts when embedding them"
+        )
     total = entries[required[0]].shape[0]
     uneven = [name for name, entry in entries.items() if entry.shape[0] not in (1, total)]
     if uneven:

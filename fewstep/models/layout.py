@@ -36,7 +36,7 @@ HASH_CHUNK = 2**22  # bytes hashed at a time
 
 @dataclass(frozen=True)
 class Layout:
-    """``network`` is the folder with config and weights, ``weights`` its files and ``variant`` their kind ("fp16", "bf16").
+    """``network`` is the folder with config and weights, ``weights`` its files, ``variant`` their kind ("bf16").
 
     ``program``, ``scheduler``, ``manifest`` and ``conditions`` are None where they are missing.
     """

@@ -155,9 +155,7 @@ class Manifest:
     def spec(self) -> scheduler_config.NetworkSpec:
         """How the network takes its inputs and what its output means."""
         data = self.sigma_data if self.preconditioning.startswith("edm") else None
-        return scheduler_config.NetworkSpec(
-            self.process, self.prediction, self.time_scale, data, self.preconditioning
-        )
+        return scheduler_config.NetworkSpec(self.process, self.prediction, self.time_scale, data, self.preconditioning)
 
     @property
     def digest(self) -> str:
@@ -179,8 +177,8 @@ def _of_scheduler(layout: Layout, tokens: int | None, optional: bool) -> dict[st
     facts = {"process": spec.process, "prediction": spec.prediction, "time_scale": spec.time_scale}
     if spec.preconditioning == "pipeline":
         raise InvalidModel(
-            "this scheduler's pipeline prepares the network's inputs itself (sigma_max beside flow matching): search the "
-            "pipeline, not its folder"
+            "this scheduler's pipeline prepares the network's inputs itself (sigma_max beside flow matching): search "
+            "the pipeline, not its folder"
         )
     if spec.preconditioning != "none":
         facts |= {"preconditioning": spec.preconditioning}

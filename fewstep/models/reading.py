@@ -13,7 +13,7 @@ from fewstep.models.edm import Edm
 from fewstep.models.scheduler_config import NetworkSpec
 from fewstep.processes import VE, Process
 
-__all__ = ["Inverted", "Numbers", "Plain", "Reading", "numbers", "reading"]
+__all__ = ["Inverted", "Numbers", "Plain", "Reading", "Unshifted", "first_half", "numbers", "reading"]
 
 
 class Reading(Protocol):
@@ -76,8 +76,30 @@ class Inverted:
         return to_data("flow", -first_half(output, x), x, t, self.process)
 
 
+@dataclass(frozen=True)
+class Unshifted:
+    """Reading of a flow network that is told its process's time, ``time_scale``·t, in the place of σ (CogView4).
+
+    >>> from fewstep import processes
+    >>> reading = Unshifted(processes.Flow(shift=3.0), time_scale=1000.0)
+    >>> reading.inputs(torch.ones(1, 2), torch.tensor([0.5]))[1]
+    tensor([500.])
+    """
+
+    process: Process
+    time_scale: float = 1.0
+
+    def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``x`` itself, and the time in the network's units."""
+        return x, self.time_scale * t
+
+    def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """x − σ·output."""
+        return to_data("flow", first_half(output, x), x, t, self.process)
+
+
 def first_half(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """``output`` (B, C, ...) without a learned variance: its first C channels where it has 2·C for ``x`` (B, C, ...)."""
+    """``output`` (B, C, ...) without a learned variance: its first C channels where it has 2·C, ``x`` (B, C, ...)."""
     if output.ndim == x.ndim and output.ndim > 1 and output.shape[1] == 2 * x.shape[1]:
         return output[:, : x.shape[1]]
     return output
@@ -95,6 +117,8 @@ def reading(spec: NetworkSpec) -> Reading:
         return Edm(spec.process, float(spec.sigma_data or 0.5), sign, arctan=spec.preconditioning == "edm-atan")
     if spec.preconditioning == "inverted":
         return Inverted(spec.process, spec.time_scale)
+    if spec.preconditioning == "unshifted":
+        return Unshifted(spec.process, spec.time_scale)
     if spec.prediction == "heads":
         return TwoHeads(spec.process)
     return Plain(spec.process, spec.prediction, spec.time_scale)

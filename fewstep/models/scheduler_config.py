@@ -6,9 +6,10 @@ Which solver a scheduler is, and how it spaces its steps, is read by `fewstep.di
 |---|---|---|---|---|
 | a table of β | `Discrete` | x | indices of the table | by ``prediction_type`` |
 | flow matching | `Flow` with the scheduler's shift | x | σ · number of training steps | ε − x_0 |
+| the same, told times without shift (CogView4) | `Flow` | x | t · number of training steps | ε − x_0 |
 | the same, ``invert_sigmas`` | `Flow` | x | (1 − σ) · number of training steps | x_0 − ε |
 | EDM | `VE` | c_in·x (`fewstep.models.edm`) | log(σ)/4; atan(σ)·2/π (Stable Audio) | F |
-| flow matching with ``sigma_max`` | `VE` | what its pipeline makes of x | what its pipeline makes of σ | ε, by its pipeline |
+| flow matching with ``sigma_max`` | `VE` | its pipeline's business | its pipeline's business | ε, by its pipeline |
 
 Settings that change the law are read, whatever true value switches them on; none is passed over.
 """
@@ -22,7 +23,7 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidModel, UnknownName
-from fewstep.models.betas import SAME_TABLE, alphas_cumprod
+from fewstep.models.betas import SAME_TABLE, alphas_cumprod, training_steps
 from fewstep.models.predictions import DIFFUSERS
 from fewstep.processes import VE, Discrete, Flow, Process
 from fewstep.processes import from_dict as process_from_dict
@@ -76,7 +77,7 @@ ARCTAN = "CosineDPMSolverMultistepScheduler"
 SHIFT_LINE = {"base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096}
 OURS = "FewstepScheduler"
 STORED = "_fewstep"  # where `fewstep.diffusers.scheduler.FewstepScheduler` keeps its own values in a config
-PRECONDITIONINGS = ("none", "edm", "edm-atan", "inverted", "pipeline")
+PRECONDITIONINGS = ("none", "edm", "edm-atan", "inverted", "unshifted", "pipeline")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class NetworkSpec:
 
     ``time_scale`` times the process's time (σ, for a flow) is the network's time input; ``sigma_data`` is that of EDM's
     preconditioning, else None. ``preconditioning`` says how the network gets its inputs, a row of the table above:
-    "none", "edm", "edm-atan" (Stable Audio), "inverted" (Mochi), or "pipeline" where its pipeline does it (Cosmos 2).
+    "none", "edm", "edm-atan" (Stable Audio), "inverted" (Mochi), "unshifted" (CogView4, which its scheduler does not
+    say: `fewstep.diffusers.read_law` knows), or "pipeline" where its pipeline does it (Cosmos 2).
     `fewstep.models.reading` turns it into formulas.
     """
 
@@ -105,7 +107,7 @@ class NetworkSpec:
             if data <= 0:
                 raise InvalidModel(f"sigma_data is the standard deviation of the data, above 0, got {data}")
             object.__setattr__(self, "sigma_data", data)
-        for kind, preconditionings in (("ve", ("edm", "edm-atan", "pipeline")), ("flow", ("inverted",))):
+        for kind, preconditionings in (("ve", ("edm", "edm-atan", "pipeline")), ("flow", ("inverted", "unshifted"))):
             if self.preconditioning in preconditionings and self.process.kind != kind:
                 raise InvalidModel(
                     f"the preconditioning {self.preconditioning} belongs to the process {kind}, not {self.process.kind}"
@@ -207,7 +209,7 @@ def _known(name: Any) -> bool:
 
 
 def _flow(name: str, config: Mapping[str, Any], mu: float | None, tokens: int | None) -> NetworkSpec:
-    steps = number("num_train_timesteps", config.get("num_train_timesteps", 1000), InvalidModel)  # ACE-Step: 1
+    steps = float(training_steps(config, least=1))  # ACE-Step tells its network σ itself
     if name in FLOW and config.get("sigma_max"):
         return NetworkSpec(_ve({"sigma_min": 0.002, **_given(config)}), "noise", steps, None, "pipeline")
     prediction = "flow" if name in FLOW or "prediction_type" not in config else _predicts(config)
@@ -227,7 +229,9 @@ def _ours(config: Mapping[str, Any]) -> NetworkSpec:
     if not isinstance(stored, Mapping):
         raise InvalidModel(f"{STORED} holds what a {OURS} knows, got {str(stored)[:80]}")
     if _known(stored.get("replaced")) and stored["replaced"] != OURS:
-        return read({key: value for key, value in config.items() if key != STORED} | {"_class_name": stored["replaced"]})
+        return read(
+            {key: value for key, value in config.items() if key != STORED} | {"_class_name": stored["replaced"]}
+        )
     schedule = stored.get("schedule")
     if not isinstance(schedule, Mapping):
         raise InvalidModel(f"a {OURS} has a schedule, got {str(schedule)[:80]}")

@@ -58,7 +58,7 @@ def states(
     for i, step in enumerate(steps):
         at = state.new_tensor(times[:, i])
         moved = shift.network_times(process, inputs[i], at, _within(nominal, i))
-        times[:, i] = np.where((moved == at).cpu().numpy(), nominal[i], moved.double().cpu().numpy())
+        times[:, i] = np.where((moved == at).cpu().numpy(), nominal[i], moved.cpu().double().numpy())
         data.append(denoiser(inputs[i], (moved + step.offset).clamp(min(process.t_min, float(at[0])), process.t_max)))
         alpha = per_sample(process.alpha(moved), state)
         sigma = per_sample(process.sigma(moved), state)

@@ -140,7 +140,7 @@ def conditions(
     device: Device = "cpu",
     dtype: Dtype = "float32",
 ) -> None:
-    """Embed prompts into a pipeline's folder (conditions.safetensors, fewstep.json), so that it is a model to submit."""
+    """Embed prompts into a pipeline's folder (conditions.safetensors, fewstep.json): it is a model to submit then."""
     from safetensors.torch import save_file
 
     from fewstep.diffusers.capture.conditions import network_conditions

@@ -58,7 +58,7 @@ def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[
     outputs: list[np.ndarray] = []
 
     def flatten(values: torch.Tensor) -> np.ndarray:
-        flat: np.ndarray = values.flatten(1).double().cpu().numpy() @ project
+        flat: np.ndarray = values.flatten(1).cpu().double().numpy() @ project
         return flat
 
     def record(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

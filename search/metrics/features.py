@@ -62,7 +62,7 @@ def batched(features: Features, size: int = BATCH) -> Features:
 
 def rows_of(features: Features, images: torch.Tensor) -> np.ndarray:
     """The features (n, F) of images (n, ...), float64; as `batched`."""
-    rows: np.ndarray = batched(features)(images).double().cpu().numpy()
+    rows: np.ndarray = batched(features)(images).cpu().double().numpy()
     return rows
 
 

@@ -115,5 +115,5 @@ def between(first: torch.Tensor, second: torch.Tensor) -> float:
         raise InvalidInput(
             f"wanted features (n, d) and (m, d) of two samples or more, got {tuple(first.shape)}, {tuple(second.shape)}"
         )
-    rows, others = (features.double().cpu().numpy() for features in (first, second))
+    rows, others = (features.cpu().double().numpy() for features in (first, second))
     return Frechet(pixels, lambda: from_rows(others)).value(rows)

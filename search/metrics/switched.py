@@ -32,7 +32,7 @@ class SwitchRate:
     def observe(self, samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
         """Projections (n, 2 p) of samples and targets (n, ...)."""
         project = projection(samples[0].numel())
-        return np.hstack([each.flatten(1).double().cpu().numpy() @ project for each in (samples, targets)])
+        return np.hstack([each.flatten(1).cpu().double().numpy() @ project for each in (samples, targets)])
 
     def value(self, observations: np.ndarray) -> float:
         """The share among all of them; raises `InvalidInput`."""

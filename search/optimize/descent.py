@@ -137,7 +137,7 @@ def begin(evaluator: Evaluator, task: Task) -> State:
         if task.loss == "features":
             middle = torch.ones_like(middle)  # in units of the features, whatever they are
         calls = (frame.count + task.judge.count) * task.schedule.nfe
-        size = evaluator.pairs(task.noises, teacher.CALLS)[1].double().square().mean().sqrt().cpu().clamp_min(1e-12)
+        size = evaluator.pairs(task.noises, teacher.CALLS)[1].cpu().double().square().mean().sqrt().clamp_min(1e-12)
         unit = (SPREAD * middle.sqrt() / size).clamp(max=LARGEST)
         numbers = {"before": error, "error": error.clone(), "unit": unit, "middle": middle}
         return state | numbers | {"calls": torch.tensor(calls)}

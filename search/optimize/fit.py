@@ -83,7 +83,7 @@ def fit(
     project = teacher.projection(start[0].numel())
 
     def flatten(values: torch.Tensor) -> np.ndarray:
-        flat: np.ndarray = values.flatten(1).double().cpu().numpy() @ project
+        flat: np.ndarray = values.flatten(1).cpu().double().numpy() @ project
         return flat
 
     targets = trajectories.at(trajectories.states, denoiser.process.log_snr(compiled.times[1:]))

@@ -65,7 +65,7 @@ class Relaxed:
         numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
         with torch.no_grad():
             basis = walk(denoiser, numbers, denoiser.process.prior_std * noise)[1]
-        flat = torch.stack([value.flatten() for value in basis]).double().cpu()  # (N+1, n·d)
+        flat = torch.stack([value.flatten() for value in basis]).cpu().double()  # (N+1, n·d)
         gram = flat @ flat.T / flat.shape[1]
         frames = torch.zeros(len(rows), *gram.shape, dtype=torch.float64)
         for i in range(len(rows)):

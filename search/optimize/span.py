@@ -34,8 +34,8 @@ def out_of_span(evaluator: Evaluator, noises: NoiseSet, count: int, schedule: Sc
     noise, targets = (values[:count] for values in evaluator.pairs(noises, teacher.CALLS))
     denoiser = evaluator.under(noises, range(count))
     last, basis = walk(denoiser, numbers, denoiser.process.prior_std * noise)
-    spans = torch.stack([each.flatten(1) for each in basis], 2).double().cpu()  # (n, d, N+1)
-    ends = targets.flatten(1).double().cpu()[..., None]  # (n, d, 1)
+    spans = torch.stack([each.flatten(1) for each in basis], 2).cpu().double()  # (n, d, N+1)
+    ends = targets.flatten(1).cpu().double()[..., None]  # (n, d, 1)
     if not bool(spans.isfinite().all()):
         return None
     nearest = spans @ torch.linalg.lstsq(spans, ends, driver="gelsd").solution

@@ -143,3 +143,16 @@ def test_a_start_without_data_is_refused() -> None:
     """At α = 0 σ/α is infinite, and so would be the host's state."""
     with pytest.raises(InvalidInput, match="sigma is infinite in these samplers: begin the schedule later"):
         sampler(solvers.named("ddm").schedule(DDM(t_max=1.0), 4, "time"))
+
+
+@pytest.mark.parametrize("law", [Flow(shift=8.0), LAW], ids=lambda law: law.kind)
+@pytest.mark.parametrize("cut", [2, 3])
+def test_a_head_and_a_tail_are_the_whole(law: Process, cut: int) -> None:
+    """Two experts split at a noise level: the first sigmas run in one sampler, the rest in another."""
+    schedule = solvers.named("ddim").schedule(law, 4)
+    run, sigmas = sampler(schedule), own(schedule)
+    x, model = noise(1, 3), lambda x, sigma: 0.3 * torch.tanh(x)
+    whole = run(model, x, sigmas)
+    middle = run(model, x, sigmas[:cut])
+    torch.testing.assert_close(run(model, middle, sigmas[cut - 1 :]), whole, **EXACT)
+    torch.testing.assert_close(run(model, run(model, middle, sigmas[cut - 1 : cut + 1]), sigmas[cut:]), whole, **EXACT)

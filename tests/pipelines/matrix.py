@@ -184,8 +184,8 @@ def table(rows: list[Row]) -> str:
     exact = [r for r in rows if r.deviation is not None and r.deviation <= EXACT]
     same = [r for r in exact if r.installed is not None and r.installed <= EXACT]
     counts = (
-        f"{len(rows)} classes built, {len(exact)} captured exactly (to {EXACT:g}), {len(same)} of these give the samples "
-        f"of `fewstep.sample` with an installed schedule, {len(refused)} are not served."
+        f"{len(rows)} classes built, {len(exact)} captured exactly (to {EXACT:g}), {len(same)} of these give the "
+        f"samples of `fewstep.sample` with an installed schedule, {len(refused)} are not served."
     )
     return f"{counts}\n\n" + "\n".join(lines)
 

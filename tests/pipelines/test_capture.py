@@ -103,7 +103,7 @@ def test_prompts_are_encoded_once(tiny: Tiny):
     [("StableDiffusion3Pipeline", (2, 2, 1)), ("ZImagePipeline", (2, 2, 1)), ("FluxPipeline", (1, 1, 1))],
 )
 def test_guidance_costs_what_the_pipeline_makes_of_it(name: str, passes: tuple[int, ...]):
-    """The passes at the user's scale, at another and at 1 are counted; Z-Image counts scales from 0, Flux embeds them."""
+    """Passes at the user's scale, at another and at 1 are counted; Z-Image counts scales from 0, Flux embeds them."""
     tiny = PIPELINES[name]()
     captured = from_pipeline(tiny.pipe, conditions=tiny.conditions, **tiny.call)
     assert (captured.passes, captured.guided(3.0).passes, captured.guided(1.0).passes) == passes
@@ -134,7 +134,7 @@ def test_a_pipeline_without_guidance_says_so():
     [("StableDiffusion3Pipeline", 2e-4), ("FluxPipeline", 2e-4), ("StableDiffusionXLPipeline", 5e-3)],
 )  # Euler's scheduler starts from σ ε, 0.2 % less than the state of its table
 def test_its_own_schedule_makes_its_own_picture(name: str, most: float):
-    """The scheduler of today as a schedule, its samples finished by the pipeline's own code: what the pipeline makes."""
+    """The scheduler of today as a schedule, its samples finished by the pipeline's code: what the pipeline makes."""
     tiny = PIPELINES[name]()
     captured = from_pipeline(tiny.pipe, conditions=tiny.conditions, **tiny.call)
     own = own_schedule(captured, 5)
@@ -200,7 +200,7 @@ def test_the_recorded_run_ends_early(tiny: Tiny, denoiser):
 
 
 def test_memory_knows_content_and_identity():
-    """Equal tensors are one key, two objects that look the same are two, and results may be changed by who gets them."""
+    """Equal tensors are one key, two objects that look alike are two, and results may be changed by who gets them."""
     one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     assert content(torch.ones(2)) == content(torch.ones(2)) != content(torch.ones(2).double())
     assert content(one) != content(other)

@@ -163,7 +163,9 @@ def test_a_page_shows_before_and_after(tuned, tmp_path):
     comparison.write_html(page)
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 2 * 4 + 2 * 3
-    assert "as it is" in text and "<script" not in text and "http" not in text
+    assert "as it is" in text
+    assert "<script" not in text
+    assert "http" not in text
 
 
 def saved(name: str, folder: Path) -> Path:
@@ -194,7 +196,8 @@ def test_the_command_is_killed_and_goes_on(name: str, tmp_path: Path):
     first.wait()
     (journal,) = trials.glob("*")
     kept = (journal / "trials.jsonl").read_text().splitlines()
-    assert kept and not out.exists()
+    assert kept
+    assert not out.exists()
     second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert second.returncode == 0, second.stderr
     assert Schedule.from_json(out.read_text()).nfe == 4

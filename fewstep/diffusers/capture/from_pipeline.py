@@ -23,9 +23,9 @@ from fewstep.diffusers.capture.guidance import ARGUMENTS, Guidance
 from fewstep.diffusers.capture.memo import Memory
 from fewstep.diffusers.capture.networks import check_hooks, counting, denoising
 from fewstep.diffusers.capture.probe import probing
+from fewstep.diffusers.installing import read_law
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.reading import Plain, reading
-from fewstep.models.scheduler_config import of
 from fewstep.processes import Flow
 
 __all__ = ["from_pipeline", "remembering_view"]
@@ -66,7 +66,7 @@ def from_pipeline(
         if first.sample is None:
             raise InvalidModel(f"{type(pipe).__name__} called its scheduler's step without a state")
         shape = tuple(first.sample.shape[1:])
-        denoiser = replace(denoiser, reading=reading(of(pipe.scheduler, first.asked.get("mu"))), shape=shape)
+        denoiser = replace(denoiser, reading=reading(read_law(pipe, first.asked.get("mu"))), shape=shape)
         denoiser = _guidance(_entry(denoiser, first.sample.device))
         if check:
             checks.replay(denoiser)

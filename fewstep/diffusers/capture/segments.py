@@ -22,7 +22,7 @@ from fewstep.diffusers.capture.probe import Output, Reached
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.errors import InvalidInput
 
-__all__ = ["attach", "detach", "stretches"]
+__all__ = ["attach", "stretches"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def stretches(scales: tuple[float, ...]) -> list[Stretch]:
 
 
 def attach(pipe: Any) -> None:
-    """Have ``pipe`` run its installed schedule with its guidance scales; `detach` takes that back.
+    """Have ``pipe`` run its installed schedule with its guidance scales; `fewstep.diffusers.uninstall` takes it back.
 
     The pipeline keeps its class's name; its ``guidance_scale`` argument then has no effect.
     """
@@ -76,13 +76,6 @@ def attach(pipe: Any) -> None:
     pipe.__class__ = type(own.__name__, (own,), members)
 
 
-def detach(pipe: Any) -> None:
-    """Take back what `attach` did, if anything."""
-    own = getattr(type(pipe), "guided_class", None)
-    if own is not None:
-        pipe.__class__ = own
-
-
 class _Part(FewstepScheduler):
     """The installed scheduler over one stretch: the run ends with its last step, unless that is the schedule's last."""
 
@@ -92,7 +85,7 @@ class _Part(FewstepScheduler):
     levels: torch.Tensor | None
 
     @functools.wraps(FewstepScheduler.set_timesteps)  # pipelines look at the names of its arguments
-    def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
+    def set_timesteps(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         if self.part.first == 0:
             super().set_timesteps(*args, **kwargs)
             self.whole, self.levels = self.timesteps, getattr(self, "sigmas", None)
@@ -101,7 +94,7 @@ class _Part(FewstepScheduler):
             self.sigmas = self.levels[self.part.first :]
 
     @functools.wraps(FewstepScheduler.step)
-    def step(self, *args: Any, **kwargs: Any) -> Any:
+    def step(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         following = super().step(*args, **kwargs)
         if self._step_index == self.part.last < len(self.whole):
             self.reached = following[0]
@@ -149,8 +142,8 @@ def _doors(pipe: Any, own: type, arguments: dict[str, Any]) -> _Doors:
         denoiser = from_pipeline(plain, check=False, **call)
         if not denoiser.guidance.argument or denoiser.entry is None:
             raise InvalidInput(
-                f"this schedule sets a guidance scale at every call, but {own.__name__} runs without guidance here: pass "
-                "the guidance (and a negative prompt, where it wants one) that the schedule was searched with"
+                f"this schedule sets a guidance scale at every call, but {own.__name__} runs without guidance here: "
+                "pass the guidance (and a negative prompt, where it wants one) that the schedule was searched with"
             )
         DOORS[own.__name__] = _Doors(denoiser.entry, denoiser.factor, denoiser.guidance)
     return DOORS[own.__name__]

@@ -21,6 +21,7 @@ from fewstep import Schedule, export, processes, solvers
 from fewstep.cli.app import app
 from fewstep.diffusers.importer import from_diffusers
 from fewstep.diffusers.scheduler import FewstepScheduler
+from fewstep.models.scheduler_config import STORED
 
 pytestmark = pytest.mark.filterwarnings(  # diffusers' own, about itself
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -102,7 +103,7 @@ def test_the_diffusers_form_is_a_scheduler_on_disk(saved: Saved, euler: Schedule
     linear = saved(solvers.named("ddim").schedule(processes.VPLinear(), 4))
     refused(fewstep("export", linear, "--format", "diffusers"), "prediction_type", "time_scale")
     more = ("--prediction-type", "epsilon", "--time-scale", 1000)
-    assert json.loads(fewstep("export", linear, "--format", "diffusers", *more).stdout)["time_scale"] == 1000.0
+    assert json.loads(fewstep("export", linear, "--format", "diffusers", *more).stdout)[STORED]["time_scale"] == 1000.0
 
 
 def test_the_tableau_is_plain_numbers(saved: Saved, euler: Schedule) -> None:

@@ -151,6 +151,9 @@ def test_half_precision_rounds_states_but_not_times() -> None:
     assert seen == [(torch.bfloat16, torch.tensor([937.25]))]
 
 
+SHARDED = {"max_shard_size": "4KB"}
+
+
 def test_sharded_and_half_weights_are_found(save: Save, tmp_path: Path) -> None:
     """Weights in several files, and those that are saved as a variant only, open to the same network."""
     network = shaken(unet())
@@ -158,14 +161,17 @@ def test_sharded_and_half_weights_are_found(save: Save, tmp_path: Path) -> None:
     whole = folder.open(save(network, DDPMScheduler()))
     shards = save(network, DDPMScheduler(), "shards")
     (shards / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    network.save_pretrained(shards / "unet", max_shard_size="8KB")
+    network.save_pretrained(shards / "unet", **SHARDED)
     assert len(list((shards / "unet").glob("*.safetensors"))) > 1
-    half = save(network.half(), DDPMScheduler(), "half")
-    (half / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    network.save_pretrained(half / "unet", variant="fp16")
     with torch.no_grad():
-        assert torch.equal(folder.open(shards)(x, t), whole(x, t))
-        torch.testing.assert_close(folder.open(half)(x, t), whole(x, t), rtol=1e-1, atol=1e-2)
+        want = whole(x, t)
+        assert torch.equal(folder.open(shards)(x, t), want)
+        for variant, more in (("fp16", {}), ("bf16", {}), ("fp16", SHARDED), ("bf16", SHARDED)):
+            half = save(network.half(), DDPMScheduler(), f"{variant}-{len(more)}")
+            (half / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+            network.save_pretrained(half / "unet", variant=variant, **more)
+            assert (len(list((half / "unet").glob(f"*.{variant}*.safetensors"))) > 1) == bool(more)
+            torch.testing.assert_close(folder.open(half)(x, t), want, rtol=1e-1, atol=1e-2)
 
 
 def test_a_network_without_a_scheduler_says_its_law_itself(save: Save) -> None:

@@ -1,5 +1,6 @@
 """Folders that are no models, and what they are told."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,21 @@ def test_folders_that_are_no_models(save: Save, tmp_path: Path) -> None:
         index.write_text(named)
         with pytest.raises(InvalidModel, match="must name shards such as"):
             Manifest.read(path)
+
+
+def test_shards_belong_to_their_variant(save: Save) -> None:
+    """An index of one variant that names files of another, or none at all."""
+    path = save(unet(), DDPMScheduler())
+    folder = path / "unet"
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    index = folder / "diffusion_pytorch_model.safetensors.index.fp16.json"
+    for name in ("diffusion_pytorch_model-00001-of-00001.safetensors", "../model.fp16-00001-of-00001.safetensors"):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(InvalidModel, match="must name shards such as"):
+            Manifest.read(path)
+    index.unlink()
+    with pytest.raises(InvalidModel, match=r"nor a variant or an index of shards$"):
+        Manifest.read(path)
 
 
 STORED = {

@@ -9,6 +9,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +108,101 @@ def test_edm_schedulers_precondition() -> None:
         assert read == scheduler_config.NetworkSpec(VE(t_min=0.01, t_max=50.0), "noise", sigma_data=0.7)
     euler = {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous", "prediction_type": "v_prediction"}
     assert scheduler_config.read(euler | {"sigma_min": 0.002, "sigma_max": 700.0}).sigma_data == 1.0
+
+
+@pytest.mark.parametrize("name", ["CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"])
+def test_cogvideox_shifts_its_table(name: str) -> None:
+    """ᾱ/(s + (1 − s)·ᾱ), then the stretch to zero terminal SNR; other classes do not read that setting."""
+    for options in ({}, {"snr_shift_scale": 1.0}, {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}):
+        scheduler = getattr(diffusers, name)(**options)
+        read = scheduler_config.read(dict(scheduler.config) | {"_class_name": name}).process
+        assert isinstance(read, Discrete)
+        wanted = scheduler.alphas_cumprod.double().numpy()
+        np.testing.assert_allclose(read.alphas_cumprod[:-1], wanted[:-1], rtol=2e-3, atol=1e-9)
+    plain = {"_class_name": "DDIMScheduler"}
+    assert scheduler_config.read(plain | {"snr_shift_scale": 3.0}) == scheduler_config.read(plain)
+
+
+def test_a_dynamic_shift_is_that_of_an_image_size() -> None:
+    """By the mu that a pipeline passed, by the length of the image, else the config's largest image; never 1 unsaid."""
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    config = dict(scheduler.config) | {"_class_name": type(scheduler).__name__}
+    for size, mu in ((256, 0.5), (4096, 1.15), (1024, calculate_shift(1024))):
+        for read in (scheduler_config.read(config, mu=mu), scheduler_config.read(config, tokens=size)):
+            scheduler.set_timesteps(4, mu=mu)
+            wanted = read.process.sigma(np.linspace(1, 1e-3, 4))
+            np.testing.assert_allclose(wanted, scheduler.sigmas[:-1].double().numpy(), rtol=1e-5)
+    assert scheduler_config.read(config) == scheduler_config.read(config, mu=1.15)
+    assert scheduler_config.of(scheduler, mu=0.5) == scheduler_config.read(config, mu=0.5)
+    linear = config | {"time_shift_type": "linear"}
+    assert scheduler_config.read(linear, mu=2.5).process == Flow(shift=2.5)
+    for wrong, message in (
+        (({"max_shift": 9.0}), "mu is the logarithm"),
+        ({"max_image_seq_len": 256}, "differ, got 256"),
+    ):
+        with pytest.raises(InvalidModel, match=message):
+            scheduler_config.read(config | wrong)
+
+
+def test_no_law_is_read_as_a_plain_flow_unsaid() -> None:
+    """Mochi's inverted sigmas and Cosmos 2's range of σ change how a network is fed; any true value switches on."""
+    plain = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    assert scheduler_config.read(plain | {"invert_sigmas": 1}).preconditioning == "inverted"
+    cosmos = scheduler_config.read(plain | {"sigma_max": 80.0, "sigma_min": 0.01})
+    assert cosmos == scheduler_config.NetworkSpec(VE(0.01, 80.0), "noise", 1000.0, None, "pipeline")
+    table = {"_class_name": "DDIMScheduler"}
+    assert scheduler_config.read(table | {"rescale_betas_zero_snr": 1}) != scheduler_config.read(table)
+    uni = {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": 1, "prediction_type": "epsilon"}
+    assert (scheduler_config.read(uni).process, scheduler_config.read(uni).prediction) == (Flow(), "noise")
+    for name in ("SCMScheduler", "DDPMWuerstchenScheduler"):
+        with pytest.raises(UnknownName, match=name):
+            scheduler_config.read({"_class_name": name})
+
+
+def test_continuous_time_without_a_range_has_that_of_the_table() -> None:
+    """Euler on continuous time takes σ from its betas where no smallest and largest σ is set."""
+    scheduler = diffusers.EulerDiscreteScheduler(timestep_type="continuous", prediction_type="v_prediction")
+    scheduler.set_timesteps(1000)
+    read = scheduler_config.of(scheduler)
+    assert read.process.t_max == pytest.approx(float(scheduler.sigmas[0]), rel=1e-4)
+    assert read.process.t_min == pytest.approx(float(scheduler.sigmas[-2]), rel=1e-4)
+
+
+def test_the_object_may_know_more_than_its_config() -> None:
+    """A table that was set by hand is the law, and so is that of a class of somebody's own; a subclass is its base."""
+    scheduler = diffusers.DDIMScheduler()
+    scheduler.alphas_cumprod = scheduler.alphas_cumprod**1.5
+    table = scheduler_config.of(scheduler).process
+    assert isinstance(table, Discrete)
+    np.testing.assert_allclose(table.alphas_cumprod, scheduler.alphas_cumprod.numpy())
+
+    class Mine(diffusers.DDIMScheduler):
+        """A class of one's own."""
+
+    assert scheduler_config.of(Mine()) == scheduler_config.of(diffusers.DDIMScheduler())
+
+    class Other:
+        config = {"prediction_type": "v_prediction"}  # noqa: RUF012
+        alphas_cumprod = diffusers.DDIMScheduler().alphas_cumprod
+
+    assert scheduler_config.of(Other()).prediction == "velocity"
+    with pytest.raises(UnknownName, match="SCMScheduler"):
+        scheduler_config.of(diffusers.SCMScheduler())
+    with pytest.raises(UnknownName, match="CMStochastic"):
+        scheduler_config.of(diffusers.CMStochasticIterativeScheduler())
+
+
+def test_the_recipe_of_the_first_pages_takes_a_zero_terminal_snr() -> None:
+    """Discrete(tuple(alphas_cumprod)) of classes that keep the zero at the end: nearly zero, as in a config."""
+    settings = {"beta_schedule": "scaled_linear", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    for name in ("DDIMScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler"):
+        scheduler = getattr(diffusers, name)(**settings)
+        assert scheduler.alphas_cumprod[-1] == 0
+        recipe = Discrete(tuple(scheduler.alphas_cumprod.tolist()))
+        read = scheduler_config.of(scheduler).process
+        assert isinstance(read, Discrete)
+        np.testing.assert_allclose(recipe.alphas_cumprod[:-1], read.alphas_cumprod[:-1], rtol=2e-3, atol=1e-9)
+        assert 0 < recipe.alphas_cumprod[-1] <= 2.0**-24
 
 
 @pytest.mark.parametrize("kind", DIFFUSERS)

@@ -43,7 +43,7 @@ def test_a_generator_for_each_image(stable: dict[str, object], guided: Callable,
 def test_eta_is_no_part_of_a_schedule(stable: dict[str, object]) -> None:
     """Pipelines hand over the eta of their signature, 0; another one, which a schedule does not have, is refused."""
     assert latents(stable, "dpmpp-2m", seeds(3), 1, eta=0.0).shape == (1, 4, 8, 8)
-    with pytest.raises(InvalidInput, match="its own noise and no clipping, got eta=0.7"):
+    with pytest.raises(InvalidInput, match=r"its own noise and no clipping, got eta=0\.7"):
         latents(stable, "dpmpp-2m", seeds(3), 1, eta=0.7)
 
 
