@@ -80,7 +80,17 @@ def test_every_public_name_is_documented() -> None:
 EXAMPLES = {
     "fewstep": ["Schedule", "Step", "Tableau", "compile", "sample", "states"],
     "fewstep.grids.arc_length": ["ArcLength"],
-    "fewstep.grids": ["edm", "logsnr", "named", "names", "quadratic", "suitable", "time"],
+    "fewstep.grids": [
+        "edm",
+        "logsnr",
+        "named",
+        "names",
+        "posted_sigmas",
+        "posted_timesteps",
+        "quadratic",
+        "suitable",
+        "time",
+    ],
     "fewstep.models": ["Gaussian", "GaussianMixture", "Unconditional", "Wrapped", "from_callable"],
     "fewstep.models.zoo": ["describe", "load", "names"],
     "fewstep.processes": ["DDM", "VE", "Cosine", "Discrete", "Flow", "VPLinear", "from_dict", "names", "to_dict"],

@@ -96,14 +96,12 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
         return f"call {i} tells the network {tableau.network_times[i]:g} at a state of time {tableau.times[i]:g}"
     outer = tuple(strides(schedule).tolist())
     method = named(solver)
-    to_clean_data = process.sigma(outer[-1]) == 0.0
-    calls = (len(outer) - 1) * len(method.blocks or [()]) - (to_clean_data and len(method.blocks) > 1)
-    if calls != schedule.nfe:
-        return f"it would make {calls} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     try:
-        theirs = method.schedule(process, calls, lambda process, nfe: outer, lower_order_final=False)
+        theirs = method.on(process, outer, lower_order_final=False)
     except InvalidInput as error:
         return f"it cannot be laid out over the schedule's noise levels ({error})"
+    if theirs.nfe != schedule.nfe:
+        return f"it would make {theirs.nfe} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     if compile(theirs).close_to(tableau, TOLERANCE):
         return None
     if schedule.fitted is not None:
