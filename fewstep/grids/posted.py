@@ -7,6 +7,7 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidInput
+from fewstep.grids.levels import time_of_level
 from fewstep.processes import Process
 
 __all__ = ["posted_sigmas", "posted_timesteps"]
@@ -33,10 +34,7 @@ def posted_sigmas(process: Process, sigmas: Sequence[float]) -> tuple[float, ...
             f"the first sigma, {levels[0]:g}, is larger than any of this {process.kind} process, {most:g}: the list is "
             "another model's, or the process is another"
         )
-    with np.errstate(divide="ignore"):
-        plain = process.sampler_state == "plain"
-        times = process.time_of_network(levels) if plain else process.time(-np.log(levels))
-    times = np.where(levels > 0, times, process.t_zero)
+    times = time_of_level(process, levels)
     if np.isfinite(most) and levels[0] >= most * (1 - START):
         times[0] = process.t_max
     return tuple(np.clip(times, process.t_zero, process.t_max).tolist())

@@ -98,7 +98,7 @@ class Solver:
         [1, 2, 3, 2, 1]
         """
         self._want_made_for(process)
-        place = grid if callable(grid) else grids.named(grid or grids.suitable(process)[0])
+        place = grid if callable(grid) else grids.named(grid or grids.default(process))
         calls = place(process, nfe)  # raises for a bad nfe before any layout
         sizes = self._sizes(Levels(process, np.array(calls[:1] + calls[-1:])), nfe)
         edges = np.cumsum([0, *sizes])
