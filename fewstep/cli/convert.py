@@ -23,6 +23,7 @@ class Format(StrEnum):
 
     SIGMAS = "sigmas"
     COMFYUI = "comfyui"
+    COMFYUI_NODE = "comfyui-node"
     DIFFUSERS = "diffusers"
     TABLEAU = "tableau"
 
@@ -35,7 +36,8 @@ def export_schedule(
     format: Annotated[
         Format,
         typer.Option(
-            help="sigmas: a JSON list; comfyui: a line for ManualSigmas; diffusers: FewstepScheduler's "
+            help="sigmas: a JSON list; comfyui: a line for ManualSigmas; comfyui-node: a custom node, "
+            "as the folder --output; diffusers: FewstepScheduler's "
             "scheduler_config.json; tableau: plain numbers that ten lines of code run."
         ),
     ],
@@ -44,6 +46,9 @@ def export_schedule(
     ] = None,
     scheduler: Annotated[
         Path | None, typer.Option(help="Sigmas for a pipeline with this diffusers scheduler: its folder.")
+    ] = None,
+    mu: Annotated[
+        float | None, typer.Option(help="With --scheduler: the shift by image size that flow pipelines compute.")
     ] = None,
     prediction_type: Annotated[
         str | None, typer.Option(help="For diffusers: what the network predicts, such as epsilon.")
@@ -57,6 +62,11 @@ def export_schedule(
     plan = read_schedule(schedule)
     if scheduler is not None and (format is not Format.SIGMAS or sampler is not None):
         raise InvalidInput("--scheduler goes with --format sigmas, and without --sampler")
+    if mu is not None and scheduler is None:
+        raise InvalidInput("--mu goes with --scheduler")
+    if format is Format.COMFYUI_NODE:
+        _write_node(plan, output)
+        return
     if format is Format.TABLEAU:
         text = json.dumps(export.portable(plan))
     elif format is Format.DIFFUSERS:
@@ -64,7 +74,7 @@ def export_schedule(
     elif scheduler is not None:
         from fewstep.diffusers.importer.saved import load
 
-        text = json.dumps(export.diffusers_sigmas(plan, load(scheduler)).tolist())
+        text = json.dumps(export.diffusers_sigmas(plan, load(scheduler), mu).tolist())
         typer.echo("for sigmas= of a pipeline with that scheduler", err=True)
     else:
         name = sampler or _first_sampler(plan)
@@ -200,6 +210,19 @@ def _config(plan: Schedule, prediction_type: str | None, time_scale: float | Non
         raise InvalidInput("--format diffusers takes diffusers: pip install diffusers") from error
     text: str = FewstepScheduler.from_schedule(plan, prediction_type, time_scale).to_json_string()
     return text.rstrip()
+
+
+def _write_node(plan: Schedule, folder: Path | None) -> None:
+    """Write the custom node as a folder of one file."""
+    if folder is None:
+        raise InvalidInput("--format comfyui-node wants --output, a folder in ComfyUI's custom_nodes")
+    text = export.comfyui_node(plan)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"cannot make the folder {folder}: {error.strerror}") from error
+    write(folder / "__init__.py", text.encode())
+    typer.echo(f"wrote {folder / '__init__.py'}: restart ComfyUI to have the node", err=True)
 
 
 def _write_or_print(text: str, output: Path | None) -> None:

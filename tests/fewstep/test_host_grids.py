@@ -61,7 +61,7 @@ def test_karras_sigmas_are_the_edm_grid_of_a_variance_exploding_process() -> Non
 
 @pytest.mark.parametrize("calls", [2, 3, 8, 25])
 def test_linear_quadratic_is_mochis(calls: int) -> None:
-    """Levels before the last, which is zero; on a shifted flow at its levels too, on others as shares of the largest."""
+    """Levels before the last, which is zero: on a shifted flow too, and on others as shares of the largest."""
     want = np.array([*linear_quadratic_schedule(calls, 0.025), 0.0])
     flow = Flow(shift=3.0)
     np.testing.assert_allclose(flow.sigma(np.array(grids.linear_quadratic(flow, calls))), want, atol=1e-12)

@@ -215,3 +215,26 @@ def test_a_pipeline_with_our_scheduler_is_imported(tmp_path: Path) -> None:
     FewstepScheduler.from_schedule(schedule).save_pretrained(tmp_path)
     assert Schedule.from_json(fewstep("import", tmp_path, "--steps", 4).stdout) == schedule
     refused(fewstep("import", tmp_path, "--steps", 5), "a schedule of 4 calls, got 5 steps")
+
+
+def test_a_comfyui_node_is_a_folder_of_one_file(saved: Saved, euler: Schedule, tmp_path: Path) -> None:
+    """Its file is what the library writes; without a folder it is refused."""
+    folder = tmp_path / "custom_nodes" / "mine"
+    done = fewstep("export", saved(euler), "--format", "comfyui-node", "-o", folder)
+    assert done.exit_code == 0
+    assert [path.name for path in folder.iterdir()] == ["__init__.py"]
+    assert (folder / "__init__.py").read_text() == export.comfyui_node(euler)
+    refused(fewstep("export", saved(euler), "--format", "comfyui-node"), "--output")
+    refused(fewstep("export", saved(euler), "--format", "comfyui-node", "-o", saved(euler)), "cannot make the folder")
+
+
+def test_sigmas_for_a_scheduler_that_shifts_by_size(saved: Saved, tmp_path: Path) -> None:
+    """--mu is the pipeline's; without, the refusal says so."""
+    plan = solvers.named("flow-euler").schedule(FLOW, 4)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    scheduler.save_pretrained(tmp_path / "flux")
+    words = ("export", saved(plan), "--format", "sigmas", "--scheduler", tmp_path / "flux")
+    refused(fewstep(*words), "pass mu")
+    got = json.loads(fewstep(*words, "--mu", 1.15).stdout)
+    np.testing.assert_allclose(got, export.diffusers_sigmas(plan, scheduler, mu=1.15))
+    refused(fewstep("export", saved(plan), "--format", "sigmas", "--mu", 1.15), "--mu goes with --scheduler")
