@@ -23,21 +23,23 @@ from typing import Any, ClassVar
 
 import torch
 
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "FewstepSchedule", "sampler_of"]
+
 TEXT = "{}"  # the schedule's numbers, as JSON
 NUMBERS: dict[str, Any] = json.loads(TEXT)
 TOLERANCE = 1e-3  # relative: hosts pass sigmas in float32, and some interpolate them from tables
 
 
-def strides(numbers: dict[str, Any]) -> list[int]:
+def _strides(numbers: dict[str, Any]) -> list[int]:
     """The last state at each of the distinct levels: several calls may share one."""
     levels = numbers["levels"]
     return [i for i in range(len(levels)) if i + 1 == len(levels) or levels[i + 1] < levels[i]]
 
 
-def run_of(numbers: dict[str, Any], sigmas: torch.Tensor) -> tuple[int, int]:
+def _run_of(numbers: dict[str, Any], sigmas: torch.Tensor) -> tuple[int, int]:
     """The first and the last state of the run that the host asks for; raises ValueError for other sigmas."""
     received = [float(sigma) for sigma in sigmas.detach().cpu()]
-    ends = strides(numbers)
+    ends = _strides(numbers)
     own = [numbers["levels"][i] for i in ends]
     for first in range(len(own) - len(received) + 1):
         pairs = zip(received, own[first:], strict=False)
@@ -49,7 +51,7 @@ def run_of(numbers: dict[str, Any], sigmas: torch.Tensor) -> tuple[int, int]:
     )
 
 
-def table(numbers: dict[str, Any], begin: int) -> tuple[list[float], list[list[float]], list[list[float]]]:
+def _table(numbers: dict[str, Any], begin: int) -> tuple[list[float], list[list[float]], list[list[float]]]:
     """start (n,), outputs (n, n) and noise (n, K) of calls ``begin`` … N−1, for a run that starts from a state there.
 
     Earlier outputs are replaced by the first one here, the start state and earlier noises by their regression on the
@@ -78,7 +80,7 @@ def table(numbers: dict[str, Any], begin: int) -> tuple[list[float], list[list[f
     return starts, rows, noises
 
 
-def default_noise(x: torch.Tensor, seed: int | None) -> Any:
+def _default_noise(x: torch.Tensor, seed: int | None) -> Any:
     """``draw()`` makes standard normal noise like ``x``, from the host's seed where it has one."""
     generator = torch.Generator(device=x.device)
     if seed is None:
@@ -101,10 +103,10 @@ def sampler_of(numbers: dict[str, Any]) -> Any:
         disable: bool | None = None,
         noise_sampler: Any = None,
     ) -> torch.Tensor:
-        begin, end = run_of(numbers, sigmas)
-        starts, rows, noises = table(numbers, begin)
-        ends, extra = strides(numbers), extra_args or {}
-        draw = default_noise(x, extra.get("seed"))
+        begin, end = _run_of(numbers, sigmas)
+        starts, rows, noises = _table(numbers, begin)
+        ends, extra = _strides(numbers), extra_args or {}
+        draw = _default_noise(x, extra.get("seed"))
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * numbers["scale"][begin]
         first = state
         data: list[torch.Tensor] = []
@@ -129,7 +131,8 @@ def sampler_of(numbers: dict[str, Any]) -> Any:
                         pair = (x.new_tensor(numbers["levels"][call]), x.new_tensor(numbers["levels"][call + 1]))
                         fresh[k] = (draw() if noise_sampler is None else noise_sampler(*pair)).to(state)
                     state = state + weight * fresh[k]
-        return (state / numbers["scale"][end]).to(x.dtype)
+        last: torch.Tensor = (state / numbers["scale"][end]).to(x.dtype)
+        return last
 
     return sample_fewstep
 
@@ -150,7 +153,7 @@ class FewstepSchedule:
     def make(self) -> tuple[Any, torch.Tensor]:
         """SAMPLER and SIGMAS."""
         samplers = importlib.import_module("comfy.samplers")
-        levels = [NUMBERS["levels"][i] for i in strides(NUMBERS)]
+        levels = [NUMBERS["levels"][i] for i in _strides(NUMBERS)]
         return samplers.KSAMPLER(sampler_of(NUMBERS)), torch.tensor(levels, dtype=torch.float32)
 
 

@@ -84,7 +84,7 @@ def suitable(process: Process) -> list[str]:
     """
     found = even_names(process)
     if process.sampler_state == "plain":
-        added = OF_FLOWS
+        added: tuple[str, ...] = OF_FLOWS
     else:
         most = float(process.sampler_sigma(np.float64(process.t_max)))
         added = next((more for table, more in OF_TABLES.items() if abs(most / TABLES[table][0] - 1) <= NEAR), ())
