@@ -72,7 +72,7 @@ def main(
                     features=features,
                     cache=user_cache() / "teachers",
                     identity=reference.digest,
-                    solver=None if host is None else host.solver(denoiser.process),
+                    solver=host,
                     **options,
                 )
             warm = WarmStart([result.schedule], [*warm.trials, *trials])

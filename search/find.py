@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Unpack
 
 from fewstep.errors import InvalidInput
+from fewstep.export.hosts import Target
 from fewstep.models import Denoiser
 from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
@@ -35,7 +36,7 @@ def find(
     features: Path | None = None,
     cache: Path | None = None,
     identity: str = "",
-    solver: str | None = None,
+    solver: str | Target | None = None,
     **options: Unpack[Options],
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
@@ -47,10 +48,11 @@ def find(
     from teacher trajectories: "replay" is physics alone, "learned" learns from the trials as well. ``warm`` is what
     earlier searches of the model found; ``on`` reports progress and every trial, for instance to export them
     (`fewstep.search.export`). ``stages`` are those to run, by default those of the effort
-    (`fewstep.values.stages`). With a ``solver`` of `fewstep.solvers.names` only its times are searched, so that a
-    line of sigmas says the result (`fewstep.search.stages.solver_times`). What the teacher did is left in the folder
-    ``cache`` for the next search of the model, which is recognised by ``identity``, for instance a digest of its
-    weights. Scores in the `Result` are measured on test noises. Raises `InvalidInput` for bad arguments and
+    (`fewstep.values.stages`). With a ``solver`` of `fewstep.solvers.names`, or a host's
+    sampler (`fewstep.export.hosts`), only its times are searched, so that a line of sigmas says the result
+    (`fewstep.search.stages.solver_times`). What the teacher did is left in the folder ``cache`` for the next search of
+    the model, which is recognised by ``identity``, for instance a digest of its weights. Scores in the `Result` are
+    measured on test noises. Raises `InvalidInput` for bad arguments and
     `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models

@@ -1,16 +1,18 @@
-"""Samplers that people already have, by the names of their hosts: the solver that each amounts to on a process.
+"""Samplers that people already have, by the names of their hosts: the schedule that each runs on a list of times.
 
     comfyui:dpmpp_2m · k-diffusion:heun · diffusers:EulerDiscreteScheduler
 
 All take a line of sigmas (`fewstep.export.sigmas`). Their lists end at σ = 0, clean data, where their last step is
-first order; multistep ones begin at first order too, as `Solver.on` lays them out with ``lower_order_final=False``.
+first order; multistep ones begin at first order too, and no order is lowered otherwise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.export.sigmas import SAMPLERS
+from fewstep.export.sigmas import SAMPLERS, on_times
 from fewstep.processes import Process
+from fewstep.schedule import Schedule
 
 __all__ = ["HOSTS", "Target", "target"]
 
@@ -33,22 +35,21 @@ class Target:
     name: str
     sampler: str
 
-    def solver(self, process: Process) -> str:
-        """The name of the solver that the sampler is on a process; raises `InvalidInput` where it is none.
+    def on(self, process: Process, times: Sequence[float]) -> Schedule:
+        """The schedule that the sampler runs on a list of times; raises `InvalidInput` where it is for other processes.
 
         >>> from fewstep import processes
-        >>> target("comfyui:euler").solver(processes.Flow()), target("k-diffusion:lms").solver(processes.VE())
-        ('flow-euler', 'lms-4')
+        >>> target("comfyui:euler").on(processes.Flow(), (1.0, 0.5, 0.0)).nfe
+        2
         """
         kept = DIFFUSERS.get(self.name, ("", process.sampler_state))[1]
-        solver = SAMPLERS[self.sampler].get(process.sampler_state)
-        if solver is None or kept != process.sampler_state:
+        if kept != process.sampler_state or process.sampler_state not in SAMPLERS[self.sampler]:
             fit = [name for name in SAMPLERS if process.sampler_state in SAMPLERS[name]]
             raise InvalidInput(
-                f"{self.host}:{self.name} is no solver of this library on a {process.kind} process: take one of "
-                f"{', '.join(fit)}, or a node of its own (fewstep export --format comfyui-node)"
+                f"{self.host}:{self.name} is for other processes than {process.kind}: take one of {', '.join(fit)} of "
+                "another host, or a node of its own (fewstep export --format comfyui-node)"
             )
-        return solver
+        return on_times(self.sampler, process, times)
 
 
 def target(text: str) -> Target:

@@ -10,13 +10,16 @@ with the incumbent. Lists end at clean data, as hosts' lists do, and all orders 
 | u | logits of the λ-gaps of the strides; the last time is clean data in the place of t_min | (K,) |
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from fewstep import Schedule, grids, solvers
 from fewstep.errors import InvalidInput
+from fewstep.export.hosts import Target
 from fewstep.processes import Process
 from fewstep.search.budget import Share
 from fewstep.search.gaps import different, log_gaps, log_snrs, times
@@ -28,7 +31,7 @@ from fewstep.values.origin import Origin
 from fewstep.values.stages import STAGES, Stage
 from fewstep.values.trial import Candidate
 
-__all__ = ["NAME", "on_grids", "stages_for", "strides"]
+__all__ = ["NAME", "FullOrder", "Layout", "on_grids", "stages_for", "strides"]
 
 NAME, BASELINES = "solver-times", "baselines"
 MUTATIONS = 96  # of a generation, screened by the ranker
@@ -39,36 +42,65 @@ PATIENCE = 5  # generations without a new list, after which there are none
 SPREAD, NARROWER, LEAST = 0.4, 0.85, 0.05  # of a mutation's log λ-gaps: at first, with each generation, at last
 
 
-def stages_for(solver: str, process: Process, nfe: int) -> tuple[Stage, Stage]:
-    """The stages of a search of times for a solver with ``nfe`` calls.
+def stages_for(solver: str | Target, process: Process, nfe: int) -> tuple[Stage, Stage]:
+    """The stages of a search of times with ``nfe`` calls, for a solver by name or for a host's sampler.
 
     Raises `UnknownName` for the solver, `InvalidInput` where it is not made for the process, adds fresh noise, or makes
     no schedule of so many calls that ends at clean data.
     """
-    method = solvers.named(solver)
-    if method.stochastic:
-        raise InvalidInput(f"{solver} adds fresh noise, and a search of times compares single samples: take another")
+    method = solver if isinstance(solver, Target) else _named(solver)
     strides(method, process, nfe)
     look = STAGES[BASELINES]
     return (
-        Stage(BASELINES, look.label, look.colour, partial(_propose_grids, solver), _cost),
-        Stage(NAME, "times of one solver", "#1f9a93", partial(_propose_times, solver)),
+        Stage(BASELINES, look.label, look.colour, partial(_propose_grids, method), _cost),
+        Stage(NAME, "times of one solver", "#1f9a93", partial(_propose_times, method)),
     )
 
 
-def strides(solver: Solver, process: Process, nfe: int) -> int:
+class Layout(Protocol):
+    """What goes over a list of times: a named solver at its full orders, or a host's sampler."""
+
+    @property
+    def name(self) -> str: ...
+    def on(self, process: Process, times: Sequence[float]) -> Schedule: ...
+
+
+@dataclass(frozen=True)
+class FullOrder:
+    """A named solver whose orders are not lowered at the end, as hosts do not."""
+
+    solver: Solver
+
+    @property
+    def name(self) -> str:
+        """The solver's."""
+        return self.solver.name
+
+    def on(self, process: Process, times: Sequence[float]) -> Schedule:
+        """The solver's schedule on a list of times."""
+        return self.solver.on(process, times, lower_order_final=False)
+
+
+def _named(name: str) -> Layout:
+    solver = solvers.named(name)
+    if solver.stochastic:
+        raise InvalidInput(f"{name} adds fresh noise, and a search of times compares single samples: take another")
+    return FullOrder(solver)
+
+
+def strides(solver: Layout, process: Process, nfe: int) -> int:
     """How many strides of the solver make ``nfe`` calls, to clean data; raises `InvalidInput` where none do."""
     for count in range(nfe, 0, -1):
-        if solver.on(process, _even(process, count), lower_order_final=False).nfe == nfe:
+        if solver.on(process, _even(process, count)).nfe == nfe:
             return count
     raise InvalidInput(f"{solver.name} makes no schedule of {nfe} calls to clean data: try {nfe - 1} or {nfe + 1}")
 
 
-def on_grids(solver: Solver, process: Process, nfe: int) -> dict[str, tuple[Schedule, np.ndarray]]:
+def on_grids(solver: Layout, process: Process, nfe: int) -> dict[str, tuple[Schedule, np.ndarray]]:
     """Name -> the solver's schedule on every named grid that can be placed, its end at clean data, and its logits.
 
     >>> from fewstep import processes, solvers
-    >>> list(on_grids(solvers.named("flow-euler"), processes.Flow(), 4))[:3]
+    >>> list(on_grids(FullOrder(solvers.named("flow-euler")), processes.Flow(), 4))[:3]
     ['flow-euler logsnr', 'flow-euler time', 'flow-euler quadratic']
     """
     count = strides(solver, process, nfe)
@@ -76,7 +108,7 @@ def on_grids(solver: Solver, process: Process, nfe: int) -> dict[str, tuple[Sche
     for name in grids.names():
         try:
             placed = grids.named(name)(process, count)
-            schedule = solver.on(process, (*placed[:-1], process.t_zero), lower_order_final=False).canonical()
+            schedule = solver.on(process, (*placed[:-1], process.t_zero)).canonical()
         except InvalidInput:
             continue
         if schedule not in [each for each, _ in found.values()]:
@@ -93,10 +125,10 @@ def _cost(state: SearchState, left: Share) -> Share:
     return Share(0, min(most * state.calls_of_trial, max(left.calls, 0)))
 
 
-def _propose_grids(solver: str, state: SearchState) -> Iterator[Batch]:
+def _propose_grids(method: Layout, state: SearchState) -> Iterator[Batch]:
     """The grids that replay ranks first."""
     problem = state.problem
-    found = on_grids(solvers.named(solver), state.space.process, problem.nfe)
+    found = on_grids(method, state.space.process, problem.nfe)
     names = list(found)
     forecasts = state.ranker([], [schedule for schedule, _ in found.values()])
     most = min(problem.sizes.baselines or BATCH, BATCH, max(problem.budget // 2, 1))
@@ -104,9 +136,9 @@ def _propose_grids(solver: str, state: SearchState) -> Iterator[Batch]:
     yield Batch.of([Candidate(found[name][0], Origin(BASELINES, name)) for name in best])
 
 
-def _propose_times(solver: str, state: SearchState) -> Iterator[Batch]:
+def _propose_times(method: Layout, state: SearchState) -> Iterator[Batch]:
     """Replayed times, then mutations of the best trials', until the budget is spent or there are no new ones."""
-    method, process = solvers.named(solver), state.space.process
+    process = state.space.process
     found = on_grids(method, process, state.problem.nfe)
     logits = dict(found.values())
     rng = np.random.default_rng(state.problem.seed)
@@ -130,7 +162,7 @@ def _propose_times(solver: str, state: SearchState) -> Iterator[Batch]:
         proposals, generation = GAP.clip(drawn - drawn.mean(axis=1, keepdims=True)), generation + 1
 
 
-def _replayed(state: SearchState, method: Solver, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _replayed(state: SearchState, method: Layout, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Logits (M, K) to begin with: the grids' by descent with free rows, and those that the solver's own replay alone
     comes to, which takes no call."""
     process = state.space.process
@@ -146,10 +178,10 @@ def _replayed(state: SearchState, method: Solver, starts: np.ndarray, rng: np.ra
     return np.concatenate([best[:PARENTS], placed])
 
 
-def _listed(solver: Solver, process: Process, row: np.ndarray) -> Schedule:
+def _listed(solver: Layout, process: Process, row: np.ndarray) -> Schedule:
     """The solver's schedule on the list of these logits."""
     listed = (*times(process, row)[:-1], process.t_zero)
-    return solver.on(process, listed, lower_order_final=False).canonical()
+    return solver.on(process, listed).canonical()
 
 
 def _logits(process: Process, listed: tuple[float, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ from fewstep.export.hosts import HOSTS, target
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.find import find
 from fewstep.search.log import Callbacks
-from fewstep.search.stages.solver_times import on_grids, strides
+from fewstep.search.stages.solver_times import FullOrder, on_grids, strides
 from fewstep.values.stages import STAGES
 from fewstep.values.trial import Trial
 from tests.fewstep.test_export_sigmas import TEXTBOOK, noise, run
@@ -50,7 +50,7 @@ def test_the_line_makes_the_schedules_samples_in_that_sampler(
     """A loop written from the sampler's formulas, given the sigmas and nothing else."""
     law = processes.VPLinear()
     denoiser = make_mixture(law)
-    for schedule, _ in on_grids(solvers.named(solver), law, nfe).values():
+    for schedule, _ in on_grids(FullOrder(solvers.named(solver)), law, nfe).values():
         got = run(sampler, schedule, denoiser)
         assert (got - sample(denoiser, schedule, noise())).abs().max() < 1e-9
 
@@ -64,7 +64,7 @@ def test_the_same_search_comes_to_the_same_schedule(blobs: models.GaussianMixtur
 def test_flows_are_searched_between_pure_noise_and_clean_data() -> None:
     """Euler's times for a flow; the grids that pipelines run are its baselines."""
     flow = processes.Flow(shift=3.0)
-    found = on_grids(solvers.named("flow-euler"), flow, 8)
+    found = on_grids(FullOrder(solvers.named("flow-euler")), flow, 8)
     assert {"flow-euler time", "flow-euler beta", "flow-euler shift-3.158", "flow-euler stretched"} <= set(found)
     for schedule, _ in found.values():
         assert (schedule.times[0], schedule.times[-1]) == (1.0, 0.0)
@@ -100,37 +100,37 @@ def test_a_solver_has_stages_of_its_own(blobs: models.GaussianMixture, inline: I
 
 def test_heun_counts_two_calls_a_stride() -> None:
     """But for the last, to clean data."""
-    assert strides(solvers.named("heun"), processes.VPLinear(), 7) == 4
-    assert strides(solvers.named("dpmpp-2m"), processes.VPLinear(), 7) == 7
+    assert strides(FullOrder(solvers.named("heun")), processes.VPLinear(), 7) == 4
+    assert strides(FullOrder(solvers.named("dpmpp-2m")), processes.VPLinear(), 7) == 7
 
 
-def test_hosts_samplers_are_solvers_of_a_process() -> None:
-    """Every one is on some process; the others are refused with those that fit."""
-    assert target("comfyui:dpmpp_2m").solver(processes.Discrete.linear_betas()) == "dpmpp-2m"
-    assert target("k-diffusion:heun").solver(processes.Flow()) == "flow-heun"
-    assert target("diffusers:FlowMatchEulerDiscreteScheduler").solver(processes.Flow()) == "flow-euler"
-    with pytest.raises(InvalidInput, match=r"no solver of this library on a flow process: take one of euler, heun"):
-        target("comfyui:dpmpp_2m").solver(processes.Flow())
-    with pytest.raises(InvalidInput, match="no solver of this library on a flow process"):
-        target("diffusers:EulerDiscreteScheduler").solver(processes.Flow())
-    for host, names in HOSTS.items():
-        for name in names:
-            parsed = target(f"{host}:{name}")
-            laws = (processes.VE(), processes.Flow())
-            assert any(_is_solver(parsed.solver, law) for law in laws)
+def test_hosts_samplers_run_lists_on_their_processes() -> None:
+    """Every one on some process; others are refused with those that fit."""
+    times = (1.0, 0.6, 0.3, 0.0)
+    named = target("comfyui:dpmpp_2m").on(processes.VPLinear(), times)
+    assert named == solvers.named("dpmpp-2m").on(processes.VPLinear(), times, lower_order_final=False)
+    for text in ("k-diffusion:heun", "comfyui:dpmpp_2m", "diffusers:FlowMatchEulerDiscreteScheduler"):
+        schedule = target(text).on(processes.Flow(), times)
+        assert target(text).sampler in export.samplers(schedule)
+    for text in ("comfyui:lms", "diffusers:EulerDiscreteScheduler"):
+        with pytest.raises(InvalidInput, match=r"for other processes than flow: take one of euler, heun, dpmpp_2m"):
+            target(text).on(processes.Flow(), times)
     with pytest.raises(UnknownName, match="dpmpp_2m"):
         target("comfyui:uni_pc")
     with pytest.raises(UnknownName, match="known: comfyui, k-diffusion, diffusers"):
         target("a1111:euler")
     with pytest.raises(InvalidInput, match="host:name"):
         target("euler")
+    assert set(HOSTS) == {"comfyui", "k-diffusion", "diffusers"}
 
 
-def _is_solver(solver: Callable[[processes.Process], str], law: processes.Process) -> bool:
-    try:
-        return bool(solver(law))
-    except InvalidInput:
-        return False
+def test_a_hosts_second_order_on_a_flow_is_searched(make_mixture: Callable[..., models.GaussianMixture]) -> None:
+    """DPM-Solver++(2M) as hosts run it on flows is no named solver; its line of sigmas is found all the same."""
+    flow = processes.Flow(shift=3.0)
+    found = find(make_mixture(flow), 5, (3,), solver=target("comfyui:dpmpp_2m"), effort="quick", noises=8)
+    assert found.baseline.name.split()[0] == "dpmpp_2m"
+    assert export.samplers(found.schedule) == ["dpmpp_2m"]
+    assert found.schedule.steps[1].order == 2
 
 
 def test_the_command_prints_the_line() -> None:
