@@ -37,9 +37,10 @@ def sampler(schedule: Schedule) -> Sampler:
 
     ``model(x, sigma, **extra_args)``, with sigma (B,), returns its estimate of the clean data. ``x`` (B, ...) is the
     state at the first sigma and the result the one at the last, both in x's dtype; sums are made in float32 or better.
-    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or, for a
-    start from a less noisy state, their last few. ``noise_sampler(sigma, next sigma)`` draws the fresh noise of
-    stochastic schedules.
+    The host's ``sigmas`` must be the schedule's own (`Process.sampler_sigma` of its times, without repeats) or a run of
+    them: the last few for a start from a less noisy state, the first few where another model takes over. A run has a
+    history of its own, so a multistep solver begins it at first order. ``noise_sampler(sigma, next sigma)`` draws the
+    fresh noise of stochastic schedules.
 
     Raises `InvalidInput` where the first sigma would be infinite and, when it is run, for other sigmas;
     `InvalidSchedule` where the schedule has a time shift.
@@ -64,19 +65,19 @@ def sampler(schedule: Schedule) -> Sampler:
         )
     strides = np.flatnonzero(np.append(np.diff(tableau.times) < 0, True))  # the last state at each of the levels
 
-    def begin(sigmas: torch.Tensor) -> int:
-        received = sigmas.detach().double().cpu().numpy()
-        expected = levels[strides][-len(received) :]
-        if (
-            len(received) < 2
-            or received.shape != expected.shape
-            or not np.allclose(received, expected, rtol=SIGMA_TOLERANCE, atol=1e-6)
-        ):
-            raise InvalidInput(
-                f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in levels[strides]]} or the last few of "
-                f"them, got {[float(f'{s:.6g}') for s in received.ravel()]}"
-            )
-        return int(strides[-len(received)])
+    own = levels[strides]
+
+    def run(sigmas: torch.Tensor) -> tuple[int, int]:
+        """The first and the last state of what the host asks for."""
+        received = sigmas.detach().cpu().double().numpy().ravel()  # some devices have no float64
+        for first in range(len(own) - len(received) + 1 if len(received) > 1 else 0):
+            expected = own[first : first + len(received)]
+            if np.allclose(received, expected, rtol=SIGMA_TOLERANCE, atol=1e-6):
+                return int(strides[first]), int(strides[first + len(received) - 1])
+        raise InvalidInput(
+            f"this sampler goes with the sigmas {[float(f'{s:.6g}') for s in own]} or a run of them, got "
+            f"{[float(f'{s:.6g}') for s in received]}"
+        )
 
     def sample(
         model: Callable[..., torch.Tensor],
@@ -87,10 +88,11 @@ def sampler(schedule: Schedule) -> Sampler:
         disable: bool | None = None,
         noise_sampler: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        first = begin(sigmas)
+        first, end = run(sigmas)
         history = History()
         state = x.to(torch.promote_types(x.dtype, torch.float32)) * scale[first]
-        for i, update in enumerate(plan.make(plan.tail(tableau, process, first)), start=first):
+        updates = plan.make(plan.tail(tableau, process, first))[: end - first]
+        for i, update in enumerate(updates, start=first):
             scaled = (state / network_scale[i]).to(x.dtype)
             sigma = x.new_full((len(x),), network_levels[i])
             denoised = model(scaled, sigma, **(extra_args or {}))
@@ -110,7 +112,7 @@ def sampler(schedule: Schedule) -> Sampler:
                 return torch.randn_like(like) if noise_sampler is None else noise_sampler(*pair).to(like)
 
             state = history.advance(update, state, denoised, draw)
-        last: torch.Tensor = (state / scale[-1]).to(x.dtype)
+        last: torch.Tensor = (state / scale[end]).to(x.dtype)
         return last
 
     return sample
