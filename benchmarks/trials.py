@@ -31,7 +31,7 @@ SAVED_EVERY = 20  # measurements; an interrupted run loses at most so many
 def draw(space: Space, count: int, seed: int) -> list[Schedule]:
     """Random schedules: every choice uniform, times scattered round the named grids in turn."""
     rng, solver = np.random.default_rng(seed), solvers.named("ddim")
-    centres = [space.logits(solver.schedule(space.process, space.nfe, grid)) for grid in grids.names()]
+    centres = [space.logits(solver.schedule(space.process, space.nfe, grid)) for grid in grids.EVEN]
     return [
         space.build(
             centres[i % len(centres)] + rng.normal(0, GRID_WIDTH, space.nfe),

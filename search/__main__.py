@@ -17,6 +17,8 @@ from fewstep.cache import user_cache
 from fewstep.cli.options import with_problem_options
 from fewstep.cli.wording import summary
 from fewstep.errors import FewstepError
+from fewstep.export import line
+from fewstep.export.hosts import target
 from fewstep.models.reference import ModelReference
 from fewstep.search.export import save, space_of
 from fewstep.search.find import find
@@ -39,6 +41,10 @@ def main(
     features: Annotated[Path | None, typer.Option(help="Folder with more features and references.")] = None,
     rank: Annotated[str, typer.Option(help=f"Ranker of proposals: {', '.join(RANKERS)}.")] = "replay",
     device: Annotated[str, typer.Option(help="Where the network runs, as torch names it.")] = "cpu",
+    solver_for: Annotated[
+        str | None,
+        typer.Option("--for", help="Times alone, for a sampler as comfyui:dpmpp_2m: a line of sigmas is the result."),
+    ] = None,
     study: Annotated[Path | None, typer.Option(help="SQLite file to add the search to, for optuna-dashboard.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write the schedule as JSON; of several, NAME-8.json and so on.")
@@ -48,6 +54,7 @@ def main(
     console, numbers = Console(), sorted(set(nfe or [8]))
     warm = WarmStart()
     try:
+        host = None if solver_for is None else target(solver_for)
         reference = ModelReference.at(model)
         denoiser, shape = reference.open(device)
         for calls in numbers:
@@ -65,6 +72,7 @@ def main(
                     features=features,
                     cache=user_cache() / "teachers",
                     identity=reference.digest,
+                    solver=host,
                     **options,
                 )
             warm = WarmStart([result.schedule], [*warm.trials, *trials])
@@ -76,6 +84,8 @@ def main(
             if path is not None:
                 path.write_text(result.schedule.to_json(indent=2) + "\n")
             console.print(f"{calls} calls by {summary(result)}", highlight=False, markup=False, soft_wrap=True)
+            if host is not None:
+                console.print(f"sigmas for {solver_for}: {line(result.schedule, host.sampler)}", soft_wrap=True)
             for file in (study, path):
                 if file is not None:
                     console.print(f"wrote {file}")

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Unpack
 
 from fewstep.errors import InvalidInput
+from fewstep.export.hosts import Target
 from fewstep.models import Denoiser
 from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, WarmStart
+from fewstep.search.stages.solver_times import stages_for
 from fewstep.values.catalogue import Catalogue
 from fewstep.values.problem import Options, Problem
 from fewstep.values.rankers import RANKERS, RankFactory
@@ -34,6 +36,7 @@ def find(
     features: Path | None = None,
     cache: Path | None = None,
     identity: str = "",
+    solver: str | Target | None = None,
     **options: Unpack[Options],
 ) -> Result:
     """The best schedule with ``nfe`` network calls for ``denoiser`` on samples of ``shape`` (without the batch).
@@ -45,9 +48,12 @@ def find(
     from teacher trajectories: "replay" is physics alone, "learned" learns from the trials as well. ``warm`` is what
     earlier searches of the model found; ``on`` reports progress and every trial, for instance to export them
     (`fewstep.search.export`). ``stages`` are those to run, by default those of the effort
-    (`fewstep.values.stages`). What the teacher did is left in the folder ``cache`` for the next search of the model,
-    which is recognised by ``identity``, for instance a digest of its weights. Scores in the `Result` are measured on
-    test noises. Raises `InvalidInput` for bad arguments and `SearchFailed` where nothing could be evaluated.
+    (`fewstep.values.stages`). With a ``solver`` of `fewstep.solvers.names`, or a host's
+    sampler (`fewstep.export.hosts`), only its times are searched, so that a line of sigmas says the result
+    (`fewstep.search.stages.solver_times`). What the teacher did is left in the folder ``cache`` for the next search of
+    the model, which is recognised by ``identity``, for instance a digest of its weights. Scores in the `Result` are
+    measured on test noises. Raises `InvalidInput` for bad arguments and
+    `SearchFailed` where nothing could be evaluated.
 
     >>> from fewstep import models
     >>> result = find(models.zoo.load("digits-mixture"), nfe=5, shape=(1, 8, 8), effort="quick")
@@ -63,5 +69,9 @@ def find(
             "a cache is shared by the searches of one model: give its identity, as a digest of its weights"
         )
     pool = InlinePool(Evaluator(denoiser, shape, identity or IN_PROCESS, cache, device, metrics=features))
+    if solver is not None:
+        if stages:
+            raise InvalidInput("a solver has stages of its own: leave stages or solver out")
+        stages = stages_for(solver, denoiser.process, nfe)
     factory = RANKERS[rank] if isinstance(rank, str) else rank
     return run(problem, denoiser.process, pool, factory, warm=warm, on=on, stages=stages)

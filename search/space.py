@@ -73,7 +73,7 @@ class Space:
         >>> Space(processes.VPLinear(), 5).even.shape
         (4, 5)
         """
-        places = (grids.named(name)(self.process, self.nfe) for name in grids.suitable(self.process))
+        places = (grids.named(name)(self.process, self.nfe) for name in grids.even_names(self.process))
         return np.stack([self.logits(Schedule(self.process, row, (Step(),) * self.nfe)) for row in places])
 
     def spread(self, gaps: np.ndarray) -> np.ndarray:

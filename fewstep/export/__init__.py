@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fewstep.export.comfyui import comfyui_node
 from fewstep.export.portable import portable
 from fewstep.export.sigmas import line, samplers, sigmas
 from fewstep.lazy import lazy_names
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from fewstep.export.callable import sampler
     from fewstep.export.diffusers import diffusers_sigmas
 
-__all__ = ["diffusers_sigmas", "line", "portable", "sampler", "samplers", "sigmas"]
+__all__ = ["comfyui_node", "diffusers_sigmas", "line", "portable", "sampler", "samplers", "sigmas"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

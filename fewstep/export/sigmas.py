@@ -9,14 +9,18 @@ the schedule's; that is decided by comparing numbers, not names.
 | "scaled" (any other) | σ/α | x_t/α |
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
 from fewstep.export.shift import GUIDED, REASON
+from fewstep.processes import Process
 from fewstep.schedule import Schedule, compile
-from fewstep.solvers import named
+from fewstep.solvers import SOLVERS
+from fewstep.steps.step import Step
 
-__all__ = ["line", "samplers", "sigmas", "strides"]
+__all__ = ["line", "on_times", "samplers", "sigmas", "strides"]
 
 TOLERANCE = 1e-6  # precision of float32 sigmas
 
@@ -24,7 +28,7 @@ TOLERANCE = 1e-6  # precision of float32 sigmas
 SAMPLERS: dict[str, dict[str, str]] = {
     "euler": {"plain": "flow-euler", "scaled": "euler"},
     "heun": {"plain": "flow-heun", "scaled": "heun"},
-    "dpmpp_2m": {"scaled": "dpmpp-2m"},  # takes differences in log σ, which for flow is not the log-SNR
+    "dpmpp_2m": {"scaled": "dpmpp-2m", "plain": "in log σ"},  # which for flow is not the log-SNR: no named solver
     "lms": {"scaled": "lms-4"},
 }
 
@@ -70,6 +74,41 @@ def line(schedule: Schedule, sampler: str) -> str:
     return ", ".join(np.format_float_positional(np.float32(s), trim="0") for s in sigmas(schedule, sampler))
 
 
+def on_times(sampler: str, process: Process, times: Sequence[float]) -> Schedule:
+    """The schedule that ``sampler`` (k-diffusion's name) runs on a list of times; orders are never lowered.
+
+    Raises `UnknownName`, and `InvalidInput` where on such a process it is nothing that this library has.
+
+    >>> from fewstep import processes
+    >>> on_times("dpmpp_2m", processes.Flow(), (1.0, 0.5, 0.25, 0.0)).steps[1].weights
+    (1.5, -0.5)
+    """
+    if sampler not in SAMPLERS:
+        raise UnknownName("sampler", sampler, SAMPLERS)
+    solver = SAMPLERS[sampler].get(process.sampler_state)
+    if solver is None:
+        raise InvalidInput(f"for {process.kind} processes that sampler is no solver of this library")
+    if solver in SOLVERS:
+        return SOLVERS[solver].on(process, times, lower_order_final=False)
+    return _second_order_in_log_level(process, times)
+
+
+def _second_order_in_log_level(process: Process, times: Sequence[float]) -> Schedule:
+    """DPM-Solver++(2M) as hosts run it on flows: its h and r are of log σ, where the paper has the log-SNR.
+
+    With h_i = log(σ_i/σ_{i+1}) and r = h_{i−1}/h_i the step goes along D_i + (D_i − D_{i−1})/(2r).
+    """
+    levels = process.sampler_sigma(np.array(times, dtype=np.float64))
+    with np.errstate(divide="ignore"):
+        h = -np.diff(np.log(levels))
+    steps = [Step()] * len(h)
+    for i in range(1, len(h)):
+        if np.isfinite(h[i]):
+            share = float(h[i] / (2 * h[i - 1]))
+            steps[i] = Step(order=2, weights=(1 + share, -share))
+    return Schedule(process, tuple(float(t) for t in times), tuple(steps))
+
+
 def strides(schedule: Schedule) -> np.ndarray:
     """The schedule's distinct times: several calls may share one."""
     times = np.array(schedule.times)
@@ -85,9 +124,6 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
         return GUIDED
     process = schedule.process
     tableau = compile(schedule)
-    solver = SAMPLERS[sampler].get(process.sampler_state)
-    if solver is None:
-        return f"for {process.kind} processes that sampler is no solver of this library"
     if tableau.noise.shape[1]:
         return "it adds fresh noise"
     if not np.isfinite(process.sampler_sigma(tableau.times[:1])).all():
@@ -97,15 +133,12 @@ def _why_not(schedule: Schedule, sampler: str) -> str | None:
         i = beside[0]
         return f"call {i} tells the network {tableau.network_times[i]:g} at a state of time {tableau.times[i]:g}"
     outer = tuple(strides(schedule).tolist())
-    method = named(solver)
-    to_clean_data = process.sigma(outer[-1]) == 0.0
-    calls = (len(outer) - 1) * len(method.blocks or [()]) - (to_clean_data and len(method.blocks) > 1)
-    if calls != schedule.nfe:
-        return f"it would make {calls} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     try:
-        theirs = method.schedule(process, calls, lambda process, nfe: outer, lower_order_final=False)
+        theirs = on_times(sampler, process, outer)
     except InvalidInput as error:
         return f"it cannot be laid out over the schedule's noise levels ({error})"
+    if theirs.nfe != schedule.nfe:
+        return f"it would make {theirs.nfe} calls over the schedule's {len(outer)} noise levels, not {schedule.nfe}"
     if compile(theirs).close_to(tableau, TOLERANCE):
         return None
     if schedule.fitted is not None:

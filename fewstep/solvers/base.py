@@ -7,6 +7,7 @@
 | started | both | ``starts`` times the largest block, then the ladder on the first outputs of the blocks |
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -96,20 +97,56 @@ class Solver:
         >>> [step.order for step in named("dpmpp-3m").schedule(processes.VPLinear(), nfe=5).steps]
         [1, 2, 3, 2, 1]
         """
-        if not self.applies(process):
-            raise InvalidInput(f"{self.name} is made for the process {self.only!r}, got {process.kind!r}")
-        place = grid if callable(grid) else grids.named(grid or grids.suitable(process)[0])
+        self._want_made_for(process)
+        place = grid if callable(grid) else grids.named(grid or grids.default(process))
         calls = place(process, nfe)  # raises for a bad nfe before any layout
-        lower = self.lowers and nfe < FEW_CALLS if lower_order_final is None else lower_order_final
         sizes = self._sizes(Levels(process, np.array(calls[:1] + calls[-1:])), nfe)
         edges = np.cumsum([0, *sizes])
         outer = [calls[e] for e in edges] if self.by_call else list(place(process, len(sizes)))
+        return self._laid(process, outer, sizes, lower_order_final)
+
+    def on(self, process: Process, times: Sequence[float], lower_order_final: bool | None = None) -> Schedule:
+        """The solver's schedule between these falling times: one stride for every two neighbours, as samplers of
+        k-diffusion take a list of sigmas.
+
+        Raises `InvalidInput` where the solver is not made for the process or has no layout of so many strides, and
+        `InvalidSchedule` for times that no schedule has.
+
+        >>> from fewstep import processes
+        >>> from fewstep.solvers import named
+        >>> named("heun").on(processes.Flow(), (1.0, 0.5, 0.0)).times
+        (1.0, 0.5, 0.0)
+        >>> named("heun").on(processes.VPLinear(), (1.0, 0.5, 0.1)).times
+        (1.0, 0.5, 0.5, 0.1, 0.1)
+        """
+        self._want_made_for(process)
+        outer = [float(time) for time in times]
+        if len(outer) < 2 or not process.t_zero <= min(outer) <= max(outer) <= process.t_max:
+            raise InvalidInput(
+                f"a list has two or more times in [{process.t_zero:g}, {process.t_max:g}], got {str(outer)[:80]}"
+            )
+        bounds, strides = Levels(process, np.array([outer[0], outer[-1]])), len(outer) - 1
+        most = len(self.blocks) or 1
+        layouts = (self._sizes(bounds, nfe) for nfe in range(most * strides, strides - 1, -1))
+        sizes = next((sizes for sizes in layouts if len(sizes) == strides), None)
+        if sizes is None:
+            raise InvalidInput(f"{self.name} has no layout of {strides} strides")
+        return self._laid(process, outer, sizes, lower_order_final)
+
+    def _want_made_for(self, process: Process) -> None:
+        if not self.applies(process):
+            raise InvalidInput(f"{self.name} is made for the process {self.only!r}, got {process.kind!r}")
+
+    def _laid(self, process: Process, outer: list[float], sizes: list[int], lower: bool | None) -> Schedule:
+        """The schedule of blocks of these ``sizes`` between the ``outer`` times."""
+        edges = np.cumsum([0, *sizes])
+        lowers = self.lowers and int(edges[-1]) < FEW_CALLS if lower is None else lower
         times, stages = self._layout(process, outer, sizes)
         levels = Levels(process, np.array(times))
         firsts = edges[:-1].tolist()
         steps = []
         for i, stage in enumerate(stages):
-            step = self._rung(levels, i, [f for f in firsts if f <= i], lower) if stage is None else stage
+            step = self._rung(levels, i, [f for f in firsts if f <= i], lowers) if stage is None else stage
             steps.append(_without_impossible_corrector(levels, step, i))
         return Schedule(process, tuple(times), tuple(steps))
 

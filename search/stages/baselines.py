@@ -64,11 +64,12 @@ def baselines(process: Process, nfe: int) -> dict[str, Schedule]:
     """
     schedules: dict[str, Schedule] = {}
     numbers: set[bytes] = set()
+    suitable = grids.suitable(process)
     for name in solvers.names():
         solver = solvers.named(name)
         if solver.stochastic or not solver.applies(process):
             continue
-        for grid in grids.suitable(process):
+        for grid in suitable:
             for lower, suffix in ((True, ""), (False, " full-order")):
                 schedule = solver.schedule(process, nfe, grid, lower)
                 key = _numbers(schedule)

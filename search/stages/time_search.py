@@ -115,7 +115,7 @@ def search_times(
 
 def calls(noises: int, nfe: int) -> int:
     """Network calls of `search_times` with so many noises, at the most."""
-    return (2 * min(FEW, noises // 2) * (STARTS + len(grids.names()) + GENERATIONS * SCREENED) + noises) * nfe
+    return (2 * min(FEW, noises // 2) * (STARTS + len(grids.EVEN) + GENERATIONS * SCREENED) + noises) * nfe
 
 
 def assess(

@@ -9,7 +9,7 @@ import diffusers
 import pytest
 
 from benchmarks.solvers import DIFFUSERS, PAGE, page
-from fewstep import Schedule, Step, compile, solvers
+from fewstep import Schedule, Step, compile, grids, solvers
 from fewstep.diffusers.importer import from_diffusers
 
 SETTINGS = {  # Stable Diffusion's, and steps that no class makes of length zero
@@ -99,3 +99,9 @@ def test_the_scheduler_that_seems_the_same_is_not(name: str, expression: str) ->
     """Where the page says that diffusers differs, it does."""
     assert not same(name, expression)
     assert f"`{expression.split('(')[0]}" in PAGE.read_text().split("## Where other code differs")[1]
+
+
+def test_the_page_names_every_grid() -> None:
+    """A new grid has a row."""
+    section = PAGE.read_text().split("## Grids")[1].split("## Where other code differs")[0]
+    assert [name for name in grids.names() if f"`{name}`" not in section] == []

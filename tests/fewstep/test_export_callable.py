@@ -78,6 +78,17 @@ def test_the_last_few_sigmas_start_from_a_less_noisy_state(left: int) -> None:
     torch.testing.assert_close(got, want, **EXACT)
 
 
+@pytest.mark.parametrize("law", [LAW, Flow(shift=3.0)], ids=lambda law: law.kind)
+@pytest.mark.parametrize("name", ["ddim", "heun"])
+def test_the_first_few_sigmas_stop_on_the_way(make_mixture, name: str, law: Process) -> None:
+    """A split between two models of noise levels: head and tail in a row are the whole, for one-step solvers."""
+    schedule = solvers.named(name).schedule(law, 7)
+    run, model, sigmas = sampler(schedule), host(make_mixture(law)), own(schedule)
+    start = noise(2, 3) / scale_of(law, schedule.times[0])
+    halfway = run(model, start, sigmas[:3])
+    torch.testing.assert_close(run(model, halfway, sigmas[2:]), run(model, start, sigmas), **EXACT)
+
+
 def test_extra_arguments_and_callback() -> None:
     """extra_args reach the model; the callback hears of every call what k-diffusion's callbacks hear."""
     seen: list[dict] = []

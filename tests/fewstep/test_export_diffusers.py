@@ -13,6 +13,7 @@ from diffusers import (
 from fewstep import Schedule, models, sample, solvers
 from fewstep.errors import InvalidInput, InvalidSchedule
 from fewstep.export import diffusers_sigmas
+from fewstep.export.diffusers import _agree
 from fewstep.processes import Discrete, Flow, VPLinear
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")  # diffusers'
@@ -27,9 +28,9 @@ def uneven(process: object, nfe: int) -> tuple[float, ...]:
     return (1.0, 0.83, 0.61, 0.4, 0.17, 0.0)
 
 
-def run(scheduler: object, sigmas: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+def run(scheduler: object, sigmas: np.ndarray, x: torch.Tensor, **arguments: float) -> torch.Tensor:
     """diffusers' own loop with a network that only looks at its input and the time."""
-    scheduler.set_timesteps(sigmas=sigmas)
+    scheduler.set_timesteps(sigmas=sigmas, **arguments)
     for t in scheduler.timesteps:
         x_in = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         x = scheduler.step(network(x_in, t), t, x).prev_sample
@@ -50,6 +51,42 @@ def test_a_shift_is_inverted(shift: float) -> None:
     np.testing.assert_allclose(scheduler.sigmas, law.sigma(np.array(schedule.times)), atol=1e-6)
     denoiser = models.from_callable(lambda x, t: network(x, 1000 * law.sigma(t)[:, None]), law, "flow")
     torch.testing.assert_close(got, sample(denoiser, schedule, noise()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+def test_a_shift_by_size_is_inverted_where_mu_is_known(kind: str) -> None:
+    """Flux's own scheduler, and CogView4's, run the schedule with these sigmas at that size."""
+    law, mu = Flow(shift=1.5), 1.15
+    schedule = solvers.named("flow-euler").schedule(law, 5, uneven)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, time_shift_type=kind)
+    got = run(scheduler, diffusers_sigmas(schedule, scheduler, mu=mu), noise(), mu=mu)
+    np.testing.assert_allclose(scheduler.sigmas, law.sigma(np.array(schedule.times)), atol=1e-6)
+    denoiser = models.from_callable(lambda x, t: network(x, 1000 * law.sigma(t)[:, None]), law, "flow")
+    torch.testing.assert_close(got, sample(denoiser, schedule, noise()), rtol=1e-4, atol=1e-4)
+
+
+def test_a_terminal_stretch_leaves_schedules_that_end_there() -> None:
+    """LTX-Video's shift_terminal changes nothing of a schedule whose last call is at that level; others are refused."""
+    schedule = solvers.named("flow-euler").schedule(Flow(shift=3.0), 6, "stretched")
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.1)
+    scheduler.set_timesteps(sigmas=diffusers_sigmas(schedule, scheduler, mu=2.05), mu=2.05)
+    np.testing.assert_allclose(scheduler.sigmas, Flow(shift=3.0).sigma(np.array(schedule.times)), atol=1e-6)
+    with pytest.raises(InvalidSchedule, match=r"shift_terminal\), and the schedule's is 0.17: .*'stretched'"):
+        diffusers_sigmas(flow(), scheduler, mu=2.05)
+
+
+def test_small_levels_are_compared_beside_their_size() -> None:
+    """Two schedules that differ below a level of 0.01 only are not the same."""
+    tables = [(1.0, 0.5, low, 0.0) for low in (0.004, 0.008)]
+    first, second = (solvers.named("flow-euler").on(Flow(), times) for times in tables)
+    assert not _agree(*(np.array(schedule.times) for schedule in (first, second)))
+    assert _agree(np.array(first.times), np.array(first.times) * 1.001)
+
+
+def test_mu_without_a_shift_by_size_is_refused() -> None:
+    """The message says to leave it out."""
+    with pytest.raises(InvalidInput, match="mu goes with use_dynamic_shifting"):
+        diffusers_sigmas(flow(), FlowMatchEulerDiscreteScheduler(), mu=1.15)
 
 
 def test_unipc_with_flow_sigmas() -> None:
@@ -85,12 +122,10 @@ def flow() -> Schedule:
     return solvers.named("flow-euler").schedule(Flow(), 5, uneven)
 
 
-@pytest.mark.parametrize(
-    "setting", [{"use_dynamic_shifting": True}, {"shift_terminal": 0.1}, {"use_karras_sigmas": True}]
-)
+@pytest.mark.parametrize("setting", [{"use_dynamic_shifting": True}, {"use_karras_sigmas": True}])
 def test_what_changes_sigmas_otherwise_is_refused(setting: dict) -> None:
-    """A shift by image size, a stretch, a spacing of its own: the message names the setting."""
-    with pytest.raises(InvalidInput, match=next(iter(setting))):
+    """A shift by a size that was not told, a spacing of its own: the message names the setting, and what to do."""
+    with pytest.raises(InvalidInput, match=f"{next(iter(setting))}.*FewstepScheduler"):
         diffusers_sigmas(flow(), FlowMatchEulerDiscreteScheduler(**setting))
 
 

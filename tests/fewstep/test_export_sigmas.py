@@ -11,6 +11,7 @@ import torch
 from fewstep import Schedule, compile, models, sample, solvers
 from fewstep.errors import InvalidSchedule, UnknownName
 from fewstep.export import line, samplers, sigmas
+from fewstep.export.sigmas import on_times
 from fewstep.processes import DDM, VE, Cosine, Discrete, Flow, Process, VPLinear
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -116,6 +117,16 @@ def test_flow(make_mixture, name: str, shift: float) -> None:
     assert name in samplers(schedule)
 
 
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_the_hosts_second_order_on_a_flow(make_mixture, shift: float) -> None:
+    """DPM-Solver++(2M) with differences of log σ, whatever the model: its schedule has weights of its own times."""
+    law = Flow(shift)
+    schedule = on_times("dpmpp_2m", law, (1.0, 0.83, 0.61, 0.4, 0.17, 0.0))
+    denoiser = make_mixture(law)
+    torch.testing.assert_close(run("dpmpp_2m", schedule, denoiser), sample(denoiser, schedule, noise()), **EXACT)
+    assert samplers(schedule) == ["dpmpp_2m"]
+
+
 def test_a_line_is_float32_without_exponents() -> None:
     """ComfyUI's node reads plain numbers: as many digits as float32 has, small ones written out."""
     schedule = Schedule(VE(), (80.0, 1.0 / 3.0, 2e-5), (solvers.named("euler").ladder[0],) * 2)
@@ -163,7 +174,7 @@ def test_more_reasons_not_to() -> None:
             sigmas(solvers.named("ddim").schedule(law, 4, "time"), "euler")
     flow = solvers.named("flow-euler").schedule(Flow(), 4)
     with pytest.raises(InvalidSchedule, match="no solver of this library"):
-        sigmas(flow, "dpmpp_2m")
+        sigmas(flow, "lms")
     with pytest.raises(InvalidSchedule, match="it would make 12 calls over the schedule's 7 noise levels, not 6"):
         sigmas(SECOND, "heun")
     with pytest.raises(UnknownName, match="unknown sampler 'ddim'; known: euler, heun, dpmpp_2m, lms"):

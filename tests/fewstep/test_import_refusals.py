@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
-    DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    EDMEulerScheduler,
     EulerDiscreteScheduler,
-    LCMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchLCMScheduler,
+    SASolverScheduler,
+    UnCLIPScheduler,
     UniPCMultistepScheduler,
 )
 
@@ -49,18 +53,45 @@ def test_custom_time_steps_and_sigmas() -> None:
     )
 
 
-@pytest.mark.parametrize("setting", ["clip_sample", "thresholding"])
-def test_what_is_not_linear_is_refused(setting: str) -> None:
-    """Clipping is no part of a schedule; the message says how to go on."""
-    quiet = {"clip_sample": False} | {setting: True}
-    with pytest.raises(InvalidInput, match=f"has {setting} on, which no schedule says: make it with {setting}=False"):
-        from_diffusers(DDPMScheduler(**quiet), 5)
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        (DDPMScheduler(clip_sample=False, thresholding=True), "has thresholding.*make it with thresholding=False"),
+        (DDPMScheduler(clip_sample=False, variance_type="learned_range"), "variance of its noise from the network"),
+        (FlowMatchLCMScheduler(scale_factors=[1.0, 2.0], upscale_mode="nearest"), "has scale_factors"),
+    ],
+    ids=["thresholding", "learned variance", "growing states"],
+)
+def test_what_is_not_linear_is_refused(scheduler: Any, words: str) -> None:
+    """Thresholds and outputs that scale noise are no part of a schedule; the message says how to go on."""
+    with pytest.raises(InvalidInput, match=words):
+        from_diffusers(scheduler, 3)
 
 
 def test_unknown_classes_are_refused() -> None:
     """The message lists the known ones."""
-    with pytest.raises(InvalidInput, match="cannot read a schedule out of LCMScheduler; known: DDIMScheduler"):
-        from_diffusers(LCMScheduler(), 4)
+    with pytest.raises(InvalidInput, match="cannot read a schedule out of UnCLIPScheduler; known: CogVideoXDDIM"):
+        from_diffusers(UnCLIPScheduler(), 4)
+
+
+def test_noise_levels_beyond_the_table_are_refused() -> None:
+    """A sigma_max that the betas do not reach is another law than the network's, unless time steps are continuous."""
+    with pytest.raises(InvalidInput, match="its largest sigma, 700, lies beyond its table's"):
+        from_diffusers(EulerDiscreteScheduler(use_karras_sigmas=True, sigma_min=0.002, sigma_max=700.0), 5)
+
+
+def test_noise_levels_that_are_not_numbers_are_refused() -> None:
+    """Stretching one step to a terminal shift divides by zero in diffusers."""
+    scheduler = FlowMatchEulerDiscreteScheduler(shift_terminal=0.1)
+    with pytest.raises(InvalidInput, match=r"NaN or infinity of its own noise levels.*shift_terminal"):
+        from_diffusers(scheduler, 1)
+
+
+def test_a_start_from_almost_clean_data_is_refused() -> None:
+    """One step of Euler's linear spacing starts where σ is 0.029, from as little noise."""
+    scheduler = EulerDiscreteScheduler(timestep_spacing="linspace", use_exponential_sigmas=True)
+    with pytest.raises(InvalidInput, match=r"from almost clean data.*timestep_spacing='trailing'"):
+        from_diffusers(scheduler, 1)
 
 
 def test_settings_that_make_nan_are_refused() -> None:
@@ -75,13 +106,13 @@ def test_settings_that_the_scheduler_fails_with_are_refused() -> None:
         from_diffusers(UniPCMultistepScheduler(solver_order=3, lower_order_final=False), 5)
 
 
-def test_a_last_step_without_length_is_refused() -> None:
-    """Karras' spacing with sigma_min, and DEIS on a flow, repeat the smallest sigma: a call that changes nothing."""
+def test_a_last_step_without_length_that_moves_the_state_is_refused() -> None:
+    """SA-Solver corrects the state at the noise level where it ends, with noise; one step has nothing but that."""
     flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
-    karras = DPMSolverMultistepScheduler(use_karras_sigmas=True, final_sigmas_type="sigma_min")
-    for scheduler in (karras, DEISMultistepScheduler(solver_order=1, **flow)):
-        with pytest.raises(InvalidInput, match="its last step has no length"):
-            from_diffusers(scheduler, 5)
+    with pytest.raises(InvalidInput, match="1 more calls at the noise level where it ends, and they move the state"):
+        from_diffusers(SASolverScheduler(**flow), 5)
+    with pytest.raises(InvalidInput, match=r"the only step of this EDMEulerScheduler has no length.*'zero'"):
+        from_diffusers(EDMEulerScheduler(final_sigmas_type="sigma_min"), 1)
 
 
 def test_a_table_that_ends_in_pure_noise_can_be_read() -> None:

@@ -35,7 +35,7 @@ def test_loss_is_the_residual_energy_of_open_loop_regressions(stored: Trajectori
 def test_placing_lowers_the_loss_from_every_grid(stored: Trajectories, blobs: models.GaussianMixture) -> None:
     """From each named grid, descent ends with a lower loss than it began with."""
     space, steps = Space(blobs.process, 5), (Step(),) * 5
-    even = [Schedule(blobs.process, grids.named(name)(blobs.process, 5), steps) for name in grids.names()]
+    even = [Schedule(blobs.process, grids.named(name)(blobs.process, 5), steps) for name in grids.EVEN]
     starts = np.stack([space.logits(schedule) for schedule in even])
     assert np.all(replay.loss(stored, replay.place(stored, starts)) < 0.9 * replay.loss(stored, starts))
 

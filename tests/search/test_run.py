@@ -265,7 +265,7 @@ def test_hand_made_schedules_take_at_most_half_of_the_trials(
     assert len({trial.origin for trial in trials}) == len(trials) == (seeds or len(everything))
     rank = by_replay(teacher.follow(blobs, NoiseSet(PROBLEM.seed, SEARCH, 24).draw((4,))))
     likely = sorted(everything, key=lambda name: rank([], [everything[name]]).mean[0])
-    leaders = [next(name for name in likely if name.split()[1] == grid) for grid in grids.names()]
+    leaders = [next(name for name in likely if name.split()[1] == grid) for grid in grids.EVEN]
     begun = {trial.origin.name for trial in trials[:8]}
     assert begun >= set(leaders) or budget == 1
     assert likely[0] in begun

@@ -32,7 +32,7 @@ def test_times_are_better_than_replayed_ones(blobs: models.GaussianMixture) -> N
     that replay alone has placed, from any grid."""
     evaluator, space = Evaluator(blobs, (4,)), Space(blobs.process, 5)
     followed = evaluate.follow(evaluator, SEEN)
-    even = [Schedule(blobs.process, grids.named(name)(blobs.process, 5), (Step(),) * 5) for name in grids.names()]
+    even = [Schedule(blobs.process, grids.named(name)(blobs.process, 5), (Step(),) * 5) for name in grids.EVEN]
     placed = replay.place(followed, np.stack([space.logits(schedule) for schedule in even]))
     replayed = [fit(evaluator, SEEN, followed, space.build(row, [Step(order=ORDER)] * 5)).schedule for row in placed]
     found = sought(blobs, 5).schedule
@@ -76,4 +76,4 @@ def test_nothing_is_found_where_every_path_diverges(blobs: models.GaussianMixtur
     broken = Evaluator(nan, (4,), targets=evaluator.targets)
     found = time_search.search_times(InlinePool(broken), Space(blobs.process, 4), SEEN, followed)
     assert found.schedule is None
-    assert found.calls == 2 * time_search.FEW * 4 * (time_search.STARTS + len(grids.names()))
+    assert found.calls == 2 * time_search.FEW * 4 * (time_search.STARTS + len(grids.EVEN))

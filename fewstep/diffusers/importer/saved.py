@@ -34,6 +34,13 @@ def load(path: str | Path) -> Any:
     except ValueError as error:
         raise InvalidInput(f"{file} is not JSON: {error}") from error
     name = config.get("_class_name") if isinstance(config, dict) else None
+    if name == "FewstepScheduler":
+        from fewstep.diffusers.scheduler import FewstepScheduler
+
+        return FewstepScheduler.from_config(config)
     if name not in FAMILIES:
         raise InvalidInput(f"{file} says it is a {name!r}; schedules are read out of {', '.join(FAMILIES)}")
-    return getattr(diffusers, name).from_config(config)
+    try:
+        return getattr(diffusers, name).from_config(config)
+    except Exception as error:
+        raise InvalidInput(f"{name} does not take the settings of {file}: {error}") from error

@@ -103,6 +103,25 @@ def _lms(scheduler: Any, n: int) -> tuple[Step, ...]:
     return tuple(Step("noise", min(i + 1, 4), variable="rho") for i in range(n))
 
 
+def _dpm2(scheduler: Any, n: int) -> tuple[Step, ...]:
+    """DPM-Solver-2; the ancestral kind goes by the same states, which half of a stride takes to its end's level."""
+    stride = (Step("noise"), Step("noise", 2, "bh2", start=-2))
+    return (*(stride[i % 2] for i in range(n - 1)), Step())
+
+
+def _ipndm(scheduler: Any, n: int) -> tuple[Step, ...]:
+    return tuple(Step("noise", k, weights=ADAMS[k - 1]) for k in (min(i + 1, 4) for i in range(n)))
+
+
+def _sde_2m(scheduler: Any, n: int) -> tuple[Step, ...]:
+    """CogVideoX's: second order between a first and a last step of first order."""
+    orders = [2 if 0 < i < n - 1 else 1 for i in range(n)]
+    return tuple(
+        Step("data", order, "bh2" if order == 2 else "none", eta=1.0 if i < n - 1 else 0.0)
+        for i, order in enumerate(orders)
+    )
+
+
 def _pndm(scheduler: Any, n: int) -> tuple[Step, ...]:
     """Strides of two or four calls at first, then Adams–Bashforth on the first outputs of the strides."""
     block, count = (SECOND, 1) if scheduler.config.skip_prk_steps else (FOURTH, 3)
@@ -117,6 +136,8 @@ def _pndm(scheduler: Any, n: int) -> tuple[Step, ...]:
 
 
 GUESSES: dict[str, Callable[[Any, int], tuple[Step, ...]]] = {
+    "CogVideoXDDIM": _first_order,
+    "CogVideoXDPM": _sde_2m,
     "DDIM": _first_order,
     "DDPM": _ancestral,
     "PNDM": _pndm,
@@ -131,5 +152,7 @@ GUESSES: dict[str, Callable[[Any, int], tuple[Step, ...]]] = {
     "FlowMatchEuler": _first_order,
     "FlowMatchHeun": _flow_heun,
     "Heun": _heun,
+    "IPNDM": _ipndm,
+    "KDPM2": _dpm2,
     "LMS": _lms,
 }

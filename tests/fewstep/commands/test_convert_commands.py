@@ -11,7 +11,9 @@ import pytest
 from diffusers import (
     DDIMScheduler,
     DDPMPipeline,
+    DDPMScheduler,
     DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     UNet2DModel,
 )
@@ -163,3 +165,77 @@ def test_import_names_what_is_not_there(tmp_path: Path) -> None:
     ):
         config.write_text(text)
         refused(fewstep("import", tmp_path, "--steps", 4), *words)
+
+
+def test_posted_lists_are_imported(tmp_path: Path) -> None:
+    """A list with the scheduler's own method, with a solver on its process, or on a process that is named."""
+    EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(tmp_path)
+    line = "[14.6, 7.9, 2.1, 0.5, 0]"
+    by_scheduler = Schedule.from_json(fewstep("import", tmp_path, "--sigmas", line).stdout)
+    by_solver = Schedule.from_json(fewstep("import", tmp_path, "--sigmas", line, "--solver", "euler").stdout)
+    assert by_scheduler.times[1:] == pytest.approx(by_solver.times[1:], abs=1e-2)
+    assert by_solver.times[0] == 999.0
+    done = fewstep("import", "--process", "flow", "--solver", "flow-heun", "--timesteps", "1000 750 500")
+    assert Schedule.from_json(done.stdout).times == (1.0, 0.75, 0.75, 0.5, 0.5, 0.0)
+    assert "flow-heun, a list: 5 calls on flow" in done.stderr
+    shifted = fewstep("import", "--process", '{"kind": "flow", "shift": 3}', "--solver", "euler", "--sigmas", "1,.75,0")
+    assert Schedule.from_json(shifted.stdout).times == (1.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--sigmas", "1,0"), "the folder of a scheduler, or a list with --solver and --process"),
+        (("--sigmas", "1,0", "--steps", "3"), "one of --steps, --sigmas and --timesteps"),
+        (("--sigmas", "1,x", "--solver", "euler", "--process", "flow"), "list of numbers, got '1,x'"),
+        (("--sigmas", "1,0", "--solver", "euler"), "folder of a scheduler, or with --process"),
+        (("--sigmas", "1,0", "--process", "flow"), "--process goes with --solver"),
+        (("--steps", "3", "--solver", "euler", "--process", "flow"), "--solver goes with a list"),
+        (("--sigmas", "1,0", "--solver", "euler", "--process", "{"), "--process is a kind"),
+        (("--sigmas", "1,0", "--solver", "nonesuch", "--process", "flow"), "nonesuch"),
+        (("--sigmas", "1,0", "--solver", "euler", "--process", "flow", "--mu", "1"), "leave --solver out"),
+    ],
+)
+def test_lists_that_say_too_little_are_refused(words: tuple[str, ...], message: str) -> None:
+    """One line says what goes with what."""
+    refused(fewstep("import", *words), message)
+
+
+def test_a_clipping_scheduler_is_imported_with_a_note(tmp_path: Path) -> None:
+    """What is left out is said beside the result."""
+    DDPMScheduler().save_pretrained(tmp_path)
+    done = fewstep("import", tmp_path, "--timesteps", "999,749,499,249")
+    assert "note: this DDPMScheduler clips data predictions" in done.stderr
+    assert Schedule.from_json(done.stdout).times == (999.0, 749.0, 499.0, 249.0, -1.0)
+    refused(fewstep("import", tmp_path, "--timesteps", "999.5,3"), "whole numbers, got 999.5")
+
+
+def test_a_pipeline_with_our_scheduler_is_imported(tmp_path: Path) -> None:
+    """The schedule that it was saved with comes back."""
+    schedule = solvers.named("unipc-2-bh2").schedule(processes.Flow(shift=3.0), 4)
+    FewstepScheduler.from_schedule(schedule).save_pretrained(tmp_path)
+    assert Schedule.from_json(fewstep("import", tmp_path, "--steps", 4).stdout) == schedule
+    refused(fewstep("import", tmp_path, "--steps", 5), "a schedule of 4 calls, got 5 steps")
+
+
+def test_a_comfyui_node_is_a_folder_of_one_file(saved: Saved, euler: Schedule, tmp_path: Path) -> None:
+    """Its file is what the library writes; without a folder it is refused."""
+    folder = tmp_path / "custom_nodes" / "mine"
+    done = fewstep("export", saved(euler), "--format", "comfyui-node", "-o", folder)
+    assert done.exit_code == 0
+    assert [path.name for path in folder.iterdir()] == ["__init__.py"]
+    assert (folder / "__init__.py").read_text() == export.comfyui_node(euler)
+    refused(fewstep("export", saved(euler), "--format", "comfyui-node"), "--output")
+    refused(fewstep("export", saved(euler), "--format", "comfyui-node", "-o", saved(euler)), "cannot make the folder")
+
+
+def test_sigmas_for_a_scheduler_that_shifts_by_size(saved: Saved, tmp_path: Path) -> None:
+    """--mu is the pipeline's; without, the refusal says so."""
+    plan = solvers.named("flow-euler").schedule(FLOW, 4)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    scheduler.save_pretrained(tmp_path / "flux")
+    words = ("export", saved(plan), "--format", "sigmas", "--scheduler", tmp_path / "flux")
+    refused(fewstep(*words), "pass mu")
+    got = json.loads(fewstep(*words, "--mu", 1.15).stdout)
+    np.testing.assert_allclose(got, export.diffusers_sigmas(plan, scheduler, mu=1.15))
+    refused(fewstep("export", saved(plan), "--format", "sigmas", "--mu", 1.15), "--mu goes with --scheduler")
