@@ -162,7 +162,7 @@ def test_equal_parameters_are_written_alike() -> None:
         (lambda: Discrete((0.5,)), r"got 1 values: \(0.5,\)"),
         (lambda: Discrete((0.5, 0.9)), "strictly falling"),
         (lambda: Discrete((0.9, 0.9)), "strictly falling"),
-        (lambda: Discrete((0.9, 0.0)), "inside"),
+        (lambda: Discrete((0.9, -0.1)), "inside"),
         (lambda: Discrete((1.0, 0.5)), "inside"),
         (lambda: Discrete((0.9, math.nan)), r"alphas_cumprod\[1\] is a finite number, got nan"),
         (lambda: Discrete(("0.9", "0.5")), r"alphas_cumprod\[0\] is a finite number"),

@@ -83,7 +83,7 @@ def from_diffusers(
 
 def _own(scheduler: Any, steps: int | None) -> Schedule:
     """The schedule that a FewstepScheduler runs."""
-    schedule = Schedule.from_dict(dict(scheduler.config.schedule))
+    schedule: Schedule = scheduler.schedule
     if steps not in (None, schedule.nfe):
         raise InvalidInput(f"this FewstepScheduler has a schedule of {schedule.nfe} calls, got {steps} steps")
     return schedule

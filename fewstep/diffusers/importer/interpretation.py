@@ -146,26 +146,11 @@ def _moving(levels: np.ndarray | None) -> np.ndarray:
 
 
 def _process(scheduler: Any) -> Discrete:
-    """The process of a table: by its settings, in float64, where that is what the scheduler has; else its own."""
-    name = type(scheduler).__name__
-    own = np.array(scheduler.alphas_cumprod.tolist(), dtype=np.float64)
-    if name in scheduler_config.TABLE:
-        process = scheduler_config.table(name, _plain(scheduler.config))
-        table = np.array(process.alphas_cumprod)
-        if table.shape == own.shape and np.allclose(table[:-1], own[:-1], rtol=TABLE_TOLERANCE, atol=1e-12):
-            return process
-    if own[-1] <= 0:
-        own[-1] = min(scheduler_config.LAST_ALPHA, own[-2] / 4)
-    return Discrete(tuple(own.tolist()))
-
-
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them: any true value is true, and betas are a list."""
-    settings = dict(config)
-    settings["rescale_betas_zero_snr"] = bool(settings.get("rescale_betas_zero_snr", False))
-    if settings.get("trained_betas") is not None:
-        settings["trained_betas"] = [float(beta) for beta in settings["trained_betas"]]
-    return settings
+    """The process of a table."""
+    process = scheduler_config.of(scheduler).process
+    if not isinstance(process, Discrete):
+        raise InvalidInput(f"{type(scheduler).__name__} has no table of alphas_cumprod")
+    return process
 
 
 def _last_time(scheduler: Any) -> float:
