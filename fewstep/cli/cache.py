@@ -14,7 +14,7 @@ from rich.console import Console
 from fewstep.cache import user_cache
 from fewstep.cli.display import table
 
-__all__ = ["app", "entries"]
+__all__ = ["Entry", "app", "entries", "list_entries", "prune"]
 
 DAY = 86_400.0
 

@@ -20,7 +20,7 @@ from fewstep.tuning.pipeline import Tuned, default_prompts, wants_prompt
 from fewstep.tuning.pipeline import tune as tune_pipeline
 from fewstep.values.problem import Options
 
-__all__ = ["compare", "conditions", "open_pipeline", "tune"]
+__all__ = ["compare", "conditions", "is_pipeline", "open_pipeline", "read_prompts", "tune"]
 
 COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -98,6 +98,13 @@ def compare(
     and those of the schedules.
 
     Raises `InvalidInput` for schedules on another process, and for "now" without a pipeline.
+
+    >>> from fewstep import models, solvers
+    >>> denoiser = models.zoo.load("digits-mixture")
+    >>> plans = {name: solvers.named(name).schedule(denoiser.process, nfe=5) for name in ("ddim", "dpmpp-2m")}
+    >>> rows = compare(denoiser, plans, (1, 8, 8), noises=8).schedules
+    >>> rows[0].ratio, rows[1].ratio < 1
+    (1.0, True)
     """
     if not schedules:
         raise InvalidInput("give at least one schedule to compare, by name")

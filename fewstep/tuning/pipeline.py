@@ -44,7 +44,7 @@ from fewstep.values.rankers import RANKERS
 from fewstep.values.result import Result
 from fewstep.values.score import Interval
 
-__all__ = ["Tuned", "default_prompts", "tune"]
+__all__ = ["Tuned", "default_prompts", "tune", "wants_prompt"]
 
 UNSEEN = 4  # one of so many prompts, or more, is for the test alone
 OWN = "own"  # the first word of the baseline that the pipeline runs today

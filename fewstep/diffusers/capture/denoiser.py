@@ -18,7 +18,7 @@ from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.reading import Reading
 from fewstep.processes import Process
 
-__all__ = ["PipelineDenoiser"]
+__all__ = ["PipelineDenoiser", "dtype_of", "seeded", "steps_of"]
 
 LOCK = threading.RLock()  # a run patches the pipeline's module, which is one for all
 CHANGED = 2e-2  # of a state, between what was put in and what the step sees: above rounding in bfloat16

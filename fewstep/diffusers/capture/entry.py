@@ -18,7 +18,7 @@ import torch
 
 from fewstep.diffusers.capture.memo import Memory
 
-__all__ = ["ENTRIES", "Entry"]
+__all__ = ["ENTRIES", "Argument", "Drawn", "Entry", "Prepared"]
 
 
 class Entry(Protocol):
@@ -39,6 +39,7 @@ class Prepared:
 
     @contextmanager
     def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        """Replaces the method of ``view``; see `Entry`."""
         prepare: Callable[..., Any] = getattr(type(view), self.method)
 
         def prepared(*args: Any, **kwargs: Any) -> Any:
@@ -61,6 +62,7 @@ class Argument:
 
     @contextmanager
     def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        """Gives the argument; see `Entry`."""
         yield {"latents": x}
 
 
@@ -70,6 +72,7 @@ class Drawn:
 
     @contextmanager
     def enter(self, view: Any, x: torch.Tensor, key: Hashable, memory: Memory) -> Iterator[Mapping[str, Any]]:
+        """Replaces what the module draws of that shape; see `Entry`."""
         module = sys.modules[type(view).__module__]
         draw = module.randn_tensor
 

@@ -28,7 +28,7 @@ from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.reading import Plain, reading
 from fewstep.processes import Flow
 
-__all__ = ["from_pipeline", "remembering_view"]
+__all__ = ["from_pipeline", "place", "remembering_view"]
 
 REMEMBERED = re.compile(
     r"encode|_embeds$|^prepare_(?!latents|intermediate|extra)"

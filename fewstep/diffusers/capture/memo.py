@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "content"]
 
 MOST = 256  # results
 

@@ -49,10 +49,12 @@ class Output:
 
     @property
     def prev_sample(self) -> torch.Tensor:
+        """The final state."""
         return self[0]
 
     @property
     def pred_original_sample(self) -> torch.Tensor:
+        """The data prediction."""
         return self[1]
 
     def __getitem__(self, index: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from fewstep.diffusers.capture.probe import Output, Reached
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.errors import InvalidInput
 
-__all__ = ["attach", "stretches"]
+__all__ = ["Stretch", "attach", "stretches"]
 
 
 @dataclass(frozen=True)
