@@ -83,10 +83,10 @@ def page(model: str, scale: float, nfe: int, effort: str, rows: list[Row]) -> st
     lines = [
         "# Guidance call by call: quality against passes",
         "",
-        f"Written by `python -m benchmarks.guidance --model {model} --guidance {scale:g} --nfe {nfe} --effort {effort}`.",
+        f"Command: `python -m benchmarks.guidance --model {model} --guidance {scale:g} --nfe {nfe} --effort {effort}`.",
         "",
-        f"`{model}` at guidance {scale:g}, effort {effort}. The teacher runs at that guidance in every call. Typical error on",
-        f"test noises, and its ratio to the found schedule of {nfe} calls at constant guidance with the same seed.",
+        f"`{model}` at guidance {scale:g}, effort {effort}. The teacher runs at that guidance in every call. Typical",
+        f"error on test noises, and its ratio to the found schedule of {nfe} calls at constant guidance.",
         "",
         "| calls | guidance | passes | typical error, by seed | ratio, by seed | ratio, geometric mean |",
         "|---|---|---|---|---|---|",

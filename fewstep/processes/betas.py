@@ -5,9 +5,9 @@
 | "linear" | evenly from ``first`` to ``last`` |
 | "scaled_linear" | the square of evenly from √first to √last |
 
-With ``zero_snr`` √ᾱ is stretched to end at zero, or close to it (Lin et al. 2024, algorithm 1). These take sums, products
-and square roots alone, whose results are the same on every machine; cosine and sigmoid tables hang on the last digit of
-the machine's own functions and are stored entry by entry.
+With ``zero_snr`` √ᾱ is stretched to end at zero, or close to it (Lin et al. 2024, algorithm 1). These take sums,
+products and square roots alone, whose results are the same on every machine; cosine and sigmoid tables hang on the last
+digit of the machine's own functions and are stored entry by entry.
 """
 
 from collections.abc import Iterator, Sequence
@@ -83,10 +83,8 @@ def _written(beta: float) -> float:
 
 
 def _table(kind: str, first: float, last: float, count: int, stretched: bool) -> tuple[float, ...]:
-    if kind == "linear":
-        betas = np.linspace(first, last, count)
-    else:
-        betas = np.linspace(first**0.5, last**0.5, count) ** 2
+    power = 1 if kind == "linear" else 2
+    betas = np.linspace(first ** (1 / power), last ** (1 / power), count) ** power
     bars = np.cumprod(1 - betas)
     if stretched:
         root = np.sqrt(bars)

@@ -16,6 +16,7 @@ number of noises or pixels.
 import numpy as np
 import torch
 
+from fewstep.errors import InvalidInput
 from fewstep.trajectory import Trajectories
 
 __all__ = ["loss", "place"]
@@ -30,8 +31,7 @@ def place(trajectories: Trajectories, logits: np.ndarray, amounts: np.ndarray | 
 
     ``amounts`` (M, N) are the a of the calls, by default 1; others want trajectories with unguided outputs.
     """
-    knots, gram = _prepare(trajectories)
-    guided = None if amounts is None else torch.from_numpy(amounts)
+    knots, gram, guided = _prepare(trajectories, amounts)
     free = torch.tensor(logits - logits.mean(axis=1, keepdims=True), dtype=torch.float64, requires_grad=True)
     descent = torch.optim.Adam([free], lr=RATE)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(descent, ITERATIONS)
@@ -52,17 +52,22 @@ def place(trajectories: Trajectories, logits: np.ndarray, amounts: np.ndarray | 
 
 def loss(trajectories: Trajectories, logits: np.ndarray, amounts: np.ndarray | None = None) -> np.ndarray:
     """The replay losses (M,) of times with log λ-gaps ``logits`` (M, N): mean squared residual, summed over rows."""
-    guided = None if amounts is None else torch.from_numpy(amounts)
-    values: np.ndarray = _loss(torch.from_numpy(logits), *_prepare(trajectories), guided).numpy()
+    values: np.ndarray = _loss(torch.from_numpy(logits), *_prepare(trajectories, amounts)).numpy()
     return values
 
 
-def _prepare(trajectories: Trajectories) -> tuple[torch.Tensor, torch.Tensor]:
+def _prepare(
+    trajectories: Trajectories, amounts: np.ndarray | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Stored log-SNRs, G and a."""
     parts = [trajectories.states, trajectories.outputs]
-    if trajectories.unguided is not None:
+    if amounts is not None:
+        if trajectories.unguided is None:
+            raise InvalidInput("guidance by amounts wants trajectories with the outputs without guidance")
         parts.append(trajectories.unguided)
     stored = np.concatenate(parts).reshape(len(parts) * len(trajectories.log_snrs), -1)
-    return torch.from_numpy(trajectories.log_snrs), torch.from_numpy(stored @ stored.T / stored.shape[1])
+    gram = torch.from_numpy(stored @ stored.T / stored.shape[1])
+    return torch.from_numpy(trajectories.log_snrs), gram, None if amounts is None else torch.from_numpy(amounts)
 
 
 def _loss(
