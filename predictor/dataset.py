@@ -29,9 +29,9 @@ class Table(NamedTuple):
     """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) without trials.
 
     For the recurrent ranker: ``steps`` (M, N, C) features of each step, ``whole`` (M, W) of the schedule. ``shifts``
-    (M, 4) are the time shifts and ``guidance`` (M, N + 1) that of the calls, which no other field holds. ``pooled`` (M, P) are the columns of transfer records,
-    `fewstep.predictor.transfer.COLUMNS`, in the feature set "all", else none (P = 0); ``correction`` (M,) is added to
-    the prior by transfer records.
+    (M, 4) are the time shifts and ``guidance`` (M, N + 1) that of the calls, which no other field holds. ``pooled``
+    (M, P) are the columns of transfer records, `fewstep.predictor.transfer.COLUMNS`, in the feature set "all", else
+    none (P = 0); ``correction`` (M,) is added to the prior by transfer records.
     """
 
     features: np.ndarray
@@ -62,7 +62,7 @@ class Table(NamedTuple):
         return Table(*(part[rows] for part in self))
 
 
-EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), (0, 0), (0, 0), (0, 0), (0, 0), 0)))  # of no schedule
+EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), *[(0, 0)] * 4, 0)))  # of no schedule
 
 
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:

@@ -24,7 +24,9 @@ from fewstep.search.metrics.paired import Mean
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import fit
 from fewstep.search.samplers.ranking import by_replay
+from fewstep.search.space import Space
 from fewstep.search.stages.guidance import _patterns, _swaps
+from fewstep.search.stages.warm_start import split
 from fewstep.values.problem import Problem
 from fewstep.values.trial import Trial
 
@@ -189,3 +191,20 @@ def test_bounds_that_cannot_be_kept_are_refused() -> None:
     with pytest.raises(SearchFailed, match="takes 10 passes for 5 calls and has no guidance to leave out, and 8 are"):
         find(Twice(), 5, (2,), effort="quick", max_passes=8)
     assert fewstep.compile(find(POSITIVE, 3, (2,), effort="quick", max_passes=3).schedule).guidance is None
+
+
+def test_a_call_more_has_no_guidance() -> None:
+    """The warm start of a guided schedule: the new call is at scale 1, the samples stay what they were."""
+    schedule = replace(solvers.named("dpmpp-2m").schedule(LAW, 3), guidance=(2.5, 1.0, 2.0))
+    noise = SEARCH.draw((2,)).double()
+    longer = split(schedule)
+    assert sorted(longer.guidance) == [1.0, 1.0, 2.0, 2.5]
+    before, after = (fewstep.sample(Blobs(), each, noise) for each in (schedule, longer))
+    torch.testing.assert_close(after, before, rtol=1e-9, atol=1e-9)
+
+
+def test_no_point_of_the_space_has_guidance() -> None:
+    """Genes do not say it: a sampler takes no such schedule for one of its own."""
+    space, schedule = Space(LAW, 3), solvers.named("dpmpp-2m").schedule(LAW, 3)
+    assert space.holds(schedule)
+    assert not space.holds(replace(schedule, guidance=(2.5, 1.0, 2.0)))
