@@ -73,7 +73,7 @@ _TABLE = (
     _builtin("baselines", "baselines", "#7a828e", "baselines"),
     _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
     _builtin("cross-fit", "cross-fitted times", "#bf40a0", "cross_fit"),
-    _builtin("guidance", "guidance call by call", "#0f8fa8", "guidance"),
+    _builtin("guidance", "guidance call by call", "#227788", "guidance"),
     _builtin(GUIDED, "guided", "#3f7de0", "guided", cost=False),
     _builtin("warm-start", "warm start", "#1f9a93", "warm_start", final=True, phase="fit"),
     _builtin("fit", "fit", "#4a9a2b", "fit", final=True, phase="fit"),
