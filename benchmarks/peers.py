@@ -112,7 +112,7 @@ class Sampler:
     def __call__(self, numbers: Numbers, picks: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """Samples (b, ...) of noises ``picks`` (b,) from ``start`` (b, ...)."""
         denoiser = self.evaluator.under(self.noises, picks.tolist())
-        return walk(denoiser, numbers, denoiser.process.prior_std * start)[0]
+        return walk([denoiser] * numbers.network_times.numel(), numbers, denoiser.process.prior_std * start)[0]
 
     def errors(self, numbers: Numbers, picks: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """Root mean square distances (b,) to the teacher's ends."""

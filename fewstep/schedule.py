@@ -30,6 +30,7 @@ __all__ = ["FORMAT", "MIN_GAP", "VERSION", "Schedule", "Step", "compile", "json_
 FORMAT = "fewstep.schedule"
 VERSION = 2
 VERSIONS = (1, 2)
+RULE = "betas"  # entry of a process that is stored by the rule of its betas
 KEYS = ("format", "version", "process", "times", "steps", "shift", "guidance", "tableau", "digest", "tableau_digest")
 
 
@@ -118,7 +119,8 @@ class Schedule:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical choices (and fitted rows, if any), in hexadecimal."""
+        """SHA-256 of the canonical choices (and fitted rows, if any), in hexadecimal; of a table's every entry, however
+        the process is stored."""
         content = self.canonical()._choices()
         content["rows"] = None if self.fitted is None else self.fitted.to_dict()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -137,10 +139,12 @@ class Schedule:
 
         The version is the lowest that can say them.
         """
-        head = {"format": FORMAT, "version": 1 if self.guidance is None else 2}
+        process = processes.to_dict(self.process, by_rule=True)
+        version = 1 if self.guidance is None and RULE not in process else 2
         tableau = compile(self)
         digests = {"digest": self.digest, "tableau_digest": tableau.digest}
-        return {**head, **self._choices(), "tableau": tableau.to_dict(), **digests}
+        choices = {**self._choices(), "process": process}
+        return {"format": FORMAT, "version": version, **choices, "tableau": tableau.to_dict(), **digests}
 
     def to_json(self, indent: int | None = None) -> str:
         """The schedule as JSON text; `from_json` is the inverse."""
@@ -171,6 +175,8 @@ class Schedule:
             if key in data and not isinstance(data[key], list):
                 raise InvalidSchedule(f"{key!r} is a list, got {type(data[key]).__name__}")
         steps = tuple(_step(i, item) for i, item in enumerate(data["steps"]))
+        if version == 1 and isinstance(data["process"], dict) and RULE in data["process"]:
+            raise InvalidSchedule("the schedule's process is a table by its betas' rule, which wants version 2")
         try:
             process = processes.from_dict(data["process"])
         except FewstepError as error:

@@ -9,6 +9,7 @@ Replay takes no network call: it uses the teacher's outputs for the student's. T
 | λ_k | ``log_snrs`` | (K,) | rising log-SNRs of the points |
 | y* | ``states`` | (K, n, d) | teacher's states |
 | D* | ``outputs`` | (K, n, d) | teacher's data predictions |
+| D¹ | ``unguided`` | (K, n, d) | the model's at guidance scale 1, at the same states; None: not recorded |
 """
 
 from collections.abc import Sequence
@@ -34,9 +35,10 @@ class Trajectories:
     log_snrs: np.ndarray
     states: np.ndarray
     outputs: np.ndarray
+    unguided: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("log_snrs", "states", "outputs"):
+        for name in ("log_snrs", "states", "outputs", *(() if self.unguided is None else ("unguided",))):
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
             if not np.all(np.isfinite(getattr(self, name))):
                 raise InvalidInput(f"trajectories want finite {name}, got NaN or infinity")
@@ -48,6 +50,11 @@ class Trajectories:
                 f"trajectories want states and outputs (K, n, d) with K = {count}, got {self.states.shape} and "
                 f"{self.outputs.shape}"
             )
+        if self.unguided is not None and self.unguided.shape != self.outputs.shape:
+            raise InvalidInput(
+                f"trajectories want unguided outputs of the shape of the others, got {self.unguided.shape} beside "
+                f"{self.outputs.shape}"
+            )
 
     def first(self, count: int) -> "Trajectories":
         """The trajectories of the first ``count`` noises."""
@@ -56,7 +63,8 @@ class Trajectories:
     def of(self, picks: Sequence[int]) -> "Trajectories":
         """The trajectories of some of the noises."""
         chosen = slice(0, len(picks)) if picks == range(len(picks)) else list(picks)
-        return replace(self, states=self.states[:, chosen], outputs=self.outputs[:, chosen])
+        unguided = None if self.unguided is None else self.unguided[:, chosen]
+        return replace(self, states=self.states[:, chosen], outputs=self.outputs[:, chosen], unguided=unguided)
 
     def at(self, values: np.ndarray, log_snrs: np.ndarray) -> np.ndarray:
         """``values`` (K, n, d), one of the fields, interpolated to ``log_snrs`` (...,) -> (..., n, d); cubic in λ.

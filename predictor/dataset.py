@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.predictor.encode import encode, encode_shifts, encode_steps
+from fewstep.predictor.encode import encode, encode_guidance, encode_shifts, encode_steps
 from fewstep.predictor.physics import Physics
 from fewstep.schedule import Schedule, compile
 from fewstep.tableau import Tableau
@@ -29,9 +29,9 @@ class Table(NamedTuple):
     """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) without trials.
 
     For the recurrent ranker: ``steps`` (M, N, C) features of each step, ``whole`` (M, W) of the schedule. ``shifts``
-    (M, 4) are the time shifts, which no other field holds. ``pooled`` (M, P) are the columns of transfer records,
-    `fewstep.predictor.transfer.COLUMNS`, in the feature set "all", else none (P = 0); ``correction`` (M,) is added to
-    the prior by transfer records.
+    (M, 4) are the time shifts and ``guidance`` (M, N + 1) that of the calls, which no other field holds. ``pooled``
+    (M, P) are the columns of transfer records, `fewstep.predictor.transfer.COLUMNS`, in the feature set "all", else
+    none (P = 0); ``correction`` (M,) is added to the prior by transfer records.
     """
 
     features: np.ndarray
@@ -39,12 +39,18 @@ class Table(NamedTuple):
     steps: np.ndarray
     whole: np.ndarray
     shifts: np.ndarray
+    guidance: np.ndarray
     pooled: np.ndarray
     correction: np.ndarray
 
     def with_shifts(self) -> "Table":
         """With the time shifts among the features, those of the whole schedule too."""
         features, whole = (np.column_stack([part, self.shifts]) for part in (self.features, self.whole))
+        return self._replace(features=features, whole=whole)
+
+    def with_guidance(self) -> "Table":
+        """With the guidance of the calls among the features, those of the whole schedule too."""
+        features, whole = (np.column_stack([part, self.guidance]) for part in (self.features, self.whole))
         return self._replace(features=features, whole=whole)
 
     def with_correction(self) -> "Table":
@@ -56,20 +62,22 @@ class Table(NamedTuple):
         return Table(*(part[rows] for part in self))
 
 
-EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), (0, 0), (0, 0), (0, 0), 0)))  # of no schedule
+EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), *[(0, 0)] * 4, 0)))  # of no schedule
 
 
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     steps, zeros = encode_steps(schedules, tableaus), np.zeros(len(schedules))
     features, shifts = encode(schedules, tableaus), encode_shifts(schedules)
-    return Table(features, zeros, steps, steps.max(axis=1), shifts, zeros[:, None][:, :0], zeros)
+    guidance = encode_guidance(schedules)
+    return Table(features, zeros, steps, steps.max(axis=1), shifts, guidance, zeros[:, None][:, :0], zeros)
 
 
 def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     rows = physics(tableaus)[:, 0]  # (M, N)
     whole = np.column_stack([rows.max(axis=1), rows.mean(axis=1)])
     features, shifts = np.column_stack([rows, whole]), encode_shifts(schedules)
-    return Table(features, whole[:, 0], rows[:, :, None], whole, shifts, whole[:, :0], np.zeros(len(rows)))
+    guidance = encode_guidance(schedules)
+    return Table(features, whole[:, 0], rows[:, :, None], whole, shifts, guidance, whole[:, :0], np.zeros(len(rows)))
 
 
 def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
@@ -82,7 +90,8 @@ def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tab
     steps = np.concatenate([logs.transpose(0, 2, 1), encode_steps(schedules, tableaus)], axis=2)
     features = np.column_stack([logs.reshape(len(logs), -1), whole])
     pooled = np.column_stack([worst, modes]) - prior[:, None]
-    return Table(features, prior, steps, whole, encode_shifts(schedules), pooled, np.zeros(len(logs)))
+    shifts, guidance = encode_shifts(schedules), encode_guidance(schedules)
+    return Table(features, prior, steps, whole, shifts, guidance, pooled, np.zeros(len(logs)))
 
 
 FEATURE_SETS: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {

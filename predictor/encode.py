@@ -15,6 +15,13 @@ The time shift leaves the tableau as it is; it has columns of its own (`encode_s
 | paper, calibrated | 2 | 1 for the target of the shift, else 0 |
 | window | 1 | share of one step of the time range |
 | shifted | 1 | share of the time range, from t_max down to the cut-off |
+
+So does the guidance of each call (`encode_guidance`), zeros where the schedule sets none:
+
+| columns | count | meaning |
+|---|---|---|
+| lacking | N | 1 − (w_i − 1)/(max w − 1): 0 at the schedule's largest scale, 1 where there is no guidance |
+| scale | 1 | log of the largest scale, at least 1 |
 """
 
 from collections.abc import Sequence
@@ -24,7 +31,7 @@ import numpy as np
 from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau
 
-__all__ = ["REACH", "encode", "encode_shifts", "encode_steps"]
+__all__ = ["REACH", "encode", "encode_guidance", "encode_shifts", "encode_steps"]
 
 REACH = 12.0  # in λ; beyond it a state is noise or data to float32
 LIMIT = 1e6  # of any entry; a schedule with larger weights diverges anyway
@@ -60,6 +67,25 @@ def encode_shifts(schedules: Sequence[Schedule]) -> np.ndarray:
             window, cutoff = shift.window * schedule.nfe / (first - last), (first - shift.cutoff) / (first - last)
             row[:] = shift.target == "paper", shift.target == "calibrated", window, cutoff
     return rows
+
+
+def encode_guidance(schedules: Sequence[Schedule]) -> np.ndarray:
+    """The guidance (M, N + 1) of M schedules of N calls; zeros where none is set.
+
+    >>> from dataclasses import replace
+    >>> from fewstep import processes, solvers
+    >>> schedule = solvers.named("ddim").schedule(processes.VPLinear(), nfe=2)
+    >>> encode_guidance([schedule, replace(schedule, guidance=(1.0, 5.0))]).round(2).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 0.0, 1.61]]
+    """
+    rows = np.zeros((len(schedules), schedules[0].nfe + 1))
+    for row, schedule in zip(rows, schedules, strict=True):
+        if schedule.guidance is not None:
+            largest = max(*schedule.guidance, 1.0)
+            above = np.array(schedule.guidance) - 1.0
+            row[:-1] = 1.0 - above / max(largest - 1.0, 1e-6)
+            row[-1] = np.log(largest)
+    return np.clip(rows, -LIMIT, LIMIT, out=rows)
 
 
 def _columns(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> tuple[np.ndarray, ...]:

@@ -67,14 +67,15 @@ def calibrate(table: Table, targets: np.ndarray, seed: int = 0) -> float:
 def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
     """All regressors together, fitted to the targets (n,) and to their deviations from the prior.
 
-    Time shifts are features only where some of the schedules have one, and the correction where there are transfer
-    records: constant columns hold no information, but would change the trees' draws and the Gaussian process's
+    Time shifts and guidance are features only where some of the schedules have such, and the correction where there are
+    transfer records: constant columns hold no information, but would change the trees' draws and the Gaussian process's
     distances.
     """
-    shifted, corrected = table.shifts.any(), table.correction.any()
+    shifted, guided, corrected = (part.any() for part in (table.shifts, table.guidance, table.correction))
 
     def extended(part: Table) -> Table:
         part = part.with_shifts() if shifted else part
+        part = part.with_guidance() if guided else part
         return part.with_correction() if corrected else part
 
     table = extended(table)

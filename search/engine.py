@@ -14,6 +14,7 @@ from fewstep.processes import Process
 from fewstep.search.budget import ON_TEST, Budget
 from fewstep.search.evaluation import evaluator
 from fewstep.search.evaluation.early_stopping import Evaluation
+from fewstep.search.evaluation.guidance import PROBE_CALLS, Guidance, probe
 from fewstep.search.evaluation.noises import NoiseSplit, joined
 from fewstep.search.evaluation.pool import Pool
 from fewstep.search.evaluation.targets import prepare_teacher
@@ -25,7 +26,7 @@ from fewstep.values.cost_card import check_limit, selection_calls, teacher_calls
 from fewstep.values.problem import Problem
 from fewstep.values.rankers import RankFactory
 from fewstep.values.result import Cost, Result, StageReport
-from fewstep.values.stages import BUILT_IN, GUIDED, STAGES, Stage, order
+from fewstep.values.stages import BOUNDED, BUILT_IN, GUIDED, STAGES, Stage, order
 from fewstep.values.trial import Rejected
 
 __all__ = ["of_effort", "owner_of", "run"]
@@ -58,12 +59,17 @@ def run(
     budget.reserve("selection", selection_calls(problem))
     teacher = prepare_teacher(pool, split, owner, on.progress)
     budget.spend("teacher", teacher_calls(problem), made=teacher.calls)
+    guidance = _guidance(problem, pool, budget, teacher.passes)
     metrics = pool.submit(evaluator.metrics_of, problem.objectives).result()
     space = Space(process, problem.nfe, variance=teacher.variance or None)
     ranker = rank(teacher.trajectories.first(RANKED))
     ahead = list(order(stages or of_effort(problem)))
+    if guidance is not None:
+        ahead = [stage for stage in ahead if stage.name in BOUNDED or stage.name not in BUILT_IN]
     final = frozenset(stage.name for stage in ahead if stage.final)
-    state = SearchState(problem, split, pool, budget, teacher, metrics, space, ranker, log, warm, on, final)
+    state = SearchState(
+        problem, split, pool, budget, teacher, metrics, space, ranker, log, warm, on, final, guidance, owner
+    )
     pieces = split.search if early_stopping else (joined(split.search),)
     evaluate = Evaluation(pool, problem, pieces, metrics[0], log, on)
 
@@ -88,7 +94,7 @@ def run(
         test_calls=budget.made(ON_TEST),
         shared_calls=budget.shared,
     )
-    return Result(problem, **tested._asdict(), cost=cost, ended=state.ended)
+    return Result(problem, **tested._asdict(), cost=cost, ended=state.ended, front=state.front)
 
 
 def of_effort(problem: Problem) -> list[Stage]:
@@ -102,6 +108,24 @@ def of_effort(problem: Problem) -> list[Stage]:
 def owner_of(problem: Problem) -> str:
     """The name under which a search leaves behind what its teacher did, and pays for it."""
     return hashlib.sha256(repr(problem).encode()).hexdigest()
+
+
+def _guidance(problem: Problem, pool: Pool, budget: Budget, passes: int) -> Guidance | None:
+    """The model's guidance where the problem's bound of passes asks that calls go without; raises `SearchFailed` where
+    the model has none to leave out, or where the bound cannot be kept even so."""
+    most = problem.max_passes
+    if most is None or most >= problem.nfe * passes:
+        return None
+    budget.spend("teacher", PROBE_CALLS)
+    found = pool.submit(probe).result()
+    least = problem.nfe * (found.unguided if found else passes)
+    if most < least:
+        without = "without guidance" if found else "and has no guidance to leave out"
+        raise SearchFailed(
+            f"the model takes {least} passes for {problem.nfe} calls {without}, and {most} are allowed: allow more, or "
+            "ask for fewer calls"
+        )
+    return found
 
 
 def _check_limit(problem: Problem) -> None:

@@ -105,6 +105,7 @@ class Space:
             schedule.nfe == self.nfe
             and schedule.process == self.process
             and schedule.fitted is None
+            and schedule.guidance is None
             and self._spans(schedule)
             and self.shifts.holds(schedule.shift)
             and all(expressible(step) for step in schedule.canonical().steps)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from fewstep import Schedule
 from fewstep.search.budget import Budget
+from fewstep.search.evaluation.guidance import UNGUIDED, Guidance
 from fewstep.search.evaluation.noises import NoiseSplit
 from fewstep.search.evaluation.pool import Pool
 from fewstep.search.evaluation.targets import Teacher
@@ -18,6 +19,7 @@ from fewstep.search.space import Space
 from fewstep.values.cost_card import BATCH
 from fewstep.values.forecast import Forecasts
 from fewstep.values.problem import Problem
+from fewstep.values.result import FrontPoint
 from fewstep.values.trial import Candidate, Observed, Rank, Rejected, Trial
 
 __all__ = ["BATCH", "Batch", "SearchState"]
@@ -46,7 +48,8 @@ class SearchState:
     """One search on its way.
 
     ``ranker(trials, schedules)`` forecasts scores by the teacher's trajectories · ``final`` are the names of the final
-    stages, all of whose trials are finalists · ``obstacle`` says why the model has no true gradient, once it was probed
+    stages, all of whose trials are finalists · ``guidance`` is the model's, where passes are bounded · ``owner`` pays
+    for what a teacher does · ``obstacle`` says why the model has no true gradient, once it was probed
     · ``ended`` says why there were no more trials.
     """
 
@@ -62,6 +65,8 @@ class SearchState:
     warm: WarmStart
     on: Callbacks
     final: frozenset[str] = frozenset()
+    guidance: Guidance | None = None
+    owner: str = ""
     trials: list[Trial] = field(default_factory=list)
     obstacle: str | None = None
     ended: str = "budget"
@@ -70,6 +75,43 @@ class SearchState:
     def calls_of_trial(self) -> int:
         """Network calls of a trial on all noises."""
         return self.problem.noises * self.problem.nfe
+
+    @property
+    def bounded(self) -> bool:
+        """Whether some calls have to go without guidance."""
+        most = self.problem.max_passes
+        return self.guidance is not None and most is not None and most < self.problem.nfe * self.teacher.passes
+
+    @property
+    def guided_calls(self) -> int:
+        """How many calls may have guidance."""
+        nfe, most, guidance = self.problem.nfe, self.problem.max_passes, self.guidance
+        if most is None or guidance is None:
+            return nfe
+        return min((most - nfe * guidance.unguided) // (guidance.passes - guidance.unguided), nfe)
+
+    def passes(self, schedule: Schedule) -> int:
+        """Network passes of one sampling run of a schedule, for one sample."""
+        if schedule.guidance is None or self.guidance is None:
+            return schedule.nfe * self.teacher.passes
+        each = self.guidance
+        return sum(each.unguided if scale == UNGUIDED else each.passes for scale in schedule.guidance)
+
+    def allowed(self, schedule: Schedule) -> bool:
+        """Whether it keeps the problem's bound of passes."""
+        return not self.bounded or self.passes(schedule) <= (self.problem.max_passes or 0)
+
+    @property
+    def front(self) -> tuple[FrontPoint, ...]:
+        """Of the trials that were not stopped early, those that none beats at as few passes, fewest passes first."""
+        crossed = ("cross-fit", "guidance")
+        points = list[FrontPoint]()
+        trials = [*self.whole, *(trial for trial in self.of(*crossed) if trial.score and trial not in self.whole)]
+        scored = [(self.passes(t.schedule), t.score.value, t.number, t) for t in trials if t.score]
+        for passes, value, _, trial in sorted(scored, key=lambda each: each[:3]):
+            if not points or value < points[-1].score:
+                points.append(FrontPoint(passes, value, trial.schedule.digest))
+        return tuple(points)
 
     @property
     def fits(self) -> bool:

@@ -202,6 +202,7 @@ class SearchRow(Base):
     limits: Mapped[Any] = mapped_column(Json, server_default="{}")
     effort: Mapped[str] = mapped_column(server_default="custom")
     precision: Mapped[float | None]
+    max_passes: Mapped[int | None]
     priority: Mapped[int]
     state: Mapped[SearchState]
     attempt: Mapped[int]

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.processes import betas
 from fewstep.processes.base import Process
 from fewstep.processes.ddm import DDM
 from fewstep.processes.discrete import Discrete
@@ -42,12 +43,16 @@ def names() -> list[str]:
     return list(KINDS)
 
 
-def to_dict(process: Process) -> dict[str, Any]:
-    """A process as plain JSON values: its kind and its parameters.
+def to_dict(process: Process, by_rule: bool = False) -> dict[str, Any]:
+    """A process as plain JSON values: its kind and its parameters; ``by_rule`` a table by the rule of its betas, where
+    it has one (`fewstep.processes.betas`).
 
     >>> to_dict(Discrete((0.9, 0.5)))
     {'kind': 'discrete', 'alphas_cumprod': [0.9, 0.5]}
     """
+    rule = betas.recognise(process.alphas_cumprod) if by_rule and isinstance(process, Discrete) else None
+    if rule is not None:
+        return {"kind": process.kind, **rule}
     parameters = asdict(process)  # type: ignore[call-overload]
     return {"kind": process.kind, **{k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}}
 
@@ -64,6 +69,8 @@ def from_dict(data: Any) -> Process:
     parameters = {k: v for k, v in data.items() if k != "kind"}
     if not isinstance(kind, str) or kind not in KINDS:
         raise UnknownName("process", kind, KINDS)
+    if kind == Discrete.kind and "betas" in parameters:
+        return Discrete(betas.expand(parameters))
     parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
     try:
         process: Process = KINDS[kind](**parameters)

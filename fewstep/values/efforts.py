@@ -32,7 +32,7 @@ class Effort:
 
 
 STANDARD, CUSTOM = "standard", "custom"
-WHOLE = ("baselines", "arc-length", "guided", "warm-start", "fit", "time-search", "polish")
+WHOLE = ("baselines", "arc-length", "guidance", "guided", "warm-start", "fit", "time-search", "polish")
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "quick": Effort(
@@ -42,7 +42,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
             train=1,
             validation=0,
             test=2,
-            stages=("baselines", "cross-fit", "warm-start"),
+            stages=("baselines", "cross-fit", "guidance", "warm-start"),
             baselines=3,
         ),
         STANDARD: Effort(
@@ -52,7 +52,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
             train=1,
             validation=0.5,
             test=4,
-            stages=("baselines", "cross-fit", "warm-start", "polish"),
+            stages=("baselines", "cross-fit", "guidance", "warm-start", "polish"),
             baselines=3,
             starts=2,
         ),

@@ -8,6 +8,7 @@ Storage and HTTP have it as one text, in the form of the first version:
 | ``seed ddim score-optimal`` | arc-length | ddim score-optimal |
 | ``mutation``, ``tpe``, … | guided | mutation, tpe, … |
 | ``cross-fit`` | cross-fit | |
+| ``guidance`` | guidance | |
 | ``nested`` | warm-start | |
 | ``fit`` | fit | |
 | ``fit closed-loop`` | time-search | |
@@ -29,6 +30,7 @@ PREFIXES = {  # of the texts of the other built-in stages; the longer ones first
     "baseline": "baselines",
     "seed": "arc-length",
     "cross-fit": "cross-fit",
+    "guidance": "guidance",
     "nested": "warm-start",
     "fit": "fit",
     "polish": "polish",

@@ -28,8 +28,9 @@ class Problem:
     alone. ``effort`` is one of `EFFORTS`; ``budget`` trials, ``noises`` of a trial and ``limits.calls`` are its own
     where they are 0 or None. Where no effort is named but trials or noises are, it is "custom", as in the first
     version. With ``precision`` the test takes more noises until the 95 % interval of the published ratio is no wider
-    than that to either side. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a number is out of range,
-    and `UnknownName`.
+    than that to either side. ``max_passes`` bounds the network passes of one sampling run: a search then finds which
+    calls go without guidance, which saves a pass each. ``sampler`` is one of `SAMPLERS`. Raises `InvalidInput` where a
+    number is out of range, and `UnknownName`.
 
     A new field is written here, in `Options` below, and in a migration of `storage`.
 
@@ -65,6 +66,10 @@ class Problem:
         float | None,
         About("Test on more noises until the interval of the ratio reaches no further to either side", above=0, high=1),
     ] = None
+    max_passes: Annotated[
+        int | None,
+        About("Network passes of one sampling run, at most: some calls go without guidance", low=1, high=2 * MAX_NFE),
+    ] = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -82,6 +87,8 @@ class Problem:
             object.__setattr__(self, "report", DEFAULT)
         if self.report == self.metric:
             raise InvalidInput(f"{self.report} is what the search lowers: report another metric beside it, or none")
+        if self.max_passes is not None and self.max_passes < self.nfe:
+            raise InvalidInput(f"{self.nfe} calls take {self.nfe} passes or more, and max_passes is {self.max_passes}")
         if self.limits.improvement is not None and not SAMPLERS[self.sampler].forecasts:
             names = ", ".join(repr(name) for name in SAMPLERS if SAMPLERS[name].forecasts)
             raise InvalidInput(
@@ -135,6 +142,7 @@ class Options(TypedDict, total=False):
     seed: int
     noises: int
     precision: float | None
+    max_passes: int | None
     report: str | None
     sampler: str
     limits: Limits

@@ -8,7 +8,7 @@ from fewstep.values.fields import About, Inline, Key
 from fewstep.values.problem import Problem
 from fewstep.values.score import Interval, Score
 
-__all__ = ["Cost", "Measured", "Result", "StageReport", "Summary"]
+__all__ = ["Cost", "FrontPoint", "Measured", "Result", "StageReport", "Summary"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Measured:
     problem's secondary metric (`Problem.report`).
 
     ``summaries`` are from the same test noises: typical error, median, RMS, 95th percentile, switch rate, and the
-    coupled Fréchet distance where there are at least twice as many noises as features.
+    coupled Fréchet distance where there are at least twice as many noises as features. ``passes_per_sample`` are those
+    of all calls, each at its guidance scale.
     """
 
     name: Annotated[str, About("What it is called: a baseline's solver and grid, a winner's origin")]
@@ -35,6 +36,7 @@ class Measured:
     interval: Annotated[Interval | None, Inline()] = None
     secondary: Annotated[Score | None, About("By the metric that is reported beside it"), Key("second")] = None
     summaries: Annotated[tuple[Summary, ...], About("Of the same samples, by other metrics")] = ()
+    passes_per_sample: Annotated[int | None, About("Network passes of one sampling run")] = None
 
     def summary(self, metric: str) -> Summary | None:
         """The summary by that metric, if there is one."""
@@ -54,6 +56,16 @@ class Measured:
     def noises(self) -> int:
         """The number of test noises."""
         return self.score.noises
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A trial that none beats at as few network passes: its passes of one sampling run, its score on the search noises,
+    and its schedule's digest."""
+
+    passes: int
+    score: float
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ class Result:
 
     ``verdict`` is set where the baseline itself is published, and says why nothing better was found; ``warnings`` name
     other metrics by which the winner is significantly worse than the baseline. ``out_of_span`` is the share of the
-    error that no coefficients could remove, even chosen for every sample alone.
+    error that no coefficients could remove, even chosen for every sample alone. ``front`` is quality against passes.
     """
 
     problem: Annotated[Problem, Inline(both=True)]
@@ -125,6 +137,7 @@ class Result:
     verdict: Annotated[str | None, About("Why nothing better than the baseline was found, if so")] = None
     warnings: Annotated[tuple[str, ...], About("Metrics by which the winner is worse than the baseline")] = ()
     out_of_span: Annotated[float | None, About("Share of the error that no coefficients could remove")] = None
+    front: Annotated[tuple[FrontPoint, ...], About("Trials that none beats at as few passes, fewest passes first")] = ()
 
     @property
     def schedule(self) -> Schedule:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fewstep.errors import InvalidInput
 from fewstep.registry import Registry
 
-__all__ = ["BUILT_IN", "GUIDED", "STAGES", "Look", "Stage", "look", "order"]
+__all__ = ["BOUNDED", "BUILT_IN", "GUIDED", "STAGES", "Look", "Stage", "look", "order"]
 
 COLOUR = re.compile("#[0-9a-f]{6}")
 GUIDED = "guided"  # the stage that takes what the shares of the others leave
@@ -73,6 +73,7 @@ _TABLE = (
     _builtin("baselines", "baselines", "#7a828e", "baselines"),
     _builtin("arc-length", "arc-length seeds", "#a87a12", "arc_length", optional=True),
     _builtin("cross-fit", "cross-fitted times", "#bf40a0", "cross_fit"),
+    _builtin("guidance", "guidance call by call", "#227788", "guidance"),
     _builtin(GUIDED, "guided", "#3f7de0", "guided", cost=False),
     _builtin("warm-start", "warm start", "#1f9a93", "warm_start", final=True, phase="fit"),
     _builtin("fit", "fit", "#4a9a2b", "fit", final=True, phase="fit"),
@@ -80,6 +81,8 @@ _TABLE = (
     _builtin("polish", "polish", "#e0483c", "polish", final=True, phase="fit"),
 )
 STAGES: Registry[Stage] = Registry("stage", "fewstep.stages", {stage.name: stage for stage in _TABLE})
+BOUNDED = ("baselines", "guidance", "warm-start", "polish")
+"""The built-in stages of a search with a bound of passes: those that know of each call's guidance."""
 BUILT_IN = tuple(stage.name for stage in _TABLE)
 
 

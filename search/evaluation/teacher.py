@@ -52,10 +52,14 @@ def follow(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> Traje
 
 
 @torch.no_grad()
-def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[Trajectories, torch.Tensor]:
-    """The same, with the ends (n, ...), which the trajectories hold by their projections only."""
+def trace(
+    denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS, beside: Denoiser | None = None
+) -> tuple[Trajectories, torch.Tensor]:
+    """The same, with the ends (n, ...), which the trajectories hold by their projections only; ``beside`` is the
+    denoiser without guidance, whose outputs at the same states are then recorded for as many calls more."""
     project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
     outputs: list[np.ndarray] = []
+    unguided: list[np.ndarray] = []
 
     def flatten(values: torch.Tensor) -> np.ndarray:
         flat: np.ndarray = values.flatten(1).cpu().double().numpy() @ project
@@ -64,10 +68,14 @@ def trace(denoiser: Denoiser, noise: torch.Tensor, calls: int = CALLS) -> tuple[
     def record(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         output = denoiser(x, t)
         outputs.append(flatten(output))
+        if beside is not None:
+            unguided.append(flatten(beside(x, t)))
         return output
 
     states, last = [], noise
     for last in fewstep.states(from_callable(record, process, prediction="data"), path, noise):
         states.append(flatten(last))
     record(last, last.new_full((len(last),), path.times[-1]))
-    return Trajectories(process, log_snrs(process, np.array(path.times)), np.stack(states), np.stack(outputs)), last
+    without = None if beside is None else np.stack(unguided)
+    levels = log_snrs(process, np.array(path.times))
+    return Trajectories(process, levels, np.stack(states), np.stack(outputs), without), last

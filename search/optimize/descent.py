@@ -13,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fewstep import Schedule
 from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.sampling import guidance
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
@@ -28,7 +30,7 @@ from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
 from fewstep.search.metrics.base import value_of
 from fewstep.search.optimize.losses import LOSSES, SMALLEST
-from fewstep.search.optimize.relaxed import Free, Relaxed, walk
+from fewstep.search.optimize.relaxed import Call, Free, Relaxed, walk
 from fewstep.values.objective import Objective
 
 __all__ = ["CHUNK", "FRAMED", "Polished", "State", "TRIED", "Task", "advance", "begin", "iteration", "polish"]
@@ -189,12 +191,11 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
         picks = _picks(task, k)
         denoiser = evaluator.under(task.noises, picks.tolist())
 
-        def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            output: torch.Tensor = checkpoint(denoiser, x, t, use_reentrant=False)  # noqa: B023
-            return output
-
+        calls: Sequence[Call] = guidance.denoisers(denoiser, task.schedule)
+        if wide:
+            calls = [partial(_checkpointed, each) for each in calls]
         start = denoiser.process.prior_std * noise[picks]
-        samples = walk(call if wide else denoiser, relaxed.numbers(free), start)[0]
+        samples = walk(calls, relaxed.numbers(free), start)[0]
         compared = _compared(evaluator, task, samples, ends[picks])
         loss = LOSSES[task.loss](*compared, float(state["middle"]), k / task.iterations)
         for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
@@ -225,6 +226,11 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
             after |= {each: state[f"best {name}"].clone() for each in (name, f"average {name}")}
         after |= {key: torch.zeros_like(after[key]) for key in after if key.startswith(("mean ", "square "))}
     return after
+
+
+def _checkpointed(call: Call, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    output: torch.Tensor = checkpoint(call, x, t, use_reentrant=False)
+    return output
 
 
 def _picks(task: Task, k: int) -> torch.Tensor:

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 
 import fewstep
-from fewstep import Schedule, Tableau
+from fewstep import Schedule
+from fewstep.sampling import guidance
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
@@ -79,6 +80,7 @@ def fit(
     if picks is not None:
         noise, trajectories = noise[list(picks)], trajectories.of(picks)
     noise, denoiser = noise.to(evaluator.device), evaluator.under(noises, picks)
+    each = guidance.denoisers(denoiser, compiled)
     start = denoiser.process.prior_std * noise
     project = teacher.projection(start[0].numel())
 
@@ -92,7 +94,7 @@ def fit(
     ridges, conditions = [], []
     for i in range(compiled.calls):
         times = state.new_full((len(state),), float(compiled.network_times[i]))
-        basis.append(denoiser(state, times))
+        basis.append(each[i](state, times))
         features.append(flatten(basis[-1]))
         inputs = np.stack(features, axis=2)  # (n, p, i+2)
         row = np.array([compiled.start[i], *compiled.outputs[i, : i + 1]])
@@ -108,7 +110,7 @@ def fit(
         conditions.append(condition)
         starts[i], outputs[i, : i + 1] = row[0], row[1:]
         state = sum((float(weight) * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
-    rows = Tableau(compiled.times, compiled.network_times, starts, outputs, compiled.noise)
+    rows = replace(compiled, start=starts, outputs=outputs)
     return Fit(replace(schedule, fitted=rows), tuple(ridges), tuple(conditions))
 
 

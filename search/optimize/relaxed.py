@@ -8,7 +8,7 @@
 | R_i | L⁻¹ with L Lᵀ the Gram of (y_0, D_0, …, D_i): equal moves of v move the next state equally far | (N, N+1, N+1) |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -18,9 +18,10 @@ import torch
 import fewstep
 from fewstep import Schedule, Tableau
 from fewstep.models import Denoiser
+from fewstep.sampling import guidance
 from fewstep.search.gaps import ends, log_gaps, log_snrs
 
-__all__ = ["Free", "Numbers", "Relaxed", "walk"]
+__all__ = ["Call", "Free", "Numbers", "Relaxed", "walk"]
 
 RIDGE = 1e-9  # of the Gram's mean diagonal: nearly equal outputs are separated no further
 
@@ -64,7 +65,7 @@ class Relaxed:
         rows = torch.from_numpy(np.column_stack([tableau.start, tableau.outputs]))
         numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
         with torch.no_grad():
-            basis = walk(denoiser, numbers, denoiser.process.prior_std * noise)[1]
+            basis = walk(guidance.denoisers(denoiser, tableau), numbers, denoiser.process.prior_std * noise)[1]
         flat = torch.stack([value.flatten() for value in basis]).cpu().double()  # (N+1, n·d)
         gram = flat @ flat.T / flat.shape[1]
         frames = torch.zeros(len(rows), *gram.shape, dtype=torch.float64)
@@ -96,17 +97,18 @@ class Relaxed:
         """The schedule that ``free`` amounts to; raises `InvalidSchedule` where a number is not finite."""
         with torch.no_grad():
             times, network_times, rows = (values.numpy() for values in self.numbers(free))
-        noise = np.zeros((len(rows), 0))
-        tableau = Tableau(times, network_times, rows[:, 0], np.tril(rows[:, 1:]), noise)
+        scales = fewstep.compile(self.schedule).guidance
+        tableau = Tableau(times, network_times, rows[:, 0], np.tril(rows[:, 1:]), np.zeros((len(rows), 0)), scales)
         return replace(self.schedule, times=tuple(times.tolist()), fitted=tableau)
 
 
-def walk(call: Call, numbers: Numbers, start: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The end (n, ...) of a walk from ``start`` (n, ...), and (y_0, D_0, …, D_{N−1}) on the way."""
+def walk(calls: Sequence[Call], numbers: Numbers, start: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The end (n, ...) of a walk from ``start`` (n, ...), and (y_0, D_0, …, D_{N−1}) on the way; ``calls`` (N) are the
+    denoiser of each call."""
     basis, state = [start], start
     for i, time in enumerate(numbers.network_times.to(start)):
         network_time = time if i else time.detach()  # the first is fixed: no gradient goes back through its call
-        basis.append(call(state, network_time.expand(len(state))))
+        basis.append(calls[i](state, network_time.expand(len(state))))
         row = numbers.rows[i, : i + 2].to(start)
         state = sum((weight * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     return state, basis

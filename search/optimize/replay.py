@@ -7,7 +7,8 @@ number of noises or pixels.
 
 | symbol | meaning | shape |
 |---|---|---|
-| G | mean inner products of all stored states and outputs (the states first) | (2K, 2K) |
+| G | mean inner products of all stored states and outputs (states, outputs, unguided outputs if any) | (2K or 3K)² |
+| a | guidance of a call: its output is a D* + (1 − a) D¹, where a = (w − 1)/(own scale − 1) | (N,) |
 | u | free numbers; the λ-gaps are proportional to exp(u) | (N,) |
 | ℓ(λ) | cubic Lagrange weights of the K stored log-SNRs at λ | (K,) |
 """
@@ -15,6 +16,7 @@ number of noises or pixels.
 import numpy as np
 import torch
 
+from fewstep.errors import InvalidInput
 from fewstep.trajectory import Trajectories
 
 __all__ = ["loss", "place"]
@@ -24,16 +26,19 @@ RATE = 0.05
 RIDGE = 1e-9  # of the mean diagonal; keeps rounding from separating nearly equal outputs
 
 
-def place(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
-    """Log λ-gaps (M, N) of the times with the lowest replay loss that descent finds from each start in ``logits``."""
-    knots, gram = _prepare(trajectories)
+def place(trajectories: Trajectories, logits: np.ndarray, amounts: np.ndarray | None = None) -> np.ndarray:
+    """Log λ-gaps (M, N) of the times with the lowest replay loss that descent finds from each start in ``logits``.
+
+    ``amounts`` (M, N) are the a of the calls, by default 1; others want trajectories with unguided outputs.
+    """
+    knots, gram, guided = _prepare(trajectories, amounts)
     free = torch.tensor(logits - logits.mean(axis=1, keepdims=True), dtype=torch.float64, requires_grad=True)
     descent = torch.optim.Adam([free], lr=RATE)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(descent, ITERATIONS)
     lowest = torch.full((len(free),), torch.inf, dtype=torch.float64)
     best = free.detach().clone()
     for _ in range(ITERATIONS):
-        value = _loss(free, knots, gram)
+        value = _loss(free, knots, gram, guided)
         better = value.detach() < lowest
         lowest = torch.where(better, value.detach(), lowest)
         best = torch.where(better[:, None], free.detach(), best)
@@ -45,24 +50,40 @@ def place(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
     return logits_of_best
 
 
-def loss(trajectories: Trajectories, logits: np.ndarray) -> np.ndarray:
+def loss(trajectories: Trajectories, logits: np.ndarray, amounts: np.ndarray | None = None) -> np.ndarray:
     """The replay losses (M,) of times with log λ-gaps ``logits`` (M, N): mean squared residual, summed over rows."""
-    values: np.ndarray = _loss(torch.from_numpy(logits), *_prepare(trajectories)).numpy()
+    values: np.ndarray = _loss(torch.from_numpy(logits), *_prepare(trajectories, amounts)).numpy()
     return values
 
 
-def _prepare(trajectories: Trajectories) -> tuple[torch.Tensor, torch.Tensor]:
-    stored = np.concatenate([trajectories.states, trajectories.outputs]).reshape(2 * len(trajectories.log_snrs), -1)
-    return torch.from_numpy(trajectories.log_snrs), torch.from_numpy(stored @ stored.T / stored.shape[1])
+def _prepare(
+    trajectories: Trajectories, amounts: np.ndarray | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Stored log-SNRs, G and a."""
+    parts = [trajectories.states, trajectories.outputs]
+    if amounts is not None:
+        if trajectories.unguided is None:
+            raise InvalidInput("guidance by amounts wants trajectories with the outputs without guidance")
+        parts.append(trajectories.unguided)
+    stored = np.concatenate(parts).reshape(len(parts) * len(trajectories.log_snrs), -1)
+    gram = torch.from_numpy(stored @ stored.T / stored.shape[1])
+    return torch.from_numpy(trajectories.log_snrs), gram, None if amounts is None else torch.from_numpy(amounts)
 
 
-def _loss(free: torch.Tensor, knots: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
+def _loss(
+    free: torch.Tensor, knots: torch.Tensor, gram: torch.Tensor, amounts: torch.Tensor | None = None
+) -> torch.Tensor:
     starts, count = free.shape
     shares = torch.cat([free.new_zeros(starts, 1), free.softmax(1).cumsum(1)], 1)
     weights = _lagrange(knots, knots[0] + (knots[-1] - knots[0]) * shares)  # (M, N+1, K)
     nothing = torch.zeros_like(weights)
-    states, outputs = torch.cat([weights, nothing], 2), torch.cat([nothing, weights], 2)  # (M, N+1, 2K)
-    basis = torch.cat([states[:, :1], outputs[:, :-1]], 1)  # (M, N+1, 2K): y_0, D*(λ_0), …, D*(λ_{N−1})
+    called = weights[:, :-1]
+    parts = [nothing[:, :-1], called]
+    if amounts is not None:
+        parts = [nothing[:, :-1], amounts[..., None] * called, (1 - amounts[..., None]) * called]
+    outputs = torch.cat(parts, 2)  # (M, N, 2K or 3K): D*(λ_0), …, D*(λ_{N−1})
+    states = torch.cat([weights, *[nothing] * (len(parts) - 1)], 2)  # (M, N+1, 2K or 3K)
+    basis = torch.cat([states[:, :1], outputs], 1)  # (M, N+1, 2K or 3K): y_0 and the outputs
     inner = basis @ gram @ basis.mT
     scale = inner.diagonal(dim1=1, dim2=2).mean(1)
     inner = inner + RIDGE * scale[:, None, None] * torch.eye(count + 1, dtype=inner.dtype)

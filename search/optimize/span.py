@@ -11,6 +11,7 @@ import torch
 
 import fewstep
 from fewstep import Schedule
+from fewstep.sampling import guidance
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
@@ -33,7 +34,7 @@ def out_of_span(evaluator: Evaluator, noises: NoiseSet, count: int, schedule: Sc
     numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
     noise, targets = (values[:count] for values in evaluator.pairs(noises, teacher.CALLS))
     denoiser = evaluator.under(noises, range(count))
-    last, basis = walk(denoiser, numbers, denoiser.process.prior_std * noise)
+    last, basis = walk(guidance.denoisers(denoiser, tableau), numbers, denoiser.process.prior_std * noise)
     spans = torch.stack([each.flatten(1) for each in basis], 2).cpu().double()  # (n, d, N+1)
     ends = targets.flatten(1).cpu().double()[..., None]  # (n, d, 1)
     if not bool(spans.isfinite().all()):

@@ -19,16 +19,18 @@ from fewstep.search.state import BATCH, Batch, SearchState
 from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Observed, Rejected
 
-__all__ = ["NAME", "cost", "propose"]
+__all__ = ["NAME", "Outcome", "calls", "cost", "measured", "propose"]
 
 NAME = "cross-fit"
 NOISES = 16  # of a candidate, half of which fit its rows
 MOST = BATCH  # candidates
 
+Outcome = Candidate | Observed | Rejected
+
 
 def cost(state: SearchState, left: Share) -> Share:
     """As many candidates as there is room for."""
-    each = _calls(state)
+    each = calls(state)
     most = int(min(MOST, max(left.trials, 0), max(left.calls, 0) // each))
     return Share(most, most * each)
 
@@ -38,7 +40,7 @@ def propose(state: SearchState) -> Iterator[Batch]:
     count = state.budget.share(NAME).trials
     if count > 0:
         starts = _starts(state)[:count]
-        yield Batch(len(starts), lambda: _measured(state, starts), early_stopping=False)
+        yield Batch(len(starts), lambda: measured(state, starts, NAME), early_stopping=False)
 
 
 def _starts(state: SearchState) -> list[Schedule]:
@@ -49,25 +51,26 @@ def _starts(state: SearchState) -> list[Schedule]:
     return [space.build(places[i], [Step(order=ORDER)] * space.nfe) for i in order]
 
 
-def _measured(state: SearchState, starts: list[Schedule]) -> list[Candidate | Observed | Rejected]:
+def measured(state: SearchState, starts: list[Schedule], stage: str) -> list[Outcome]:
+    """The candidates of a stage, their rows fitted and measured crosswise, as observed by its trials."""
     noises, few = state.split.train, state.teacher.trajectories.first(_noises(state))
     objective = state.problem.objective
     futures = [state.pool.submit(cross_fit, noises, few, start, objective, state.robust) for start in starts]
-    measured = list[Candidate | Observed | Rejected]()
+    outcomes = list[Outcome]()
     for start, future in zip(starts, futures, strict=True):
         try:
             result = future.result()
         except WorkerLost as error:
-            measured.append(Rejected(Candidate(start, Origin(NAME)), str(error)))
+            outcomes.append(Rejected(Candidate(start, Origin(stage)), str(error)))
             continue
-        measured.append(Observed(Candidate(result.schedule, Origin(NAME)), result.observations, _calls(state)))
-    return measured
+        outcomes.append(Observed(Candidate(result.schedule, Origin(stage)), result.observations, calls(state)))
+    return outcomes
 
 
 def _noises(state: SearchState) -> int:
     return min(NOISES, state.problem.noises)
 
 
-def _calls(state: SearchState) -> int:
+def calls(state: SearchState) -> int:
     """Network calls of a candidate: two fits on half of the noises, two measurements on the other half."""
     return 2 * _noises(state) * state.problem.nfe

@@ -15,7 +15,7 @@ from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.gaps import different
 from fewstep.search.optimize import gradient_check
 from fewstep.search.optimize.descent import CHUNK, FRAMED, TRIED, Task, iteration, polish
-from fewstep.search.stages import cross_fit
+from fewstep.search.stages import cross_fit, guidance
 from fewstep.search.state import Batch, SearchState
 from fewstep.values.origin import Origin
 from fewstep.values.trial import Candidate, Rejected, Trial
@@ -88,17 +88,22 @@ def trials(state: SearchState) -> int:
 
 def propose(state: SearchState) -> Iterator[Batch]:
     """The best fitted schedules, polished; rejected where the error on their noises did not fall."""
-    stages = state.final | {cross_fit.NAME}
-    fitted = [trial for trial in state.trials if trial.origin.stage in stages and trial.score is not None]
+    stages = state.final | {cross_fit.NAME, guidance.NAME}
+    fitted = [t for t in state.trials if t.origin.stage in stages and t.score and state.allowed(t.schedule)]
     if not fitted or not trials(state):
         return
     fitted.sort(key=lambda trial: (trial.score.value if trial.score else 0.0, trial.number))
     if state.obstacle is not None:
         candidates: Sequence[Candidate | Rejected] = [_rejected(fitted[0], f"not polished: {state.obstacle}")]
     else:
-        apart = different(np.stack([state.space.logits(trial.schedule) for trial in fitted]))
+        apart = different(np.stack([_place(state, trial) for trial in fitted]))
         candidates = _polished(state, [fitted[i] for i in apart[: trials(state)]])
     yield Batch.of(candidates, early_stopping=False)
+
+
+def _place(state: SearchState, trial: Trial) -> np.ndarray:
+    """Log λ-gaps of a trial, and its scales: what sets two of them apart."""
+    return np.concatenate([state.space.logits(trial.schedule), trial.schedule.guidance or ()])
 
 
 def _polished(state: SearchState, best: Sequence[Trial]) -> list[Candidate | Rejected]:

@@ -24,12 +24,12 @@ from fewstep.search.evaluation.targets import prepare_test
 from fewstep.search.metrics.base import Metric, value_of
 from fewstep.search.metrics.bootstrap import interval, ratio_interval, score
 from fewstep.search.optimize.span import out_of_span
-from fewstep.search.stages import baselines, cross_fit
-from fewstep.search.stages.summaries import Metrics, guard, published, summarised
+from fewstep.search.stages import baselines, cross_fit, guidance
+from fewstep.search.stages.summaries import Guard, Metrics, guard, published, summarised
 from fewstep.search.state import SearchState
 from fewstep.values.cost_card import BASELINES, COMPARED, LAST, LAST_BASELINES, SPANNED, TEACHER_CALLS, TRIALS
 from fewstep.values.objective import Objective
-from fewstep.values.problem import MAX_NOISES, Problem
+from fewstep.values.problem import MAX_NOISES
 from fewstep.values.result import Measured
 from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
@@ -63,16 +63,23 @@ class Tested(NamedTuple):
 def choose(state: SearchState) -> Choice:
     """The best finalist and the best baseline on the validation noises; one that diverges there is out.
 
-    Raises `SearchFailed` where there is no baseline to compare with.
+    Raises `SearchFailed` where there is no baseline to compare with, or no finalist within the bound of passes, which
+    baselines need not keep: they run at the model's own guidance.
     """
     metric, finalists, best_baselines = state.metrics[0], _finalists(state), _baselines(state)
+    allowed = [trial for trial in finalists if state.allowed(trial.schedule)]
+    if not allowed:
+        raise SearchFailed(
+            f"no schedule within {state.problem.max_passes} passes could be measured: allow more calls to the search"
+        )
     if not state.split.validation:
-        return Choice(min([*state.whole, *finalists], key=_own_score), best_baselines[0])
+        others = [trial for trial in state.whole if state.allowed(trial.schedule)]
+        return Choice(min([*others, *allowed], key=_own_score), best_baselines[0])
     first, *rest = state.split.validation
     on_first = _validate(state, [trial.schedule for trial in finalists], [first])
     values = {trial.schedule: value_of(metric, on_first[trial.schedule][0]) for trial in finalists}
 
-    ranked = sorted(finalists, key=lambda trial: values[trial.schedule])
+    ranked = sorted(allowed, key=lambda trial: values[trial.schedule])
     leader = on_first[ranked[0].schedule][0]
     last = [t for t in ranked if t is ranked[0] or not _worse(metric, on_first[t.schedule][0], leader)][:LAST]
     last_baselines = sorted(best_baselines, key=lambda trial: values[trial.schedule])[:LAST_BASELINES]
@@ -106,6 +113,9 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
         count += more
         ours, theirs = (dict(zip(asked, seen[schedule], strict=True)) for schedule in (winner, baseline))
         kept = guard(ours, theirs, metrics, objective)
+        if kept.verdict is not None and state.bounded:  # the baseline takes more passes than were asked for
+            worse = (*kept.warnings, f"at {state.problem.max_passes} passes {kept.verdict}")
+            kept = Guard(None, worse)
         least = score(metric, theirs[objective], 1).standard_error if metric.can_vanish else 0.0
         between = (1.0, 1.0)
         if kept.verdict is None:
@@ -115,16 +125,16 @@ def test(state: SearchState, choice: Choice, owner: str) -> Tested:
             break
         parts = NoiseSet(problem.seed, TEST, count, first=count).chunks(max(CHUNK, problem.noises))
 
-    named = found = _measured(problem, metrics, choice.baseline.origin.name, baseline, theirs, summaries)
+    named = found = _measured(state, metrics, choice.baseline.origin.name, baseline, theirs, summaries)
     if kept.verdict is None:
-        found = _measured(problem, metrics, str(choice.winner.origin), winner, ours, summaries)
+        found = _measured(state, metrics, str(choice.winner.origin), winner, ours, summaries)
     ratio = max(found.score.value, least) / max(named.score.value, least)
     error, outside = _of_teacher(state, owner), _of_span(state, found.schedule)
     return Tested(found, named, ratio, Interval(*between), error, kept.verdict, kept.warnings, outside)
 
 
 def _measured(
-    problem: Problem,
+    state: SearchState,
     metrics: Metrics,
     name: str,
     schedule: Schedule,
@@ -132,11 +142,13 @@ def _measured(
     summaries: Sequence[Objective],
 ) -> Measured:
     """A schedule by its observations on the test noises."""
+    problem = state.problem
     rows = observations[problem.objective]
     scores = [score(metrics[each], observations[each], len(rows) * problem.nfe) for each in problem.objectives]
     bounds = Interval(*interval(metrics[problem.objective], rows, problem.seed))
     others = summarised(observations, metrics, summaries, problem.seed)
-    return Measured(name, schedule, scores[0], bounds, scores[1] if len(scores) > 1 else None, others)
+    second = scores[1] if len(scores) > 1 else None
+    return Measured(name, schedule, scores[0], bounds, second, others, state.passes(schedule))
 
 
 def _of_teacher(state: SearchState, owner: str) -> float:
@@ -170,7 +182,7 @@ def _finalists(state: SearchState) -> list[Trial]:
     searched = [trial for trial in state.whole if trial.origin.stage not in state.final]
     fitted = [trial for trial in state.trials if trial.origin.stage in state.final and trial.score is not None]
     finalists: dict[Schedule, Trial] = {}
-    crossed = sorted((trial for trial in state.of(cross_fit.NAME) if trial.score), key=_own_score)
+    crossed = sorted((trial for trial in state.of(cross_fit.NAME, guidance.NAME) if trial.score), key=_own_score)
     for trial in (*searched[:TRIALS], *crossed[:TRIALS], *fitted, *_baselines(state)):
         finalists.setdefault(trial.schedule, trial)
     return list(finalists.values())

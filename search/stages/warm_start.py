@@ -12,6 +12,7 @@ import numpy as np
 import fewstep
 from fewstep import Schedule, Step, Tableau
 from fewstep.search.budget import Share
+from fewstep.search.evaluation.guidance import UNGUIDED
 from fewstep.search.gaps import log_snrs
 from fewstep.search.stages.fit import final_trials
 from fewstep.search.state import Batch, SearchState
@@ -36,14 +37,15 @@ def cost(state: SearchState, left: Share) -> Share:
 def propose(state: SearchState) -> Iterator[Batch]:
     """The schedules as they are, at most half of the trials of the final stages."""
     most = final_trials(state) // 2 if state.fits else state.budget.share(NAME).trials
-    schedules = [split(schedule) for schedule in state.warm.schedules[:most]]
+    schedules = [each for each in map(split, state.warm.schedules) if state.allowed(each)][:most]
     if schedules:
         candidates = [Candidate(schedule, Origin(NAME)) for schedule in schedules]
         yield Batch.of(candidates, early_stopping=False)
 
 
 def split(schedule: Schedule) -> Schedule:
-    """The schedule with its longest λ-gap halved, its samples unchanged; nfe + 1 calls.
+    """The schedule with its longest λ-gap halved, its samples unchanged; nfe + 1 calls, the new one without guidance
+    where the others have scales.
 
     >>> from fewstep import processes, solvers
     >>> split(solvers.named("dpmpp-2m").schedule(processes.VPLinear(), nfe=4)).nfe
@@ -68,7 +70,9 @@ def split(schedule: Schedule) -> Schedule:
         np.insert(tableau.start, i, ratio * before[0]),
         outputs,
         np.insert(tableau.noise, i, noise, axis=0),
+        None if tableau.guidance is None else np.insert(tableau.guidance, i + 1, UNGUIDED),
     )
     stays = np.diff(times) == 0.0  # a step from further back may end where the last one did
     steps = tuple(Step(start=-2) if stay else Step() for stay in stays)
-    return replace(schedule, times=tuple(times.tolist()), steps=steps, fitted=rows).canonical()
+    guidance = None if rows.guidance is None else tuple(rows.guidance.tolist())
+    return replace(schedule, times=tuple(times.tolist()), steps=steps, fitted=rows, guidance=guidance).canonical()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fewstep import Schedule, Step, compile, processes, solvers
-from fewstep.predictor.encode import encode, encode_shifts
+from fewstep.predictor.encode import encode, encode_guidance, encode_shifts
 from fewstep.timeshift import TimeShift
 
 PROCESS = processes.VPLinear()
@@ -57,6 +57,16 @@ def test_rows_do_not_depend_on_company():
 def test_infinite_log_snr_is_encoded_finitely():
     """A schedule that ends at σ = 0 has finite features."""
     assert np.all(np.isfinite(row(Schedule(PROCESS, (1.0, 0.5, 0.0), (Step(), Step())))))
+
+
+def test_guidance_by_hand():
+    """What each call lacks of the largest scale, and that scale; zeros without, and no other feature changes."""
+    schedule = solvers.named("dpmpp-2m").schedule(PROCESS, 3)
+    guided = [replace(schedule, guidance=scales) for scales in ((1.0, 3.0, 2.0), (5.0,) * 3, (1.0,) * 3)]
+    want = [[0, 0, 0, 0], [1, 0, 0.5, np.log(3)], [0, 0, 0, np.log(5)], [1, 1, 1, 0]]
+    np.testing.assert_allclose(encode_guidance([schedule, *guided]), want, rtol=1e-12)
+    features = encode([schedule, *guided], [compile(each) for each in (schedule, *guided)])
+    assert (features == features[0]).all()
 
 
 def test_a_time_shift_by_hand():

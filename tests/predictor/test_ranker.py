@@ -178,3 +178,25 @@ def test_shifts_that_nobody_tried_change_no_forecast(rank: Rank, known: list[Tri
     for count in (0, 1, ENOUGH, 40):
         expected = rank(known[:count], schedules(unseen))
         assert_same(rank(known[:count], [shifted(schedule) for schedule in schedules(unseen)]), expected)
+
+
+def guided(schedule: Schedule) -> Schedule:
+    """The schedule with its second half of calls unguided."""
+    half = schedule.nfe // 2
+    return replace(schedule, guidance=(3.0,) * half + (1.0,) * (schedule.nfe - half))
+
+
+def test_guidance_that_nobody_tried_changes_no_forecast(rank: Rank, known: list[Trial], unseen: list[Trial]):
+    """Without a guided trial a guided schedule is forecast as the same one without; with such trials apart."""
+    expected = rank(known, schedules(unseen))
+    assert_same(rank(known, [guided(schedule) for schedule in schedules(unseen)]), expected)
+    tried = [
+        with_schedule(replace(t, score=replace(t.score, value=1.5 * t.score.value)), guided(t.schedule))
+        for t in known
+        if t.score is not None and t.schedule.fitted is None
+    ]
+    plain, without = (
+        rank([*known, *tried], made).mean
+        for made in (schedules(unseen), [guided(schedule) for schedule in schedules(unseen)])
+    )
+    assert np.median(without - plain) > 0.2

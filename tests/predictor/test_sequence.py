@@ -15,7 +15,7 @@ def table(count: int, width: int = 3) -> Table:
     """Random tokens of six steps, two numbers for the whole; features and prior are not looked at."""
     steps = RNG.normal(size=(count, 6, width))
     none, whole = np.zeros((count, 1)), RNG.normal(size=(count, 2))
-    return Table(none, none[:, 0], steps, whole, np.zeros((count, 4)), none[:, :0], none[:, 0])
+    return Table(none, none[:, 0], steps, whole, np.zeros((count, 4)), np.zeros((count, 1)), none[:, :0], none[:, 0])
 
 
 KNOWN, NEW = table(120), table(200)

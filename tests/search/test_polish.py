@@ -82,7 +82,7 @@ def test_free_numbers_begin_at_the_schedule_itself(blobs: models.GaussianMixture
     schedule = Schedule(blobs.process, (1.0, 0.6, 0.2, 1e-3), steps)
     noise = SEEN.draw((4,)).double()
     relaxed = Relaxed.around(schedule, blobs, noise)
-    end, _ = walk(blobs, relaxed.numbers(relaxed.free()), noise)
+    end, _ = walk([blobs] * 5, relaxed.numbers(relaxed.free()), noise)
     torch.testing.assert_close(end, fewstep.sample(blobs, schedule, noise), rtol=1e-9, atol=1e-9)
     assert fewstep.compile(relaxed.build(relaxed.free())).close_to(fewstep.compile(schedule))
 
@@ -91,7 +91,7 @@ def test_coordinates_are_white(blobs: models.GaussianMixture) -> None:
     """Moving a row by a unit vector of its coordinates moves the next state by one, root mean square."""
     noise = SEEN.draw((4,)).double()
     relaxed = Relaxed.around(solvers.named("dpmpp-2m").schedule(blobs.process, 4), blobs, noise)
-    _, basis = walk(blobs, relaxed.numbers(relaxed.free()), noise)
+    _, basis = walk([blobs] * 5, relaxed.numbers(relaxed.free()), noise)
     for i in range(4):
         moved = torch.einsum("ck,knd->cnd", relaxed.frames[i, : i + 2, : i + 2], torch.stack(basis[: i + 2]))
         torch.testing.assert_close(moved.square().mean((1, 2)).sqrt(), torch.ones(i + 2).double(), rtol=1e-3, atol=1e-3)

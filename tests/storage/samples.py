@@ -13,7 +13,7 @@ from fewstep.values.limits import Limits
 from fewstep.values.model import Facts, Model, ModelState
 from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
-from fewstep.values.result import Cost, Measured, Result, Summary
+from fewstep.values.result import Cost, FrontPoint, Measured, Result, Summary
 from fewstep.values.score import Interval, Score
 from fewstep.values.trial import Trial
 from storage import Claim, Jobs, Store
@@ -120,12 +120,13 @@ def summarised(result: Result) -> Result:
 
     return replace(
         result,
-        winner=replace(result.winner, summaries=summaries(1)),
-        baseline=replace(result.baseline, summaries=summaries(2)),
+        winner=replace(result.winner, summaries=summaries(1), passes_per_sample=6),
+        baseline=replace(result.baseline, summaries=summaries(2), passes_per_sample=8),
         cost=replace(result.cost, passes_per_call=2, test_calls=2345, shared_calls=777),
         verdict="nothing better was found: the best candidate is worse by typical",
         warnings=("median", "p95"),
         out_of_span=0.25,
+        front=(FrontPoint(6, 0.1, "a" * 64), FrontPoint(8, 0.05, "b" * 64)),
     )
 
 

@@ -86,7 +86,7 @@ def test_record_after_restart(store: Store, jobs: Jobs, claim: Claim) -> None:
 
 def test_succeed(store: Store, jobs: Jobs, claim: Claim) -> None:
     """Success publishes the schedule, finishes the search and tells both."""
-    result = samples.result(claim.search.problem)
+    result = samples.summarised(samples.result(claim.search.problem))
     jobs.succeed(claim, result)
     found = store.search(claim.search.id)
     assert (found.state, found.error) == (SearchState.SUCCEEDED, None)

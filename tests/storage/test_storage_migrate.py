@@ -193,7 +193,7 @@ def test_draft(empty: str, tmp_path: Path) -> None:
         script = path.read_text()
         compile(script, str(path), "exec")
         assert script.startswith('"""Bring origin back."""')
-        assert 'down_revision = "0007"' in script
+        assert 'down_revision = "0008"' in script
         assert "with op.batch_alter_table('trials', schema=None) as batch_op:" in script
         assert "batch_op.add_column(sa.Column('origin', sa.String(), nullable=False))" in script
         store.ping()

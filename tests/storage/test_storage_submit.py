@@ -103,7 +103,7 @@ def test_submit_all_or_none(store: Store) -> None:
 def test_submit_with_an_effort(store: Store, effort: str) -> None:
     """Effort and precision come back as they went in, and are part of what a key stands for."""
     store.add_model(samples.model())
-    problem = Problem("a" * 16, 4, effort=effort, precision=0.1)
+    problem = Problem("a" * 16, 4, effort=effort, precision=0.1, max_passes=6)
     search = store.submit(problem, key="k")
     assert store.search(search.id).problem == problem
     with pytest.raises(Conflict, match=search.id):
