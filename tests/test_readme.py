@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from typer.testing import CliRunner
 
 from fewstep import models, processes, solvers
 from fewstep.cli.app import app
-from tests.fewstep import tiny
+from fewstep.diffusers import FewstepScheduler
+from tests.pipelines.table import PIPELINES, WARNINGS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in WARNINGS]
+
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -46,20 +48,22 @@ def test_a_model_of_ones_own_is_searched_as_shown(capsys: pytest.CaptureFixture[
     assert baseline.split()[0] in solvers.names()
 
 
-def test_a_pipeline_takes_the_scheduler_as_shown() -> None:
-    """The example for diffusers runs in a Stable Diffusion pipeline of tiny networks and gives a picture."""
-    parts = tiny.stable_diffusion(tiny.autoencoder())
-    pipe = StableDiffusionPipeline(**parts, scheduler=EulerDiscreteScheduler(steps_offset=1))
-    pipe.set_progress_bar_config(disable=True)
-    schedule = solvers.named("dpmpp-2m").schedule(processes.Discrete.linear_betas(), 4)
-    names: dict[str, object] = {"pipe": pipe, "schedule": schedule}
-    exec(next(block for block in BLOCKS if "install(" in block), names)
-    assert getattr(names["image"], "size", None) == (16, 16)
+def test_a_pipeline_is_tuned_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example for pipelines runs on a Stable Diffusion of tiny networks, at less effort, and gives a picture."""
+    monkeypatch.setenv("FEWSTEP_CACHE", str(tmp_path))
+    pipe = PIPELINES["StableDiffusionPipeline"]().pipe
+    code = next(block for block in BLOCKS if "tune(" in block)
+    smaller = code.replace("nfe=8,", "nfe=3, budget=3, noises=8,")
+    assert smaller != code
+    names: dict[str, object] = {"pipe": pipe}
+    exec(smaller, names)
+    assert isinstance(pipe.scheduler, FewstepScheduler)
+    assert getattr(names["image"], "size", None) is not None
 
 
 def test_every_block_is_run() -> None:
     """Each python block is one of those that the tests above run."""
-    assert [sum(word in block for word in ("from_json", "install(", "find(")) for block in BLOCKS] == [1, 1, 1]
+    assert [sum(word in block for word in ("from_json", "tune(", "find(")) for block in BLOCKS] == [1, 1, 1]
 
 
 def test_every_command_shown_exists() -> None:

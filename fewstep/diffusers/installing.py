@@ -26,7 +26,7 @@ from fewstep.models.scheduler_config import NetworkSpec
 from fewstep.processes import Discrete, Flow, Process
 from fewstep.schedule import Schedule
 
-__all__ = ["check_process", "install", "read_law", "uninstall"]
+__all__ = ["adapters_of", "check_process", "install", "read_law", "uninstall"]
 
 SAME_LEVEL = 1e-2  # of λ: tables in float32, and ends of tables that are all but zero
 ALL_NOISE = 5e-3  # α below which a state is noise, whatever λ
@@ -102,7 +102,7 @@ def install(
     )
     scheduler.replaced = old
     if searched is not None:
-        searched.compare(adapters=_adapters(pipe))
+        searched.compare(adapters=adapters_of(pipe))
     _detach(there)
     _detach_guidance(pipe)
     if schedule.shift is not None:
@@ -214,7 +214,8 @@ def _searched(scheduler: Any, process: Process) -> Circumstances | None:
     return Circumstances(mu=process.shift if linear else float(np.log(process.shift)))
 
 
-def _adapters(pipe: Any) -> tuple[str, ...] | None:
+def adapters_of(pipe: Any) -> tuple[str, ...] | None:
+    """The names of the active adapters; None where the pipeline knows none."""
     listed = getattr(pipe, "get_active_adapters", None)
     if listed is None:
         return None

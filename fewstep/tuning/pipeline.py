@@ -23,11 +23,13 @@ from typing import Any, Unpack
 import torch
 
 from fewstep.cache import user_cache
-from fewstep.diffusers.capture.denoiser import PipelineDenoiser
+from fewstep.diffusers.capture.denoiser import PipelineDenoiser, dtype_of
 from fewstep.diffusers.capture.from_pipeline import from_pipeline
 from fewstep.diffusers.capture.memo import content
 from fewstep.diffusers.capture.networks import fingerprint
 from fewstep.diffusers.capture.own import own_schedule
+from fewstep.diffusers.circumstances import Circumstances
+from fewstep.diffusers.installing import adapters_of
 from fewstep.errors import FewstepError
 from fewstep.schedule import Schedule
 from fewstep.search.engine import run
@@ -69,6 +71,12 @@ class Tuned:
     def schedule(self) -> Schedule:
         """The schedule to install."""
         return self.result.schedule
+
+    @property
+    def searched(self) -> Circumstances:
+        """What it was searched at, for `fewstep.diffusers.install`, which warns where the pipeline runs otherwise."""
+        view, mu = self.denoiser.view, self.denoiser.mu
+        return Circumstances(mu, self.denoiser.shape, str(dtype_of(view)).removeprefix("torch."), adapters_of(view))
 
     def compare(self, noises: int = 8) -> Comparison:
         """Before and after, on the same seeds: the pipeline as it is, its own scheduler with as few calls, and what was

@@ -32,7 +32,8 @@ class PipelineDenoiser:
     all samples, ``given`` those of single ones, a mapping for each condition · ``entry`` puts states in, which come out
     ``factor`` times as large · ``batch`` is the most samples of one run · ``shape`` is that of a state without the
     batch · ``guidance`` says how a scale is set and what it costs; ``scale`` is the one set, None for the user's own ·
-    ``told`` replaces the network's time, to repeat a recorded step exactly.
+    ``told`` replaces the network's time, to repeat a recorded step exactly · ``mu`` is the shift by image size that the
+    pipeline asks for, if it does.
     """
 
     pipe: Any
@@ -49,6 +50,7 @@ class PipelineDenoiser:
     scale: float | None = None
     indices: tuple[int, ...] | None = None
     told: float | None = None
+    mu: float | None = None
 
     @property
     def process(self) -> Process:

@@ -66,7 +66,8 @@ def from_pipeline(
         if first.sample is None:
             raise InvalidModel(f"{type(pipe).__name__} called its scheduler's step without a state")
         shape = tuple(first.sample.shape[1:])
-        denoiser = replace(denoiser, reading=reading(read_law(pipe, first.asked.get("mu"))), shape=shape)
+        mu = first.asked.get("mu")
+        denoiser = replace(denoiser, reading=reading(read_law(pipe, mu)), shape=shape, mu=mu)
         denoiser = _guidance(_entry(denoiser, first.sample.device))
         if check:
             checks.replay(denoiser)
