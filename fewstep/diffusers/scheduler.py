@@ -62,6 +62,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     order = 1  # one entry of `timesteps` is one network call, whatever the solver
     shifted = False  # whether the network's times are shifted, by `fewstep.diffusers.shift_hook.attach`
+    guided = False  # whether the pipeline runs at the schedule's guidance, by `fewstep.diffusers.install`
     on_call: Callable[[int], None] | None = None  # called with the index of each call before the network is
     replaced: Any = None  # the scheduler that was there before, from `fewstep.diffusers.install`
     attachment: Any = None  # hooks of a time shift that `install` put on the network
@@ -284,6 +285,11 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             raise InvalidInput(
                 f"a schedule has its own noise and no clipping, got eta={eta} and use_clipped_model_output="
                 f"{use_clipped_model_output}: leave them out, or take a stochastic schedule"
+            )
+        if self.schedule.guidance is not None and not self.guided:
+            raise InvalidInput(
+                "this schedule sets the guidance of each call, which the pipeline must run at: "
+                "fewstep.diffusers.install(pipe, schedule) has it do so"
             )
         if self.schedule.shift is not None and not self.shifted:
             raise InvalidInput(

@@ -18,13 +18,13 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidInput, UnknownName
+from fewstep.processes.discrete import LAST_ALPHA
 
 __all__ = ["expand", "recognise"]
 
 ENTRIES = ("betas", "first", "last", "count", "zero_snr")
 RULES = ("linear", "scaled_linear")
 MAX_COUNT = 100_000
-LAST_ALPHA = 2.0**-24  # ᾱ in the place of zero at the end, or a quarter of the entry before
 DIGITS = 8  # of β_0 and of the last β, as people write them
 LAST = (0.02, 0.012, 0.0195, 0.01, 0.0135, 0.014)  # where stretching has hidden it
 

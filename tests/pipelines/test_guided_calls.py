@@ -7,7 +7,7 @@ import torch
 
 import fewstep
 from fewstep import solvers
-from fewstep.diffusers import from_pipeline, install, uninstall
+from fewstep.diffusers import FewstepScheduler, from_pipeline, install, uninstall
 from fewstep.diffusers.capture.networks import counting
 from fewstep.errors import InvalidInput
 from tests.pipelines.table import PIPELINES, WARNINGS
@@ -53,6 +53,16 @@ def test_the_pipeline_runs_it_at_its_passes(name: str):
     uninstall(tiny.pipe)
     assert type(tiny.pipe) is own
     assert tiny.pipe.scheduler is there
+
+
+def test_a_scheduler_put_in_by_hand_refuses():
+    """Guidance is never passed over in silence: a scheduler that cannot set it says who can."""
+    tiny = PIPELINES["StableDiffusionPipeline"]()
+    process = from_pipeline(tiny.pipe, conditions=tiny.conditions, check=False, **tiny.call).process
+    schedule = replace(solvers.named("ddim").schedule(process, nfe=2), guidance=(1.0, 3.0))
+    tiny.pipe.scheduler = FewstepScheduler.from_schedule(schedule)
+    with pytest.raises(InvalidInput, match="install"):
+        tiny.pipe(**tiny.call, **tiny.conditions[0], num_inference_steps=2)
 
 
 def test_a_pipeline_called_without_guidance_says_so():

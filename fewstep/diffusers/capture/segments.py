@@ -79,6 +79,7 @@ def attach(pipe: Any) -> None:
 class _Part(FewstepScheduler):
     """The installed scheduler over one stretch: the run ends with its last step, unless that is the schedule's last."""
 
+    guided = True
     part: Stretch
     reached: torch.Tensor
     whole: torch.Tensor
