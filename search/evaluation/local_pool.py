@@ -16,7 +16,7 @@ from pebble import ProcessExpired, ProcessPool
 from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.evaluation.pool import Host, WorkerLost
 
 __all__ = ["LocalPool", "ModelPool", "open_local"]
 
@@ -168,7 +168,7 @@ def open_local(rest: str, cache: Path | None = None, metrics: Path | None = None
 class ModelPool:
     """A `Pool` whose evaluators hold one model; each worker loads it on first use."""
 
-    def __init__(self, pool: LocalPool, reference: ModelReference) -> None:
+    def __init__(self, pool: Host, reference: ModelReference) -> None:
         self._pool, self._reference = pool, reference
 
     def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from fewstep.errors import FewstepError
+from fewstep.errors import FewstepError, ServiceError
 from fewstep.models.reference import ModelReference
 from fewstep.registry import Registry
 from fewstep.search.evaluation.evaluator import Evaluator
 
-__all__ = ["POOLS", "InlinePool", "Open", "Pool", "WorkerLost", "WorkerPool", "open_pool"]
+__all__ = ["POOLS", "Host", "InlinePool", "Open", "Pool", "PoolLost", "WorkerLost", "WorkerPool", "open_pool"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,6 +24,19 @@ T = TypeVar("T")
 
 class WorkerLost(FewstepError):
     """The worker died or ran out of time on every attempt; the message says why and how often."""
+
+
+class PoolLost(ServiceError):
+    """The whole pool is gone, as when a cluster's head died: open it again, then resume the search by its log."""
+
+
+class Host(Protocol):
+    """What runs tasks for the evaluators of one model: ``run``, with its folders of teachers and of metrics."""
+
+    cache: Path | None
+    metrics: Path | None
+
+    def run(self, function: Callable[..., T], *args: Any) -> Future[T]: ...
 
 
 class Pool(Protocol):
@@ -65,12 +78,19 @@ class WorkerPool(Protocol):
 Open = Callable[[str, Path | None, Path | None], WorkerPool]
 """``open(rest of the URL, folder of teachers, folder of the operator's features and references)``"""
 
-POOLS: Registry[Open] = Registry("pool", "fewstep.pools", {"local": "fewstep.search.evaluation.local_pool:open_local"})
+POOLS: Registry[Open] = Registry(
+    "pool",
+    "fewstep.pools",
+    {
+        "local": "fewstep.search.evaluation.local_pool:open_local",
+        "ray": "fewstep.search.evaluation.ray_pool:open_ray",
+    },
+)
 """What opens a host, by the scheme of its URL."""
 
 
 def open_pool(url: str, cache: Path | None = None, metrics: Path | None = None) -> WorkerPool:
-    """The host of a URL such as "local:4" or "local:cuda:0,cuda:1".
+    """The host of a URL such as "local:4", "local:cuda:0,cuda:1" or "ray://head:6379".
 
     ``cache`` is the folder where teachers are kept, ``metrics`` the one with the operator's features and references.
     Raises `UnknownName` for a scheme that is not in `POOLS`, and `InvalidInput` where the rest makes no pool.
