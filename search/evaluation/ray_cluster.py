@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ from typing import Any
 from fewstep.errors import InvalidInput
 from fewstep.search.evaluation.pool import PoolLost
 
-__all__ = ["NAMESPACE", "Need", "connect", "first_line"]
+__all__ = ["CALL_SECONDS", "NAMESPACE", "Need", "connect", "first_line"]
 
 NAMESPACE = "fewstep"
+CALL_SECONDS = 5.0  # for a call of the cluster's own
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Need:
     gpu: str = ""
 
     def __post_init__(self) -> None:
-        whole = self.gpus <= 1 or self.gpus == int(self.gpus)
+        whole = self.gpus <= 1 or self.gpus % 1 == 0
         if not (0 <= self.cpus < 1e6 and 0 <= self.gpus < 1e6 and whole and 0 <= self.memory < 2**60):
             raise InvalidInput(
                 f"a slot takes some CPUs, a part of one GPU or whole ones, and bytes of memory; got {self.cpus:g} "
@@ -74,8 +76,13 @@ def connect(address: str | None, cpus: float | None, host: str | None) -> tuple[
         return ray, False
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "configure_logging": False}
     if address is None:
-        options.update(include_dashboard=False, num_cpus=cpus, _node_ip_address=host or "127.0.0.1")
+        options.update(address="local", include_dashboard=False, num_cpus=cpus, _node_ip_address=host or "127.0.0.1")
     else:
+        name, _, port = address.rpartition(":")
+        try:  # Ray itself would try for ten minutes
+            socket.create_connection((name.strip("[]"), int(port)), timeout=CALL_SECONDS).close()
+        except OSError as error:
+            raise PoolLost(f"no Ray cluster at {address}: {error}") from error
         options.update(address=address)
     try:
         with _signals_kept():

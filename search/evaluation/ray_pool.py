@@ -22,7 +22,7 @@ from fewstep.models.reference import ModelReference
 from fewstep.search.evaluation.lanes import Lanes
 from fewstep.search.evaluation.local_pool import ATTEMPTS, MAX_SLOTS, ModelPool, _start
 from fewstep.search.evaluation.pool import PoolLost, WorkerLost
-from fewstep.search.evaluation.ray_cluster import NAMESPACE, Need, connect, first_line
+from fewstep.search.evaluation.ray_cluster import CALL_SECONDS, NAMESPACE, Need, connect, first_line
 from fewstep.search.evaluation.ray_slot import RaySlot
 from fewstep.search.evaluation.shares import Shares
 
@@ -35,7 +35,6 @@ POLL_SECONDS = 0.5
 REPORT_SECONDS = 1.0  # between two looks at the cluster's nodes and two reports of what is wanted
 USED_SECONDS = 30.0  # that slots stay wanted after their last task
 GRACE_SECONDS = 0.5  # for running tasks, between the request to stop and the end of their workers
-CALL_SECONDS = 5.0  # for a call of the cluster's own
 
 
 @dataclass
@@ -69,9 +68,9 @@ class RayPool:
     There are as many as the nodes have room for, at most ``slots``; they follow the cluster as it grows and shrinks.
     Where several runners share a cluster, each gets an even share of what it can use. ``need`` is what a slot takes (by
     default a GPU where the cluster has some, else a CPU), ``timeout`` is in seconds for one task, ``patience`` how long
-    the head may be silent, or tasks wait with no slot at all, before the pool is lost. ``here`` is how many CPUs to
-    start with on this machine and ``host`` the address its ports are bound to. ``start(device)`` is called once in each
-    worker.
+    the head may be silent and ``wait`` how long tasks may wait with no slot at all before the pool is lost. ``here`` is
+    how many CPUs to start with on this machine and ``host`` the address its ports are bound to. ``start(device)`` is
+    called once in each worker.
 
     Futures raise `PoolLost` once the pool is lost. Use as a context manager, or `close` it.
     """
@@ -86,13 +85,14 @@ class RayPool:
         *,
         timeout: float = 600.0,
         patience: float = 30.0,
+        wait: float = 600.0,
         here: float | None = None,
         host: str | None = None,
         start: Callable[[str], None] | None = _start,
     ) -> None:
         self._ray, self._owned = connect(address, here, host)
         self.cache, self.metrics = cache, metrics
-        self._timeout, self._patience, self._start_slot = timeout, patience, start
+        self._timeout, self._patience, self._wait, self._start_slot = timeout, patience, wait, start
         self._name = secrets.token_hex(8)
         self._shared = address is not None
         self._closed = threading.Event()
@@ -352,7 +352,7 @@ class RayPool:
             waited = time.monotonic() - self._placed_last
             if self._placed or not self._tasks:
                 self._placed_last = time.monotonic()
-            elif waited > self._patience + 300.0 * (not self._reason):
+            elif waited > self._wait:
                 why = self._reason or "the cluster is full or has lost its nodes"
                 self._lose(f"no slot of the Ray cluster took a task within {waited:.0f} s: {why}")
             self._closed.wait(REPORT_SECONDS)
@@ -423,7 +423,7 @@ def open_ray(rest: str, cache: Path | None = None, metrics: Path | None = None) 
     | ``ray://head:6379`` | on the cluster whose head is there and of which this machine is a node |
     | ``ray://head:6379?gpus=0.5&gpu=H100&memory=16e9&slots=16`` | what a slot takes of its node, and how many at most |
 
-    Options after "?": cpus, gpus, gpu, memory (bytes), slots, timeout and patience (seconds), and for "ray:" host.
+    Options after "?": cpus, gpus, gpu, memory (bytes), slots, timeout, patience, wait (seconds), and for "ray:" host.
     Raises `InvalidInput` for another URL, `PoolLost` where no cluster answers.
     """
     place, _, query = rest.partition("?")
@@ -432,12 +432,12 @@ def open_ray(rest: str, cache: Path | None = None, metrics: Path | None = None) 
     allowed = {"cpus": float, "gpus": float, "gpu": str, "memory": float, "slots": int, "timeout": float}
     options: dict[str, Any] = {}
     try:
-        types: dict[str, Callable[[str], Any]] = {**allowed, "patience": float, "host": str}
+        types: dict[str, Callable[[str], Any]] = {**allowed, "patience": float, "wait": float, "host": str}
         options = {name: types[name](value) for name, value in parse_qsl(query, keep_blank_values=True)}
         host, _, port = address.rpartition(":")
         good = bool(host) and 0 < int(port) < 2**16 if cluster else not address or 0 < int(address) <= MAX_SLOTS
         good = good and 0 < options.get("slots", 1) <= MAX_SLOTS and not (cluster and "host" in options)
-        good = good and options.get("timeout", 1.0) > 0 and options.get("patience", 1.0) > 0
+        good = good and all(options.get(name, 1.0) > 0 for name in ("timeout", "patience", "wait"))
     except (KeyError, ValueError):
         good = False
     if not good:
@@ -458,6 +458,7 @@ def open_ray(rest: str, cache: Path | None = None, metrics: Path | None = None) 
         metrics,
         timeout=options.get("timeout", 600.0),
         patience=options.get("patience", 30.0),
+        wait=options.get("wait", 600.0),
         here=None if cluster or not address or need is None else int(address) * need.cpus,
         host=options.get("host"),
     )
