@@ -8,7 +8,7 @@ from api.inspection import Inspected, describe
 from api.settings import Settings
 from fewstep import processes
 from fewstep.blobs import Blobs
-from fewstep.errors import FewstepError, InvalidInput, NotFound
+from fewstep.errors import FewstepError, InvalidInput, NotFound, ServiceError
 from fewstep.models import zoo
 from fewstep.models.reference import ModelReference
 from fewstep.values.model import Facts, Model, ModelState
@@ -148,6 +148,6 @@ def reference(model: Model, settings: Settings) -> ModelReference:
             raise ModelAway(f"{why}, and no store to fetch it from (FEWSTEP_BLOBS)")
         try:
             folder = blobs.fetch(model.digest)
-        except NotFound as error:
+        except (NotFound, ServiceError) as error:  # the store may answer later, and another runner has it now
             raise ModelAway(f"{why}, and {error}") from error
     return ModelReference(model.source, model.name, model.digest, folder, blobs)

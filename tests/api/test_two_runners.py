@@ -72,17 +72,19 @@ def test_a_runner_fetches_what_it_lacks(tmp_path: Path, store: Store, pool: Loca
     assert tree(theirs.models_dir / model.digest) == tree(ours.models_dir / model.digest)
 
 
+@pytest.mark.parametrize(("blobs", "why"), [(None, "no store to fetch it from"), ("memory://empty", "has no model of")])
 def test_a_runner_leaves_what_it_cannot_fetch_to_others(
-    tmp_path: Path, store: Store, pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, pool: LocalPool, monkeypatch: pytest.MonkeyPatch, blobs: str | None, why: str
 ) -> None:
-    """Without a store the model stays submitted and the search queued, each with the reason, until the one comes that
+    """Without a store, or with an empty one, the model stays submitted and the search queued, each with the reason, until the one comes that
     has the folder; the other does not claim them again at once."""
-    ours, theirs = (machine(tmp_path, name, None) for name in ("ours", "theirs"))
+    ours, theirs = machine(tmp_path, "ours", None), machine(tmp_path, "theirs", blobs)
     model = uploaded(ours, store)
     assert not checked(theirs, store, pool)
     left = store.model(model.id)
     assert left.state is ModelState.SUBMITTED
     assert "this runner has no folder of model tiny" in (left.reason or "")
+    assert why in (left.reason or "")
     assert ModelChecks(store).claim("theirs", 600.0, {model.id: 0.0}) is None
     assert checked(ours, store, pool)
     assert (store.model(model.id).state, store.model(model.id).reason) == (ModelState.READY, None)
