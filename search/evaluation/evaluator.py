@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ from fewstep.errors import InvalidInput, SearchFailed
 from fewstep.models import Denoiser
 from fewstep.models.base import check_denoiser
 from fewstep.search import metrics
-from fewstep.search.evaluation import teacher
-from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
+from fewstep.search.evaluation import pace, teacher
+from fewstep.search.evaluation.microbatch import Beat, Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
@@ -37,6 +36,7 @@ __all__ = [
     "Evaluator",
     "convergence",
     "count_passes",
+    "block_of",
     "facts",
     "follow",
     "follow_for",
@@ -45,6 +45,7 @@ __all__ = [
     "observe",
     "teach",
     "teach_for",
+    "together",
 ]
 
 
@@ -57,7 +58,8 @@ class Evaluator:
     by rounding only. ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the
     folder with the operator's features and references (`fewstep.values.catalogue`). The last ``unseen`` conditions of
     the model are for the test noises alone, the others for all other noises; 0: all are for all. ``targets`` holds,
-    for noises and a number of the teacher's calls, the noises and the teacher's samples, both (n, *shape).
+    for noises and a number of the teacher's calls, the noises and the teacher's samples, both (n, *shape). ``beat`` is
+    called after every call of the network (`fewstep.search.evaluation.microbatch.Beat`).
 
     What the teacher did is made once and shared by every search of the model; the ``owner`` of it, who paid its calls,
     is the search that made it first.
@@ -73,10 +75,12 @@ class Evaluator:
     metrics: Path | None = None
     unseen: int = 0
     targets: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    beat: Beat | None = None
 
     def __post_init__(self) -> None:
         check_denoiser(self.denoiser)
-        self._limit = Limit(self.batch or default_batch(self.shape))
+        self._limit = Limit(self.batch or default_batch(self.shape), beat=self.beat)
+        self._block: int | None = None
         self._metrics: dict[Objective, Metric] = {}
         self._made: dict[str, tuple[dict[str, torch.Tensor], str]] = {}
 
@@ -90,6 +94,23 @@ class Evaluator:
             numbers = [searched + i % self.unseen if test else i % searched for i in numbers]
         return Chunked(self.denoiser, numbers, self._limit)
 
+    @property
+    def block(self) -> int:
+        """Noises that the teacher works on in one piece, which the cache folder then has; see
+        `fewstep.search.evaluation.pace`. Without a cache folder nothing is lost with a piece, and they are not timed."""
+        if self._block is None:
+            if self.cache is None:
+                self._block = pace.block(self.shape, 0.0)
+            else:
+                self._block = int(self.shared("block", "", self._paced, "")[0]["block"])
+        return self._block
+
+    def _paced(self) -> dict[str, torch.Tensor]:
+        every = range(self._limit.batch)
+        model = Chunked(self.denoiser, every, self._limit)
+        seconds = pace.seconds_per_call(model, self.shape, self.device, min(self._limit.batch, pace.MOST))
+        return {"block": torch.tensor(pace.block(self.shape, seconds))}
+
     def metric(self, objective: Objective) -> Metric:
         """The metric of an objective for samples on this device; its features are loaded once."""
         if objective not in self._metrics:
@@ -99,23 +120,26 @@ class Evaluator:
     def pairs(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's samples of them after ``calls`` calls, both (n, *shape); computed once."""
         if (noises, calls) not in self.targets:
-            noise = noises.draw(self.shape).to(self.device)
-            self.keep_targets(noises, calls, lambda: teacher.ends(self.under(noises), noise, calls))
+            ends = torch.cat([self.ends(block, calls)[0] for block in noises.blocks(self.block)])
+            self.targets[noises, calls] = noises.draw(self.shape).to(self.device), ends.to(self.device)
         return self.targets[noises, calls]
 
-    def keep_targets(self, noises: NoiseSet, calls: int, make: Callable[[], torch.Tensor], owner: str = "") -> bool:
-        """Remember the teacher's samples of the noises: those that are there, else what ``make`` returns. Says whether
-        ``owner`` made them."""
-        key = f"{noises}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}"
-        tensors, owned = self.shared("teacher", key, lambda: {"ends": make()}, owner)
-        self.targets[noises, calls] = noises.draw(self.shape).to(self.device), tensors["ends"].to(self.device)
-        return owned
+    def ends(self, block: NoiseSet, calls: int, owner: str = "") -> tuple[torch.Tensor, bool]:
+        """The teacher's samples (n, *shape) of noises of one piece, and whether ``owner`` made them."""
 
-    def keep_parts(self, noises: NoiseSet, parts: Sequence[NoiseSet], calls: int, targets: torch.Tensor) -> None:
-        """Remember the teacher's samples of parts of the noises, of which ``targets`` (n, *shape) are all."""
-        for part in parts:
-            first = part.first - noises.first
-            self.keep_targets(part, calls, partial(_same, targets[first : first + part.count]))
+        def make() -> torch.Tensor:
+            return teacher.ends(self.under(block), block.draw(self.shape).to(self.device), calls)
+
+        return self.keep_targets(block, calls, make, owner)
+
+    def keep_targets(
+        self, block: NoiseSet, calls: int, make: Callable[[], torch.Tensor], owner: str = ""
+    ) -> tuple[torch.Tensor, bool]:
+        """The teacher's samples of noises of one piece: those that are there, else what ``make`` returns, which is left
+        there; and whether ``owner`` made them."""
+        key = f"{block}/{calls}/{teacher.schedule(self.denoiser.process, calls).digest}"
+        tensors, owned = self.shared("teacher", key, lambda: {"ends": make()}, owner)
+        return tensors["ends"], owned
 
     def shared(
         self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]], owner: str
@@ -157,10 +181,6 @@ class Evaluator:
         partial.replace(path)  # atomic: another worker sees the whole file or none
 
 
-def _same(targets: torch.Tensor) -> torch.Tensor:
-    return targets
-
-
 def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
     """The teacher's samples of the noises (n, *shape), float32."""
     targets: np.ndarray = evaluator.pairs(noises, calls)[1].cpu().numpy()
@@ -172,12 +192,13 @@ def teach_for(evaluator: Evaluator, owner: str, noises: NoiseSet, calls: int) ->
 
     Raises `SearchFailed` where they are not finite.
     """
-    noise = noises.draw(evaluator.shape).to(evaluator.device)
-    make = partial(teacher.ends, evaluator.under(noises), noise, calls)
-    owned = evaluator.keep_targets(noises, calls, make, owner)
-    if not evaluator.targets[noises, calls][1].isfinite().all():
-        raise _diverged(calls)
-    return noises.count * calls if owned else 0
+    paid = 0
+    for block in noises.blocks(evaluator.block):
+        ends, owned = evaluator.ends(block, calls, owner)
+        if not ends.isfinite().all():
+            raise _diverged(calls)
+        paid += block.count * calls if owned else 0
+    return paid
 
 
 def convergence(evaluator: Evaluator, owner: str, noises: NoiseSet, count: int) -> tuple[float, int]:
@@ -203,23 +224,47 @@ def follow_for(
     evaluator: Evaluator, owner: str, noises: NoiseSet, parts: Sequence[NoiseSet] = ()
 ) -> tuple[Trajectories, int]:
     """The teacher's stored trajectories of the noises, and the calls that ``owner`` has to pay for them; its samples of
-    them and of ``parts`` are remembered too."""
+    them and of ``parts`` are remembered too. It works piece by piece, and what it has done is not done again."""
+    blocks = noises.blocks(evaluator.block)
+    followed = [_follow_block(evaluator, owner, block, parts) for block in blocks]
+    paid = sum(block.count * (teacher.CALLS + 1) for block, (_, owned) in zip(blocks, followed, strict=True) if owned)
+    return together([trajectories for trajectories, _ in followed]), paid
+
+
+def _follow_block(
+    evaluator: Evaluator, owner: str, block: NoiseSet, parts: Sequence[NoiseSet]
+) -> tuple[Trajectories, bool]:
     process = evaluator.denoiser.process
-    key = f"{noises}/{teacher.CALLS}/{teacher.schedule(process, teacher.CALLS).digest}"
+    key = f"{block}/{teacher.CALLS}/{teacher.schedule(process, teacher.CALLS).digest}"
 
     def make() -> dict[str, torch.Tensor]:
-        noise = noises.draw(evaluator.shape).to(evaluator.device)
+        noise = block.draw(evaluator.shape).to(evaluator.device)
         try:
-            trajectories, ends = teacher.trace(evaluator.under(noises), noise)
+            trajectories, ends = teacher.trace(evaluator.under(block), noise)
         except InvalidInput as error:  # trajectories are finite
             raise _diverged(teacher.CALLS) from error
-        fields = {name: getattr(trajectories, name) for name in ("log_snrs", "states", "outputs")}
-        return {"ends": ends, **{name: torch.from_numpy(values) for name, values in fields.items()}}
+        evaluator.keep_targets(block, teacher.CALLS, lambda: ends, owner)
+        return {name: torch.from_numpy(getattr(trajectories, name)) for name in ("log_snrs", "states", "outputs")}
 
     tensors, owned = evaluator.shared("trajectories", key, make, owner)
-    evaluator.keep_parts(noises, (noises, *parts), teacher.CALLS, tensors["ends"])
+    for part in filter(None, map(block.common, parts)):
+        if part != block:
+            first = part.first - block.first
+            chosen = slice(first, first + part.count)
+            evaluator.keep_targets(part, teacher.CALLS, lambda of=chosen: evaluator.ends(block, teacher.CALLS)[0][of])
     stored = (tensors[name].numpy() for name in ("log_snrs", "states", "outputs"))
-    return Trajectories(process, *stored), noises.count * (teacher.CALLS + 1) if owned else 0
+    return Trajectories(process, *stored), owned
+
+
+def together(parts: Sequence[Trajectories]) -> Trajectories:
+    """The trajectories of several sets of noises in one, in their order."""
+    states, outputs = (np.concatenate([getattr(part, name) for part in parts], 1) for name in ("states", "outputs"))
+    return replace(parts[0], states=states, outputs=outputs)
+
+
+def block_of(evaluator: Evaluator) -> int:
+    """Noises that the teacher works on in one piece."""
+    return evaluator.block
 
 
 def facts(evaluator: Evaluator, noises: NoiseSet) -> tuple[int, float]:

@@ -3,6 +3,7 @@
 A set of samples may be larger than the device has memory for.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -10,12 +11,15 @@ from typing import Self, TypeVar
 
 import torch
 
-from fewstep.models import Wrapped
+from fewstep.models import Denoiser, Wrapped
 
-__all__ = ["Chunked", "Limit", "default_batch"]
+__all__ = ["Beat", "Chunked", "Limit", "default_batch"]
 
 NUMBERS = 2**20  # in the states of one call; fixed, so that results do not depend on the machine
 T = TypeVar("T")
+
+Beat = Callable[[float], None]
+"""``beat(seconds)`` after every call of the network, with what it took: a sign of life of whoever calls."""
 
 
 def default_batch(shape: Sequence[int]) -> int:
@@ -33,6 +37,16 @@ class Limit:
 
     batch: int
     halved: bool = False
+    beat: Beat | None = None
+
+    def called(self, denoiser: Denoiser, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """The denoiser's answer, after which there is a sign of life."""
+        if self.beat is None:
+            return denoiser(x, t)
+        began = time.monotonic()
+        answer = denoiser(x, t)
+        self.beat(time.monotonic() - began)
+        return answer
 
     def within(self, run: Callable[[int], T]) -> T:
         """``run(batch)``; once more with half of it where the device runs out of memory for the first time."""
@@ -67,6 +81,8 @@ class Chunked(Wrapped):
 
     def _by(self, batch: int, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         if len(x) <= batch:
-            return self.denoiser.bound(self.indices)(x, t)
+            return self.limit.called(self.denoiser.bound(self.indices), x, t)
         parts = [slice(first, first + batch) for first in range(0, len(x), batch)]
-        return torch.cat([self.denoiser.bound(self.indices[part])(x[part], t[part]) for part in parts])
+        return torch.cat(
+            [self.limit.called(self.denoiser.bound(self.indices[part]), x[part], t[part]) for part in parts]
+        )
