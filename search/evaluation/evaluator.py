@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ class Evaluator:
     folder with the operator's features and references (`fewstep.values.catalogue`). The last ``unseen`` conditions of
     the model are for the test noises alone, the others for all other noises; 0: all are for all. ``targets`` holds,
     for noises and a number of the teacher's calls, the noises and the teacher's samples, both (n, *shape). ``beat`` is
-    called after every call of the network (`fewstep.search.evaluation.microbatch.Beat`).
+    called after every call of the network (`fewstep.search.evaluation.microbatch.Beat`). ``backward`` limits the samples
+    whose gradient is made together.
 
     What the teacher did is made once and shared by every search of the model; the ``owner`` of it, who paid its calls,
     is the search that made it first.
@@ -76,10 +78,12 @@ class Evaluator:
     unseen: int = 0
     targets: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     beat: Beat | None = None
+    backward: Limit = field(init=False)
 
     def __post_init__(self) -> None:
         check_denoiser(self.denoiser)
         self._limit = Limit(self.batch or default_batch(self.shape), beat=self.beat)
+        self.backward = Limit(self._limit.batch)
         self._block: int | None = None
         self._metrics: dict[Objective, Metric] = {}
         self._made: dict[str, tuple[dict[str, torch.Tensor], str]] = {}
@@ -96,8 +100,9 @@ class Evaluator:
 
     @property
     def block(self) -> int:
-        """Noises that the teacher works on in one piece, which the cache folder then has; see
-        `fewstep.search.evaluation.pace`. Without a cache folder nothing is lost with a piece, and they are not timed."""
+        """Noises that the teacher works on in one piece, which the cache folder then has
+        (`fewstep.search.evaluation.pace`). Without a cache folder all is lost with the process, and calls are not
+        timed."""
         if self._block is None:
             if self.cache is None:
                 self._block = pace.block(self.shape, 0.0)
@@ -249,11 +254,14 @@ def _follow_block(
     tensors, owned = evaluator.shared("trajectories", key, make, owner)
     for part in filter(None, map(block.common, parts)):
         if part != block:
-            first = part.first - block.first
-            chosen = slice(first, first + part.count)
-            evaluator.keep_targets(part, teacher.CALLS, lambda of=chosen: evaluator.ends(block, teacher.CALLS)[0][of])
+            evaluator.keep_targets(part, teacher.CALLS, partial(_targets_of, evaluator, block, part))
     stored = (tensors[name].numpy() for name in ("log_snrs", "states", "outputs"))
     return Trajectories(process, *stored), owned
+
+
+def _targets_of(evaluator: Evaluator, block: NoiseSet, part: NoiseSet) -> torch.Tensor:
+    first = part.first - block.first
+    return evaluator.ends(block, teacher.CALLS)[0][first : first + part.count]
 
 
 def together(parts: Sequence[Trajectories]) -> Trajectories:

@@ -1,11 +1,13 @@
 """Micro-batching wrapper; each sample keeps its own condition.
 
-A set of samples may be larger than the device has memory for.
+A set of samples may be larger than the device has memory for. It is worked off in parts, and where the device runs out
+of memory, the part that failed is halved until it fits.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Self, TypeVar
 
@@ -13,10 +15,13 @@ import torch
 
 from fewstep.models import Denoiser, Wrapped
 
-__all__ = ["Beat", "Chunked", "Limit", "default_batch"]
+__all__ = ["Beat", "Chunked", "Limit", "default_batch", "out_of_memory"]
 
 NUMBERS = 2**20  # in the states of one call; fixed, so that results do not depend on the machine
+PATIENCE = 64  # parts that fit, after which a lack of memory may have been another process's
+LEAST_PATIENT = 2**16
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 Beat = Callable[[float], None]
 """``beat(seconds)`` after every call of the network, with what it took: a sign of life of whoever calls."""
@@ -31,13 +36,54 @@ def default_batch(shape: Sequence[int]) -> int:
     return max(NUMBERS // prod(shape), 1)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that the device, or this machine, has no memory left; backends say so in other words.
+
+    >>> out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)")), out_of_memory(ValueError("no"))
+    (True, False)
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("out of memory", "can't allocate memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
 @dataclass
 class Limit:
-    """The most samples of a call. Where the device has no memory for them it is halved, once."""
+    """The most samples of a call: ``batch`` as planned, ``now`` as the device's memory allows.
+
+    After a lack of memory it rises again once enough parts have fitted, each time after twice as many, up to the plan.
+    ``halvings`` records the sizes that failed and what they became. ``beat`` is told of every call.
+    """
 
     batch: int
-    halved: bool = False
     beat: Beat | None = None
+    halvings: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.now, self._fitted, self._patience = self.batch, 0, PATIENCE
+
+    def over(self, count: int, run: Callable[[slice], T]) -> list[T]:
+        """``run`` of consecutive parts of ``count`` samples, in their order, each of as many as there is memory for.
+
+        Raises what ``run`` raises; a lack of memory only where a single sample has none.
+        """
+        results, first = list[T](), 0
+        while first < count:
+            size = min(self.now, count - first)
+            try:
+                results.append(run(slice(first, first + size)))
+                fits = True
+            except (RuntimeError, MemoryError) as error:
+                if size == 1 or not out_of_memory(error):
+                    raise
+                fits = False
+            if fits:  # outside of the handler, which holds what the failed part had allocated
+                first += size
+                self._rise()
+            else:
+                self._halve(size)
+        return results
 
     def called(self, denoiser: Denoiser, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """The denoiser's answer, after which there is a sign of life."""
@@ -48,24 +94,27 @@ class Limit:
         self.beat(time.monotonic() - began)
         return answer
 
-    def within(self, run: Callable[[int], T]) -> T:
-        """``run(batch)``; once more with half of it where the device runs out of memory for the first time."""
-        try:
-            return run(self.batch)
-        except torch.OutOfMemoryError:
-            if self.halved or self.batch == 1:
-                raise
-        self.batch, self.halved = self.batch // 2, True
+    def _halve(self, size: int) -> None:
+        self.now, self._fitted = size // 2, 0
+        self.halvings.append((size, self.now))
+        log.warning("the device has no memory for %d samples at a time: going on with %d", size, self.now)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return run(self.batch)
+
+    def _rise(self) -> None:
+        self._fitted += 1
+        if self.now < self.batch and self._fitted >= self._patience:
+            self.now, self._fitted = min(2 * self.now, self.batch), 0
+            self._patience = min(2 * self._patience, LEAST_PATIENT)
 
 
 @dataclass(frozen=True)
 class Chunked(Wrapped):
     """Calls ``denoiser`` on at most ``limit`` samples at a time; sample i runs under condition ``indices[i]``.
 
-    The denoiser inside is bound anew for each part, to the part's own conditions.
+    The denoiser inside is bound anew for each part, to the part's own conditions. Where a gradient is wanted a lack of
+    memory goes up, since the parts before hold their graphs: who wants it takes fewer samples
+    (`fewstep.search.optimize.descent`).
     """
 
     indices: Sequence[int]
@@ -77,12 +126,14 @@ class Chunked(Wrapped):
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,), B the number of indices."""
-        return self.limit.within(lambda batch: self._by(batch, x, t))
 
-    def _by(self, batch: int, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        if len(x) <= batch:
-            return self.limit.called(self.denoiser.bound(self.indices), x, t)
-        parts = [slice(first, first + batch) for first in range(0, len(x), batch)]
-        return torch.cat(
-            [self.limit.called(self.denoiser.bound(self.indices[part]), x[part], t[part]) for part in parts]
-        )
+        def part(chosen: slice) -> torch.Tensor:
+            return self.limit.called(self.denoiser.bound(self.indices[chosen]), x[chosen], t[chosen])
+
+        if torch.is_grad_enabled() and (x.requires_grad or t.requires_grad):
+            return _together([part(slice(i, i + self.limit.batch)) for i in range(0, len(x), self.limit.batch)])
+        return _together(self.limit.over(len(x), part))
+
+
+def _together(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.microbatch import out_of_memory
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.gaps import ends
 
@@ -25,8 +26,19 @@ TOLERANCE = 0.2  # of a derivative; a part that is missing makes more
 
 
 def obstacle(evaluator: Evaluator) -> str | None:
-    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` network calls."""
-    noises = NoiseSet(0, SEARCH, PROBED)
+    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` network calls; where the device has
+    no memory for so many samples, one is probed."""
+    for count in (PROBED, 1):
+        try:
+            return _obstacle(evaluator, count)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+    return "the device has no memory for the gradient of a single sample"
+
+
+def _obstacle(evaluator: Evaluator, count: int) -> str | None:
+    noises = NoiseSet(0, SEARCH, count)
     denoiser, process = evaluator.under(noises), evaluator.denoiser.process
     first, last = ends(process)
     middle = first + PLACE * (last - first)
@@ -36,7 +48,7 @@ def obstacle(evaluator: Evaluator) -> str | None:
 
     def output(lam: float | torch.Tensor, at: torch.Tensor = x) -> torch.Tensor:
         value = torch.as_tensor(lam, dtype=torch.float64)
-        data: torch.Tensor = denoiser(at, process.time(value).to(x).expand(PROBED)).double()
+        data: torch.Tensor = denoiser(at, process.time(value).to(x).expand(count)).double()
         return data
 
     with torch.no_grad():
@@ -48,6 +60,8 @@ def obstacle(evaluator: Evaluator) -> str | None:
         (in_state,) = torch.autograd.grad((weight * output(middle)).sum(), x, allow_unused=True)
         slopes = [_slope(output, weight, middle + MOVE * node) for node in NODES.tolist()]
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         return f"it has no gradient: {str(error).splitlines()[0][:120]}"
     if in_state is None or not bool(in_state.isfinite().all()):
         return "it has no finite gradient in the states"

@@ -1,4 +1,4 @@
-"""The teacher in pieces and the time limit of tasks: a slow model is never too slow, and a lost worker costs a piece."""
+"""The teacher in pieces and the time limit of tasks: no model is too slow, and a lost worker costs one piece."""
 
 from pathlib import Path
 
@@ -71,9 +71,7 @@ def test_pieces_make_what_a_whole_makes(blobs: models.GaussianMixture) -> None:
     theirs = evaluate.follow(whole, NOISES)
     np.testing.assert_allclose(ours.states, theirs.states, atol=1e-5)
     np.testing.assert_allclose(ours.outputs, theirs.outputs, atol=1e-5)
-    pieces.denoiser = models.from_callable(
-        lambda x, t: x / 0, blobs.process, "data"
-    )  # whoever asks it now is found out
+    pieces.denoiser = models.from_callable(lambda x, t: x / 0, blobs.process, "data")  # nobody may ask it now
     for noises in (NOISES, *parts):
         noise, ends = pieces.pairs(noises, teacher.CALLS)
         assert torch.equal(noise, noises.draw((4,)))
