@@ -4,8 +4,6 @@ Every function here takes the `Evaluator` that its pool slot holds and small pic
 """
 
 import hashlib
-import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 import fewstep
 from fewstep import Schedule
@@ -26,6 +22,7 @@ from fewstep.search import metrics
 from fewstep.search.evaluation import pace, teacher
 from fewstep.search.evaluation.microbatch import Beat, Chunked, Limit, default_batch
 from fewstep.search.evaluation.noises import TEST, NoiseSet
+from fewstep.search.evaluation.store import Kept, Recent, load, save
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
 from fewstep.search.metrics.paired import Typical, squared_errors
@@ -50,6 +47,10 @@ __all__ = [
 ]
 
 
+MADE = 2**31  # bytes that are kept in memory where there is no cache folder
+TARGETS = 2**28  # bytes of noises and targets that stay on the device
+
+
 @dataclass
 class Evaluator:
     """One model on one device, with the teacher's samples of the noises that were asked for so far.
@@ -59,9 +60,9 @@ class Evaluator:
     by rounding only. ``features`` maps images to features (n, F), for losses in a feature space. ``metrics`` is the
     folder with the operator's features and references (`fewstep.values.catalogue`). The last ``unseen`` conditions of
     the model are for the test noises alone, the others for all other noises; 0: all are for all. ``targets`` holds,
-    for noises and a number of the teacher's calls, the noises and the teacher's samples, both (n, *shape). ``beat`` is
-    called after every call of the network (`fewstep.search.evaluation.microbatch.Beat`). ``backward`` limits the samples
-    whose gradient is made together.
+    for noises and a number of the teacher's calls, the noises and the teacher's samples that were used last. ``beat``
+    is called after every call of the network (`fewstep.search.evaluation.microbatch.Beat`). ``backward`` limits the
+    samples whose gradient is made together.
 
     What the teacher did is made once and shared by every search of the model; the ``owner`` of it, who paid its calls,
     is the search that made it first.
@@ -76,7 +77,7 @@ class Evaluator:
     features: Features | None = None
     metrics: Path | None = None
     unseen: int = 0
-    targets: dict[tuple[NoiseSet, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    targets: Recent[tuple[NoiseSet, int]] = field(default_factory=lambda: Recent(TARGETS))
     beat: Beat | None = None
     backward: Limit = field(init=False)
 
@@ -86,7 +87,7 @@ class Evaluator:
         self.backward = Limit(self._limit.batch)
         self._block: int | None = None
         self._metrics: dict[Objective, Metric] = {}
-        self._made: dict[str, tuple[dict[str, torch.Tensor], str]] = {}
+        self._made = Recent[str](MADE)
 
     def under(self, noises: NoiseSet, picks: Sequence[int] | None = None) -> Denoiser:
         """The denoiser for the samples of these noises, or of some of them: noise i runs under condition i of those of
@@ -124,10 +125,13 @@ class Evaluator:
 
     def pairs(self, noises: NoiseSet, calls: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The noises and the teacher's samples of them after ``calls`` calls, both (n, *shape); computed once."""
-        if (noises, calls) not in self.targets:
+        kept = self.targets.get((noises, calls))
+        if kept is None:
             ends = torch.cat([self.ends(block, calls)[0] for block in noises.blocks(self.block)])
-            self.targets[noises, calls] = noises.draw(self.shape).to(self.device), ends.to(self.device)
-        return self.targets[noises, calls]
+            both = {"noise": noises.draw(self.shape).to(self.device), "ends": ends.to(self.device)}
+            kept = Kept(both, "")
+            self.targets.put((noises, calls), kept)
+        return kept.tensors["noise"], kept.tensors["ends"]
 
     def ends(self, block: NoiseSet, calls: int, owner: str = "") -> tuple[torch.Tensor, bool]:
         """The teacher's samples (n, *shape) of noises of one piece, and whether ``owner`` made them."""
@@ -152,38 +156,37 @@ class Evaluator:
         """Tensors that are there already, in memory or in the cache folder, else what ``make`` returns, which is left
         there under the name of ``owner``; and whether it is the owner's."""
         if self.cache is None:
-            if (name := f"{kind}/{key}") not in self._made:
-                self._made[name] = make(), owner
-            tensors, maker = self._made[name]
-            return tensors, maker == owner
+            kept = self._made.get(f"{kind}/{key}")
+            if kept is None:
+                kept = Kept({name: tensor.cpu() for name, tensor in make().items()}, owner)
+                self._made.put(f"{kind}/{key}", kept)
+            return kept.tensors, kept.owner == owner
         path = self._path(kind, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):  # of searches side by side one makes it and the others wait
-            if not path.exists():
-                self._write(path, make(), {"owner": owner})
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        return load_file(path), metadata.get("owner") == owner
+        kept = load(path)
+        if kept is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):  # of searches side by side one makes it and the others wait
+                kept = load(path)
+                if kept is None:
+                    kept = Kept(make(), owner)
+                    save(path, kept)
+        return kept.tensors, kept.owner == owner
 
     def cached(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Tensors from the cache folder; where they are not there, what ``make`` returns, which is left there."""
         if self.cache is None:
             return make()
         path = self._path(kind, key)
-        if not path.exists():
+        kept = load(path)
+        if kept is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(path, make())
-        return load_file(path)
+            kept = Kept(make(), "")
+            save(path, kept)
+        return kept.tensors
 
     def _path(self, kind: str, key: str) -> Path:
         name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()
         return (self.cache or Path()) / f"{kind}-{name}.safetensors"
-
-    @staticmethod
-    def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
-        partial.replace(path)  # atomic: another worker sees the whole file or none
 
 
 def teach(evaluator: Evaluator, noises: NoiseSet, calls: int) -> np.ndarray:
