@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.store import Kept, Recent, load, save
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
-from fewstep.search.metrics.paired import Typical, squared_errors
+from fewstep.search.metrics.paired import Typical, squared_distances
 from fewstep.timeshift import pixel_variance
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Objective
@@ -48,6 +49,7 @@ __all__ = [
 
 
 MADE = 2**31  # bytes that are kept in memory where there is no cache folder
+SMALL = 256  # samples of a run that is small
 TARGETS = 2**28  # bytes of noises and targets that stay on the device
 
 
@@ -133,6 +135,53 @@ class Evaluator:
             self.targets.put((noises, calls), kept)
         return kept.tensors["noise"], kept.tensors["ends"]
 
+    def picked(self, noises: NoiseSet, picks: Sequence[int], calls: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The noises and the teacher's samples of some of the noises; only these are on the device where all together
+        would be large."""
+        if self.held(2 * noises.count):
+            noise, ends = self.pairs(noises, calls)
+            return noise[list(picks)], ends[list(picks)]
+        blocks = noises.blocks(self.block)
+        singles = [replace(noises, first=noises.first + i, count=1) for i in picks]
+        rows = []
+        for single in singles:
+            block = next(block for block in blocks if block.common(single))
+            first = single.first - block.first
+            rows.append(self.ends(block, calls)[0][first : first + 1])
+        noise = torch.cat([single.draw(self.shape) for single in singles])
+        return noise.to(self.device), torch.cat(rows).to(self.device)
+
+    def size(self, noises: NoiseSet, calls: int) -> float:
+        """Root mean square of the teacher's samples of the noises."""
+        ends = (self.ends(block, calls)[0] for block in noises.blocks(self.block))
+        zero = torch.zeros(())
+        return float(np.sqrt(np.concatenate([squared_distances(each.cpu(), zero) for each in ends]).mean()))
+
+    def held(self, samples: int) -> bool:
+        """Whether so many samples may stay on the device together."""
+        return samples * prod(self.shape) * 4 <= TARGETS
+
+    def at_once(self, width: int) -> int:
+        """Samples that are worked on together where each takes ``width`` states: all that may stay on the device, else
+        a batch."""
+        most = TARGETS // (4 * width * prod(self.shape))
+        return most if most >= SMALL else self._limit.batch
+
+    def samples(self, schedule: Schedule, noises: NoiseSet, picks: Sequence[int] | None = None) -> torch.Tensor:
+        """The schedule's samples (n, *shape) of the noises, or of some of them, for n·nfe network calls.
+
+        Where a run of all would be large they are made a batch at a time; fresh noise is drawn for all at once.
+        """
+        chosen = list(range(noises.count)) if picks is None else list(picks)
+        fresh = bool(fewstep.compile(schedule).noise.any())
+        size = max(len(chosen), 1) if fresh else self.at_once(schedule.nfe + 2)
+        parts = [chosen[i : i + size] for i in range(0, len(chosen), size)]
+        made = [
+            fewstep.sample(self.under(noises, part), schedule, self.picked(noises, part, teacher.CALLS)[0])
+            for part in parts
+        ]
+        return made[0] if len(made) == 1 else torch.cat(made)
+
     def ends(self, block: NoiseSet, calls: int, owner: str = "") -> tuple[torch.Tensor, bool]:
         """The teacher's samples (n, *shape) of noises of one piece, and whether ``owner`` made them."""
 
@@ -214,8 +263,8 @@ def convergence(evaluator: Evaluator, owner: str, noises: NoiseSet, count: int) 
     calls that ``owner`` has to pay for it."""
     few = replace(noises, count=count)
     paid = teach_for(evaluator, owner, few, 2 * teacher.CALLS)
-    fine = teach(evaluator, few, 2 * teacher.CALLS)
-    errors = squared_errors(teach(evaluator, noises, teacher.CALLS)[:count], fine)
+    fine = evaluator.pairs(few, 2 * teacher.CALLS)[1]
+    errors = squared_distances(evaluator.picked(noises, range(count), teacher.CALLS)[1], fine)
     return Typical().value(errors[:, None]), paid
 
 
@@ -280,9 +329,12 @@ def block_of(evaluator: Evaluator) -> int:
 
 def facts(evaluator: Evaluator, noises: NoiseSet) -> tuple[int, float]:
     """How many numbers a sample has, and the mean variance of each over the teacher's samples of the noises."""
-    targets = evaluator.pairs(noises, teacher.CALLS)[1]
-    size = targets[0].numel()
-    return size, pixel_variance(targets.cpu()) if size > 1 else 0.0
+    size = prod(evaluator.shape)
+    if size == 1:
+        return size, 0.0
+    blocks = noises.blocks(evaluator.block)
+    sums = [block.count * pixel_variance(evaluator.ends(block, teacher.CALLS)[0].cpu()) for block in blocks]
+    return size, sum(sums) / noises.count
 
 
 def measure(evaluator: Evaluator, noises: NoiseSet, schedule: Schedule) -> np.ndarray:
@@ -297,8 +349,8 @@ def observe(
 
     Costs n·nfe sample-calls.
     """
-    noise, targets = evaluator.pairs(noises, teacher.CALLS)
-    samples = fewstep.sample(evaluator.under(noises), schedule, noise)
+    targets = evaluator.pairs(noises, teacher.CALLS)[1]
+    samples = evaluator.samples(schedule, noises)
     return [bounded(evaluator.metric(each).observe(samples, targets)) for each in objectives]
 
 

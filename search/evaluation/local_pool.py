@@ -1,10 +1,11 @@
 """Spawned worker processes on this machine, one for each slot; a crash or a timeout costs one task, not the pool."""
 
+import gc
 import queue
+from collections import OrderedDict
 from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -205,10 +206,22 @@ def _beat(seconds: float = 0.0) -> None:
     _pulse[0] += 1
 
 
-@lru_cache(maxsize=MODELS_HELD)
+_held: OrderedDict[tuple[ModelReference, Path | None, Path | None], Evaluator] = OrderedDict()
+
+
 def _evaluator(reference: ModelReference, cache: Path | None, metrics: Path | None) -> Evaluator:
-    denoiser, shape = reference.open(_device)
-    return Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics, beat=_beat)
+    """The evaluator of a model, of those that were used last; an old one is given up before a new one is loaded."""
+    key = (reference, cache, metrics)
+    if key not in _held:
+        while len(_held) >= MODELS_HELD:
+            _held.popitem(last=False)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        denoiser, shape = reference.open(_device)
+        _held[key] = Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics, beat=_beat)
+    _held.move_to_end(key)
+    return _held[key]
 
 
 def _work(

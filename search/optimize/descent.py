@@ -159,8 +159,9 @@ def begin(evaluator: Evaluator, task: Task) -> State:
 
     def make() -> State:
         frame = replace(task.noises, count=min(FRAMED, task.noises.count))
-        start = frame.draw(evaluator.shape).to(evaluator.device)
-        relaxed = Relaxed.around(task.schedule, evaluator.under(frame), start)
+        parts = frame.blocks(evaluator.at_once(task.schedule.nfe + 3))
+        walks = ((evaluator.under(part), part.draw(evaluator.shape).to(evaluator.device)) for part in parts)
+        relaxed = Relaxed.along(task.schedule, walks)
         free = relaxed.free()
         state = {"frames": relaxed.frames, "done": torch.tensor(0), "stale": torch.tensor(0)}
         for name, values in free._asdict().items():
@@ -170,7 +171,7 @@ def begin(evaluator: Evaluator, task: Task) -> State:
         if task.loss == "features":
             middle = torch.ones_like(middle)  # in units of the features, whatever they are
         calls = (frame.count + task.judge.count) * task.schedule.nfe
-        size = evaluator.pairs(task.noises, teacher.CALLS)[1].cpu().double().square().mean().sqrt().clamp_min(1e-12)
+        size = torch.tensor(evaluator.size(task.noises, teacher.CALLS), dtype=torch.float64).clamp_min(1e-12)
         unit = (SPREAD * middle.sqrt() / size).clamp(max=LARGEST)
         numbers = {"before": error, "error": error.clone(), "unit": unit, "middle": middle}
         return state | numbers | {"calls": torch.tensor(calls)}
@@ -205,7 +206,6 @@ def _wide(batch: int, nfe: int, size: int) -> bool:
 def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
     batch, nfe, size = min(task.batch, task.noises.count), task.schedule.nfe, math.prod(evaluator.shape)
     wide = _wide(batch, nfe, size)
-    noise, ends = evaluator.pairs(task.noises, teacher.CALLS)
     relaxed = Relaxed.at(task.schedule, state["frames"])
     free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
     named = free._asdict()
@@ -228,9 +228,9 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
             calls: Sequence[Call] = guidance.denoisers(denoiser, task.schedule)
             if wide:
                 calls = [partial(_checkpointed, each) for each in calls]
-            start = denoiser.process.prior_std * noise[chosen]
-            samples = walk(calls, relaxed.numbers(free), start)[0]
-            compared = _compared(evaluator, task, samples, ends[chosen])
+            noise, ends = evaluator.picked(task.noises, chosen.tolist(), teacher.CALLS)
+            samples = walk(calls, relaxed.numbers(free), denoiser.process.prior_std * noise)[0]
+            compared = _compared(evaluator, task, samples, ends)
             loss = LOSSES[task.loss](*compared, float(state["middle"]), progress)
             share = len(chosen) / len(picks)
             return torch.autograd.grad(share * loss, list(free), materialize_grads=True)

@@ -14,6 +14,7 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.microbatch import out_of_memory
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.gaps import ends
+from fewstep.search.projection import precise
 
 __all__ = ["PROBE_CALLS", "obstacle"]
 
@@ -48,8 +49,7 @@ def _obstacle(evaluator: Evaluator, count: int) -> str | None:
 
     def output(lam: float | torch.Tensor, at: torch.Tensor = x) -> torch.Tensor:
         value = torch.as_tensor(lam, dtype=torch.float64)
-        data: torch.Tensor = denoiser(at, process.time(value).to(x).expand(count)).double()
-        return data
+        return precise(denoiser(at, process.time(value).to(x.dtype).to(x.device).expand(count)))
 
     with torch.no_grad():
         in_time = (output(middle + MOVE) - output(middle - MOVE)) / (2 * MOVE)
@@ -65,11 +65,11 @@ def _obstacle(evaluator: Evaluator, count: int) -> str | None:
         return f"it has no gradient: {str(error).splitlines()[0][:120]}"
     if in_state is None or not bool(in_state.isfinite().all()):
         return "it has no finite gradient in the states"
-    length = float(in_state.double().norm())
+    length = float(precise(in_state).norm())
     move = MOVE * scale * in_state / max(length, 1e-12) * x.detach().norm() / x.numel() ** 0.5
     with torch.no_grad():
         difference = float((weight * (output(middle, x + move) - output(middle, x - move))).sum())
-    slope = difference / (2 * max(float(move.double().norm()), 1e-12))
+    slope = difference / (2 * max(float(precise(move).norm()), 1e-12))
     if abs(slope - length) > TOLERANCE * max(abs(slope), length, 1e-6):
         return f"its gradient in the states is {length:.3g} where the model moves by {slope:.3g}"
     mean = float(SHARES @ slopes) / 2
