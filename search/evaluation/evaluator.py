@@ -21,9 +21,10 @@ from fewstep.models import Denoiser
 from fewstep.models.base import check_denoiser
 from fewstep.search import metrics
 from fewstep.search.evaluation import pace, teacher
-from fewstep.search.evaluation.microbatch import Beat, Chunked, Limit, default_batch
+from fewstep.search.evaluation.microbatch import Chunked, default_batch
 from fewstep.search.evaluation.noises import TEST, NoiseSet
 from fewstep.search.evaluation.store import Kept, Recent, load, save
+from fewstep.search.limit import Beat, Limit
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
 from fewstep.search.metrics.paired import Typical, squared_distances
@@ -63,7 +64,7 @@ class Evaluator:
     folder with the operator's features and references (`fewstep.values.catalogue`). The last ``unseen`` conditions of
     the model are for the test noises alone, the others for all other noises; 0: all are for all. ``targets`` holds,
     for noises and a number of the teacher's calls, the noises and the teacher's samples that were used last. ``beat``
-    is called after every call of the network (`fewstep.search.evaluation.microbatch.Beat`). ``backward`` limits the
+    is called after every call of the network (`fewstep.search.limit.Beat`). ``backward`` limits the
     samples whose gradient is made together.
 
     What the teacher did is made once and shared by every search of the model; the ``owner`` of it, who paid its calls,

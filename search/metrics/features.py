@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.search.evaluation.microbatch import Limit
+from fewstep.search.limit import Limit
 
 __all__ = ["Features", "batched", "eight_bits", "pixels", "program", "rows_of"]
 

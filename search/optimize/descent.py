@@ -28,9 +28,9 @@ from fewstep.sampling import guidance
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.microbatch import out_of_memory
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
+from fewstep.search.limit import out_of_memory
 from fewstep.search.metrics.base import value_of
 from fewstep.search.optimize.losses import LOSSES, SMALLEST
 from fewstep.search.optimize.relaxed import Call, Free, Relaxed, walk

@@ -16,9 +16,10 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.microbatch import PATIENCE, Chunked, Limit, default_batch
+from fewstep.search.evaluation.microbatch import Chunked, default_batch
 from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.limit import PATIENCE, Limit
 from fewstep.search.metrics.paired import Mean
 from fewstep.search.optimize.fit import fit
 from fewstep.search.samplers.ranking import by_replay
