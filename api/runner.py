@@ -63,7 +63,10 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     alive.parent.mkdir(parents=True, exist_ok=True)
     url = pool_url(settings)
     cache = settings.data_dir / "teachers"
-    with Store(settings.database_url) as store, open_pool(url, cache, settings.metrics_dir) as pool:
+    with (
+        Store(settings.database_url) as store,
+        open_pool(url, cache, settings.metrics_dir, settings.task_seconds) as pool,
+    ):
         store.migrate()
         jobs = Jobs(store)
         checker = ModelChecker(settings, store, pool, stop)

@@ -74,11 +74,29 @@ class Discrete(VariancePreserving):
         table: np.ndarray = 0.5 * np.log(np.asarray((1.0, *self.alphas_cumprod)))
         return table  # (T+1,), log α at t = −1, 0, …, T−1
 
+    @cached_property
+    def _tensors(self) -> dict[Any, Any]:
+        return {}  # the table by dtype and device: an upload in every call would wait for the device
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the tables on devices, which are of this process only."""
+        return {name: value for name, value in self.__dict__.items() if name != "_tensors"}
+
+    def _tensor(self, like: Any) -> Any:
+        """The table on the device and in the dtype of a tensor."""
+        table = self._tensors.get((like.dtype, like.device))
+        if table is None:
+            xp = xp_of(like)
+            table = xp.as_tensor(self._table, dtype=like.dtype).to(like.device)  # some devices have no float64
+            if type(table) is xp.Tensor and not table.is_inference():  # one of a tracer, say, is of use there only
+                self._tensors[like.dtype, like.device] = table
+        return table
+
     def _log_alpha(self, t: Any) -> Any:
         if is_tensor(t):
             xp = xp_of(t)
             t = t if t.is_floating_point() else t.to(xp.get_default_dtype())
-            table = xp.as_tensor(self._table, dtype=t.dtype).to(t.device)  # some devices have no float64
+            table = self._tensor(t)
             low = (t + 1).floor().clamp(0, len(table) - 2)
             left = table[low.long()]
             right = table[low.long() + 1]
@@ -88,7 +106,7 @@ class Discrete(VariancePreserving):
     def _time(self, log_alpha: Any) -> Any:
         if is_tensor(log_alpha):
             xp = xp_of(log_alpha)
-            falling = xp.as_tensor(self._table, dtype=log_alpha.dtype).to(log_alpha.device)
+            falling = self._tensor(log_alpha)
             low = xp.searchsorted(-falling, -log_alpha.detach()).clamp(1, len(falling) - 1) - 1
             left = falling[low]
             right = falling[low + 1]

@@ -11,6 +11,7 @@ from fewstep.models import Denoiser
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.projection import precise
 from fewstep.trajectory import Trajectories
 
 __all__ = ["PROBE_CALLS", "UNGUIDED", "Guidance", "contrast_calls", "follow_both", "probe"]
@@ -50,7 +51,7 @@ def probe(evaluator: Evaluator) -> Guidance | None:
 
     @torch.no_grad()
     def output(denoiser: Denoiser) -> torch.Tensor:
-        return denoiser(process.prior_std * x, x.new_full((PROBED,), time)).double()
+        return precise(denoiser(process.prior_std * x, x.new_full((PROBED,), time)))
 
     plain = output(one)
     direction = output(two) - plain

@@ -1,10 +1,11 @@
 """Spawned worker processes on this machine, one for each slot; a crash or a timeout costs one task, not the pool."""
 
+import gc
 import queue
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from collections import OrderedDict
+from collections.abc import Callable, MutableSequence, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import Host, WorkerLost
+from fewstep.search.evaluation.watch import TASK_SECONDS, Watch
 
 __all__ = ["LocalPool", "ModelPool", "open_local"]
 
@@ -24,7 +26,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3  # a task that kills its worker this often is poison
-START_SECONDS = 120.0  # that a new worker may take before its first task begins
+START_SECONDS = 120.0  # more, that a new worker may take until it has the model
+LOOK_SECONDS = 1.0  # between two looks at a worker's signs of life
 MAX_SLOTS = 1024
 MODELS_HELD = 4  # per worker, least recently used first out
 
@@ -37,24 +40,30 @@ class _Slot:
         self._worker = self._spawn()
 
     def _spawn(self) -> ProcessPool:
-        return ProcessPool(max_workers=1, initializer=_start, initargs=(self._device,), context=get_context("spawn"))
+        context = get_context("spawn")
+        self._pulse: MutableSequence[float] = context.RawArray("d", 2)  # signs of life, seconds of the longest call
+        settings = (self._device, self._pulse)
+        return ProcessPool(max_workers=1, initializer=_start, initargs=settings, context=context)
 
     def run(self, function: Callable[..., T], args: tuple[Any, ...], timeout: float) -> T:
-        """The result, or the function's own exception; raises `WorkerLost` where the worker died or took too long."""
+        """The result, or the function's own exception; raises `WorkerLost` where the worker died, or was silent for
+        longer than ``timeout`` seconds (`fewstep.search.evaluation.watch`)."""
+        pulse, before = self._pulse, self._pulse[0]
+        watch = Watch(timeout, START_SECONDS)
         try:
-            future = self._worker.schedule(function, args=args, timeout=timeout)
+            future = self._worker.schedule(function, args=args)
         except RuntimeError as error:  # of the pool, which runs nothing any more
             self.replace()
             raise WorkerLost("the worker died before the task began") from error
+        while not wait([future], min(LOOK_SECONDS, timeout / 4)).done:
+            if watch.expired(int(pulse[0] - before), pulse[1]):
+                self.replace()
+                raise WorkerLost(f"no result and no network call within {watch.allowed(pulse[1]):g} s")
         try:
-            result: T = future.result(timeout + START_SECONDS)
+            result: T = future.result()
             return result
         except ProcessExpired as error:
             raise WorkerLost(f"worker {error.pid} died with exit code {error.exitcode}") from error
-        except TimeoutError as error:
-            if not future.done():  # the task itself was lost
-                self.replace()
-            raise WorkerLost(f"no result within {timeout:g} s") from error
         except BrokenProcessPool as error:  # it died between two tasks, with its hand on the pipe
             self.replace()
             raise WorkerLost("the worker died before the task began") from error
@@ -74,15 +83,16 @@ class LocalPool:
     """``devices`` names a torch device for each slot ("cpu" as often as wanted, "cuda:0", …).
 
     A CPU slot computes on one thread, whatever the number of slots, so that results are the same on any number of them.
-    ``timeout`` is in seconds for one task, ``metrics`` the folder with the operator's features and references. Use as a
-    context manager, or `close` it.
+    A task is lost where its worker makes no network call for ``timeout`` seconds
+    (`fewstep.search.evaluation.watch.Watch`); ``metrics`` is the folder with the operator's features and references.
+    Use as a context manager, or `close` it.
     """
 
     def __init__(
         self,
         devices: Sequence[str] = ("cpu",),
         cache: Path | None = None,
-        timeout: float = 600.0,
+        timeout: float = TASK_SECONDS,
         metrics: Path | None = None,
     ) -> None:
         if not devices:
@@ -138,7 +148,9 @@ class LocalPool:
         self.close()
 
 
-def open_local(rest: str, cache: Path | None = None, metrics: Path | None = None) -> LocalPool:
+def open_local(
+    rest: str, cache: Path | None = None, metrics: Path | None = None, timeout: float = TASK_SECONDS
+) -> LocalPool:
     """The pool of a URL "local:…" on this machine.
 
     | URL | slots |
@@ -162,7 +174,7 @@ def open_local(rest: str, cache: Path | None = None, metrics: Path | None = None
             f"a pool on this machine is local:N with N from 1 to {MAX_SLOTS} CPU slots, local:cuda for every GPU, or "
             f"local:cuda:0,cuda:1 by name; got local:{rest[:80]}, and the GPUs here are {', '.join(here) or 'none'}"
         )
-    return LocalPool(devices, cache, metrics=metrics)
+    return LocalPool(devices, cache, timeout, metrics)
 
 
 class ModelPool:
@@ -178,19 +190,38 @@ class ModelPool:
 
 
 _device = "cpu"
+_pulse: MutableSequence[float] = [0.0, 0.0]
 
 
-def _start(device: str) -> None:
+def _start(device: str, pulse: MutableSequence[float]) -> None:
     """First thing in a worker: remember its device; one thread, so that sums are always made in the same order."""
-    global _device
-    _device = device
+    global _device, _pulse
+    _device, _pulse = device, pulse
     torch.set_num_threads(1)
 
 
-@lru_cache(maxsize=MODELS_HELD)
+def _beat(seconds: float = 0.0) -> None:
+    """A sign of life, after a call of so many seconds."""
+    _pulse[1] = max(_pulse[1], seconds)
+    _pulse[0] += 1
+
+
+_held: OrderedDict[tuple[ModelReference, Path | None, Path | None], Evaluator] = OrderedDict()
+
+
 def _evaluator(reference: ModelReference, cache: Path | None, metrics: Path | None) -> Evaluator:
-    denoiser, shape = reference.open(_device)
-    return Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics)
+    """The evaluator of a model, of those that were used last; an old one is given up before a new one is loaded."""
+    key = (reference, cache, metrics)
+    if key not in _held:
+        while len(_held) >= MODELS_HELD:
+            _held.popitem(last=False)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        denoiser, shape = reference.open(_device)
+        _held[key] = Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics, beat=_beat)
+    _held.move_to_end(key)
+    return _held[key]
 
 
 def _work(
@@ -201,4 +232,6 @@ def _work(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> T:
-    return function(_evaluator(reference, cache, metrics), *args, **kwargs)
+    evaluator = _evaluator(reference, cache, metrics)
+    _beat()  # what a new worker takes for the model is not the task's
+    return function(evaluator, *args, **kwargs)

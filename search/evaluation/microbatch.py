@@ -1,21 +1,22 @@
 """Micro-batching wrapper; each sample keeps its own condition.
 
-A set of samples may be larger than the device has memory for.
+A set of samples may be larger than the device has memory for. It is worked off in parts, and where the device runs out
+of memory, the part that failed is halved until it fits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Self, TypeVar
+from typing import Self
 
 import torch
 
 from fewstep.models import Wrapped
+from fewstep.search.limit import Limit
 
-__all__ = ["Chunked", "Limit", "default_batch"]
+__all__ = ["Chunked", "default_batch"]
 
 NUMBERS = 2**20  # in the states of one call; fixed, so that results do not depend on the machine
-T = TypeVar("T")
 
 
 def default_batch(shape: Sequence[int]) -> int:
@@ -27,31 +28,13 @@ def default_batch(shape: Sequence[int]) -> int:
     return max(NUMBERS // prod(shape), 1)
 
 
-@dataclass
-class Limit:
-    """The most samples of a call. Where the device has no memory for them it is halved, once."""
-
-    batch: int
-    halved: bool = False
-
-    def within(self, run: Callable[[int], T]) -> T:
-        """``run(batch)``; once more with half of it where the device runs out of memory for the first time."""
-        try:
-            return run(self.batch)
-        except torch.OutOfMemoryError:
-            if self.halved or self.batch == 1:
-                raise
-        self.batch, self.halved = self.batch // 2, True
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return run(self.batch)
-
-
 @dataclass(frozen=True)
 class Chunked(Wrapped):
     """Calls ``denoiser`` on at most ``limit`` samples at a time; sample i runs under condition ``indices[i]``.
 
-    The denoiser inside is bound anew for each part, to the part's own conditions.
+    The denoiser inside is bound anew for each part, to the part's own conditions. Where a gradient is wanted a lack of
+    memory goes up, since the parts before hold their graphs: who wants it takes fewer samples
+    (`fewstep.search.optimize.descent`).
     """
 
     indices: Sequence[int]
@@ -63,10 +46,14 @@ class Chunked(Wrapped):
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """E[x_0 | x_t = x] for ``x`` (B, ...) and ``t`` (B,), B the number of indices."""
-        return self.limit.within(lambda batch: self._by(batch, x, t))
 
-    def _by(self, batch: int, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        if len(x) <= batch:
-            return self.denoiser.bound(self.indices)(x, t)
-        parts = [slice(first, first + batch) for first in range(0, len(x), batch)]
-        return torch.cat([self.denoiser.bound(self.indices[part])(x[part], t[part]) for part in parts])
+        def part(chosen: slice) -> torch.Tensor:
+            return self.limit.called(self.denoiser.bound(self.indices[chosen]), x[chosen], t[chosen])
+
+        if torch.is_grad_enabled() and (x.requires_grad or t.requires_grad):
+            return _together([part(slice(i, i + self.limit.batch)) for i in range(0, len(x), self.limit.batch)])
+        return _together(self.limit.over(len(x), part))
+
+
+def _together(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))

@@ -54,6 +54,23 @@ class NoiseSet:
             replace(self, first=self.first + i, count=min(size, self.count - i)) for i in range(0, self.count, size)
         ]
 
+    def blocks(self, size: int) -> list["NoiseSet"]:
+        """The same noises in consecutive sets that end at multiples of ``size``: parts of a set have the borders of it.
+
+        >>> [(block.first, block.count) for block in NoiseSet(0, "search", 48, first=16).blocks(32)]
+        [(16, 16), (32, 32)]
+        """
+        borders = [self.first, *range(self.first - self.first % size + size, self.first + self.count, size)]
+        ends = [*borders[1:], self.first + self.count]
+        return list(self.split(*(end - start for start, end in zip(borders, ends, strict=True))))
+
+    def common(self, other: "NoiseSet") -> "NoiseSet | None":
+        """The noises that are in both sets, None where there are none."""
+        first = max(self.first, other.first)
+        count = min(self.first + self.count, other.first + other.count) - first
+        same = (self.seed, self.role) == (other.seed, other.role)
+        return replace(self, first=first, count=count) if same and count > 0 else None
+
     def split(self, *sizes: int) -> tuple["NoiseSet", ...]:
         """The same noises in consecutive sets of these sizes, empty ones left out.
 

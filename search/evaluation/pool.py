@@ -15,6 +15,7 @@ from fewstep.errors import FewstepError, ServiceError
 from fewstep.models.reference import ModelReference
 from fewstep.registry import Registry
 from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.search.evaluation.watch import TASK_SECONDS
 
 __all__ = ["POOLS", "Host", "InlinePool", "Open", "Pool", "PoolLost", "WorkerLost", "WorkerPool", "open_pool"]
 
@@ -75,8 +76,9 @@ class WorkerPool(Protocol):
     ) -> None: ...
 
 
-Open = Callable[[str, Path | None, Path | None], WorkerPool]
-"""``open(rest of the URL, folder of teachers, folder of the operator's features and references)``"""
+Open = Callable[[str, Path | None, Path | None, float], WorkerPool]
+"""``open(rest of the URL, folder of teachers, folder of the operator's features and references, seconds that the worker
+of a task may be silent)``"""
 
 POOLS: Registry[Open] = Registry(
     "pool",
@@ -89,14 +91,17 @@ POOLS: Registry[Open] = Registry(
 """What opens a host, by the scheme of its URL."""
 
 
-def open_pool(url: str, cache: Path | None = None, metrics: Path | None = None) -> WorkerPool:
+def open_pool(
+    url: str, cache: Path | None = None, metrics: Path | None = None, timeout: float = TASK_SECONDS
+) -> WorkerPool:
     """The host of a URL such as "local:4", "local:cuda:0,cuda:1" or "ray://head:6379".
 
-    ``cache`` is the folder where teachers are kept, ``metrics`` the one with the operator's features and references.
+    ``cache`` is the folder where teachers are kept, ``metrics`` the one with the operator's features and references,
+    ``timeout`` how many seconds the worker of a task may be silent (`fewstep.search.evaluation.watch`).
     Raises `UnknownName` for a scheme that is not in `POOLS`, and `InvalidInput` where the rest makes no pool.
     """
     scheme, _, rest = url.partition(":")
-    return POOLS[scheme](rest, cache, metrics)
+    return POOLS[scheme](rest, cache, metrics, timeout)
 
 
 class InlinePool:

@@ -25,16 +25,23 @@ from fewstep.search.evaluation.pool import PoolLost, WorkerLost
 from fewstep.search.evaluation.ray_cluster import CALL_SECONDS, NAMESPACE, Need, connect, first_line
 from fewstep.search.evaluation.ray_slot import RaySlot
 from fewstep.search.evaluation.shares import Shares
+from fewstep.search.evaluation.watch import TASK_SECONDS
 
 __all__ = ["RayPool", "open_ray"]
 
 T = TypeVar("T")
 
+LONGEST = 20  # a task, in times of what a worker may be silent elsewhere
 NODE_LOSSES = 20  # of one task, with nodes that were lost or taken away; they are no attempts
 POLL_SECONDS = 0.5
 REPORT_SECONDS = 1.0  # between two looks at the cluster's nodes and two reports of what is wanted
 USED_SECONDS = 30.0  # that slots stay wanted after their last task
 GRACE_SECONDS = 0.5  # for running tasks, between the request to stop and the end of their workers
+
+
+def _begin(device: str) -> None:
+    """First thing in an actor, which is watched by Ray and not by its signs of life."""
+    _start(device, [0.0, 0.0])
 
 
 @dataclass
@@ -83,12 +90,12 @@ class RayPool:
         cache: Path | None = None,
         metrics: Path | None = None,
         *,
-        timeout: float = 600.0,
+        timeout: float = LONGEST * TASK_SECONDS,
         patience: float = 30.0,
         wait: float = 600.0,
         here: float | None = None,
         host: str | None = None,
-        start: Callable[[str], None] | None = _start,
+        start: Callable[[str], None] | None = _begin,
     ) -> None:
         self._ray, self._owned = connect(address, here, host)
         self.cache, self.metrics = cache, metrics
@@ -413,7 +420,9 @@ class RayPool:
             leaving.join(CALL_SECONDS)
 
 
-def open_ray(rest: str, cache: Path | None = None, metrics: Path | None = None) -> RayPool:
+def open_ray(
+    rest: str, cache: Path | None = None, metrics: Path | None = None, timeout: float = TASK_SECONDS
+) -> RayPool:
     """The pool of a URL "ray:…".
 
     | URL | slots |
@@ -424,6 +433,8 @@ def open_ray(rest: str, cache: Path | None = None, metrics: Path | None = None) 
     | ``ray://head:6379?gpus=0.5&gpu=H100&memory=16e9&slots=16`` | what a slot takes of its node, and how many at most |
 
     Options after "?": cpus, gpus, gpu, memory (bytes), slots, timeout, patience, wait (seconds), and for "ray:" host.
+    A task may take twenty times the ``timeout`` of a silent worker, unless the URL says otherwise: actors give no sign
+    of life.
     Raises `InvalidInput` for another URL, `PoolLost` where no cluster answers.
     """
     place, _, query = rest.partition("?")
@@ -456,7 +467,7 @@ def open_ray(rest: str, cache: Path | None = None, metrics: Path | None = None) 
         count,
         cache,
         metrics,
-        timeout=options.get("timeout", 600.0),
+        timeout=options.get("timeout", LONGEST * timeout),
         patience=options.get("patience", 30.0),
         wait=options.get("wait", 600.0),
         here=None if cluster or not address or need is None else int(address) * need.cpus,

@@ -30,28 +30,34 @@ class Teacher:
 
 
 def prepare_teacher(pool: Pool, split: NoiseSplit, owner: str, progress: Callable[[str, int, int], None]) -> Teacher:
-    """Have the targets made for the noises of the search; those of the test follow when it begins.
+    """Have the targets made for the noises of the search, piece by piece; those of the test follow when it begins.
 
     Raises `SearchFailed` where the model's samples are not finite.
     """
-    paths = pool.submit(evaluator.follow_for, owner, split.train, split.search)
-    validation = [pool.submit(evaluator.teach_for, owner, part, teacher.CALLS) for part in split.validation]
-    tasks: list[Future[Any]] = [*validation, paths]
+    size = pool.submit(evaluator.block_of).result()
+    paths = [pool.submit(evaluator.follow_for, owner, block, split.search) for block in split.train.blocks(size)]
+    validation = _taught(pool, split.validation, owner, size)
+    tasks: list[Future[Any]] = [*paths, *validation]
     for i, _ in enumerate(as_completed(tasks)):
         progress("teacher", i + 1, len(tasks))
-    trajectories, followed = paths.result()
+    parts, followed = zip(*(future.result() for future in paths), strict=True)
     judged = sum(future.result() for future in validation)
-    size, variance = pool.submit(evaluator.facts, split.train).result()
+    numbers, variance = pool.submit(evaluator.facts, split.train).result()
     return Teacher(
-        trajectories=trajectories,
-        calls=followed + judged,
+        trajectories=evaluator.together(parts),
+        calls=sum(followed) + judged,
         passes=pool.submit(evaluator.count_passes).result(),
-        size=size,
+        size=numbers,
         variance=variance,
     )
 
 
 def prepare_test(pool: Pool, parts: Sequence[NoiseSet], owner: str) -> int:
     """Have the targets of test noises made; returns the calls to pay for. Raises `SearchFailed`."""
-    futures = [pool.submit(evaluator.teach_for, owner, part, teacher.CALLS) for part in parts]
+    futures = _taught(pool, parts, owner, pool.submit(evaluator.block_of).result())
     return sum(future.result() for future in futures)
+
+
+def _taught(pool: Pool, parts: Sequence[NoiseSet], owner: str, size: int) -> list[Future[int]]:
+    blocks = [block for part in parts for block in part.blocks(size)]
+    return [pool.submit(evaluator.teach_for, owner, block, teacher.CALLS) for block in blocks]

@@ -6,8 +6,6 @@ is infinite, in a step of first order each. Times are even in six parts of λ an
 at the ends. `docs/search.md` says how near this comes to convergence.
 """
 
-from math import prod
-
 import numpy as np
 import torch
 
@@ -17,12 +15,12 @@ from fewstep.models import Denoiser, from_callable
 from fewstep.processes import Process
 from fewstep.search.gaps import ends as reach
 from fewstep.search.gaps import log_snrs
-from fewstep.search.projection import PROJECTED, projection
+from fewstep.search.projection import PROJECTED, projected
 from fewstep.search.space import Space
 from fewstep.trajectory import Trajectories
 from fewstep.values.cost_card import TEACHER_CALLS
 
-__all__ = ["CALLS", "PROJECTED", "ends", "follow", "projection", "schedule", "trace"]
+__all__ = ["CALLS", "PROJECTED", "ends", "follow", "schedule", "trace"]
 
 CALLS = TEACHER_CALLS
 ORDER = 4
@@ -57,24 +55,20 @@ def trace(
 ) -> tuple[Trajectories, torch.Tensor]:
     """The same, with the ends (n, ...), which the trajectories hold by their projections only; ``beside`` is the
     denoiser without guidance, whose outputs at the same states are then recorded for as many calls more."""
-    project, process, path = projection(prod(noise.shape[1:])), denoiser.process, schedule(denoiser.process, calls)
+    process, path = denoiser.process, schedule(denoiser.process, calls)
     outputs: list[np.ndarray] = []
     unguided: list[np.ndarray] = []
 
-    def flatten(values: torch.Tensor) -> np.ndarray:
-        flat: np.ndarray = values.flatten(1).cpu().double().numpy() @ project
-        return flat
-
     def record(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         output = denoiser(x, t)
-        outputs.append(flatten(output))
+        outputs.append(projected(output))
         if beside is not None:
-            unguided.append(flatten(beside(x, t)))
+            unguided.append(projected(beside(x, t)))
         return output
 
     states, last = [], noise
     for last in fewstep.states(from_callable(record, process, prediction="data"), path, noise):
-        states.append(flatten(last))
+        states.append(projected(last))
     record(last, last.new_full((len(last),), path.times[-1]))
     without = None if beside is None else np.stack(unguided)
     levels = log_snrs(process, np.array(path.times))

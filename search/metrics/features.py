@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput, InvalidModel
+from fewstep.search.limit import Limit
 
 __all__ = ["Features", "batched", "eight_bits", "pixels", "program", "rows_of"]
 
@@ -45,14 +46,16 @@ def eight_bits(images: torch.Tensor) -> torch.Tensor:
 
 
 def batched(features: Features, size: int = BATCH) -> Features:
-    """The same features, made of at most ``size`` images at a time and without gradients.
+    """The same features, made of at most ``size`` images at a time, fewer where memory is short, and without gradients.
 
     Raises `InvalidInput` where ``features`` does not give one row for each image.
     """
+    limit = Limit(size)
 
     @torch.no_grad()
     def computed(images: torch.Tensor) -> torch.Tensor:
-        rows = torch.cat([features(images[i : i + size]) for i in range(0, max(len(images), 1), size)])
+        parts = limit.over(len(images), lambda part: features(images[part]))
+        rows = torch.cat(parts) if parts else features(images)
         if rows.ndim != 2 or len(rows) != len(images):
             raise InvalidInput(f"features of {len(images)} images are rows (n, F), got {tuple(rows.shape)}")
         return rows

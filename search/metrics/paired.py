@@ -24,12 +24,26 @@ import torch
 
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import RESAMPLES, checked
+from fewstep.search.projection import precise
 
-__all__ = ["P95", "RMS", "Mean", "Median", "Paired", "Quantile", "Saturating", "Trimmed", "Typical", "squared_errors"]
+__all__ = [
+    "P95",
+    "RMS",
+    "Mean",
+    "Median",
+    "Paired",
+    "Quantile",
+    "Saturating",
+    "Trimmed",
+    "Typical",
+    "squared_distances",
+    "squared_errors",
+]
 
 TRIMMED = 0.05  # share of the noises that a trimmed mean leaves out
 SATURATION = 0.05  # of the size of the teacher's samples
 SMALLEST = 1e-30  # squared error that counts as none
+NUMBERS = 2**20  # whose errors are made together
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class Paired(ABC):
 
     def observe(self, samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
         """Squared errors (n, 1) of samples (n, ...) against the teacher's of the same noises."""
-        return squared_errors(samples.cpu().numpy(), targets.cpu().numpy())[:, None]
+        return squared_distances(samples, targets)[:, None]
 
     def value(self, observations: np.ndarray) -> float:
         """The summary of squared errors (n, 1); raises `InvalidInput`."""
@@ -140,7 +154,7 @@ class Saturating(Paired):
 
     def observe(self, samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
         """Squared errors (n, 1), each beside the mean square of the teacher's samples."""
-        size = float(targets.double().square().mean())
+        size = float(np.mean(squared_distances(targets, torch.zeros((), device=targets.device))))
         return super().observe(samples, targets) / max(size, SMALLEST)
 
     def summarise(self, errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -179,6 +193,21 @@ def squared_errors(samples: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """e_n² (n,) from ``samples`` and ``targets`` (n, ...)."""
     squares = (samples.astype(np.float64) - targets.astype(np.float64)) ** 2
     return squares.reshape(len(squares), -1).mean(axis=1)  # type: ignore[no-any-return]
+
+
+def squared_distances(samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """e_n² (n,) of ``samples`` and ``targets`` (n, ...), made on their device a few samples at a time.
+
+    >>> squared_distances(torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2)).tolist()
+    [5.0]
+    """
+    few, targets = max(NUMBERS // max(samples[:1].numel(), 1), 1), targets.expand_as(samples)
+    errors = [torch.zeros(0, dtype=torch.float64)]
+    for part in (slice(i, i + few) for i in range(0, len(samples), few)):
+        squares = (precise(samples[part]) - precise(targets[part])).square()
+        errors.append(squares.flatten(1).mean(1).cpu().double())
+    result: np.ndarray = torch.cat(errors).numpy()
+    return result
 
 
 def _logs(errors: np.ndarray) -> np.ndarray:

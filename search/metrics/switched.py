@@ -13,7 +13,7 @@ import torch
 from fewstep.errors import InvalidInput
 from fewstep.search.metrics import bootstrap
 from fewstep.search.metrics.base import RESAMPLES, checked
-from fewstep.search.projection import projection
+from fewstep.search.projection import projected
 
 __all__ = ["SwitchRate"]
 
@@ -31,8 +31,7 @@ class SwitchRate:
 
     def observe(self, samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
         """Projections (n, 2 p) of samples and targets (n, ...)."""
-        project = projection(samples[0].numel())
-        return np.hstack([each.flatten(1).cpu().double().numpy() @ project for each in (samples, targets)])
+        return np.hstack([projected(each) for each in (samples, targets)])
 
     def value(self, observations: np.ndarray) -> float:
         """The share among all of them; raises `InvalidInput`."""

@@ -5,13 +5,15 @@ once, moves the free numbers of `fewstep.search.optimize.relaxed`. What counts i
 (Polyak and Juditsky 1992): single ones jump with their batches. The work comes in chunks of iterations, each a function
 of the task and of the state before it, so that a polish can be followed, cancelled, and taken up where it was broken
 off. After every chunk the average is measured on judging noises, in a search those that move it; one that went astray
-goes back. Of several tasks of which few are kept, the others end after the first part of the way. The result is the
-average with the lowest error, kept only where that is lower than the error that the polish began with.
+goes back. Gradients of a batch are made in parts where memory is short, and summed up. Of several tasks of which few
+are kept, the others end after the first part of the way. The result is the average with the lowest error, kept only
+where that is lower than the error that the polish began with.
 """
 
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -21,19 +23,32 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from fewstep import Schedule
-from fewstep.errors import InvalidInput, InvalidSchedule, UnknownName
+from fewstep.errors import FewstepError, InvalidInput, InvalidSchedule, UnknownName
 from fewstep.sampling import guidance
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
+from fewstep.search.limit import out_of_memory
 from fewstep.search.metrics.base import value_of
 from fewstep.search.optimize.losses import LOSSES, SMALLEST
 from fewstep.search.optimize.relaxed import Call, Free, Relaxed, walk
 from fewstep.values.objective import Objective
 
-__all__ = ["CHUNK", "FRAMED", "Polished", "State", "TRIED", "Task", "advance", "begin", "iteration", "polish"]
+__all__ = [
+    "CHUNK",
+    "FRAMED",
+    "PolishFailed",
+    "Polished",
+    "State",
+    "TRIED",
+    "Task",
+    "advance",
+    "begin",
+    "iteration",
+    "polish",
+]
 
 CHUNK = 20  # iterations between two looks at the judging noises
 PATIENCE = 4  # chunks without a better state after which it ends, in the last third
@@ -49,6 +64,7 @@ CLIP = 1.0  # longest gradient
 FRAMED = 128  # noises that the coordinates of the rows are after from
 WIDE = 2**20  # numbers in the states of a batch on its way; a wider batch is called a second time going back
 
+Slopes = tuple[torch.Tensor, ...]
 State = dict[str, torch.Tensor]
 """Everything that the next chunk needs: free numbers, their moments, coordinates, the best so far, counts."""
 
@@ -81,6 +97,10 @@ class Task:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
+class PolishFailed(FewstepError):
+    """A task of a polish failed; the message says why."""
+
+
 class Polished(NamedTuple):
     """The best schedule, None where none was better than the task's own; its error on the judging noises and the
     task's own; iterations done and network calls spent."""
@@ -102,16 +122,27 @@ def polish(
 
     With ``keep`` only so many go beyond the first fifth of their iterations, those of the lowest error there.
 
-    ``progress`` gets (iterations done, of all) after every chunk; an exception that it raises ends the work.
+    ``progress`` gets (iterations done, of all) after every chunk; an exception that it raises ends the work. Raises
+    `PolishFailed` where a task fails.
     """
-    states = [future.result() for future in [pool.submit(begin, task) for task in tasks]]
+    states = [_outcome(future) for future in [pool.submit(begin, task) for task in tasks]]
     total = sum(task.iterations for task in tasks)
     while busy := [i for i in _kept(tasks, states, keep) if not _ended(tasks[i], states[i])]:
         for i, future in [(i, pool.submit(advance, tasks[i], states[i])) for i in busy]:
-            states[i] = future.result()
+            states[i] = _outcome(future)
         progress(min(sum(int(state["done"]) for state in states), total - 1), total)
     progress(total, total)
     return [_result(task, state) for task, state in zip(tasks, states, strict=True)]
+
+
+def _outcome(future: Future[State]) -> State:
+    try:
+        return future.result()
+    except InvalidInput:  # the task's own fault, not the model's
+        raise
+    except Exception as error:
+        reason = "the device has no memory for the gradient of a single sample" if out_of_memory(error) else str(error)
+        raise PolishFailed(reason.splitlines()[0][:200] if reason else type(error).__name__) from error
 
 
 def _kept(tasks: Sequence[Task], states: Sequence[State], keep: int | None) -> list[int]:
@@ -128,8 +159,9 @@ def begin(evaluator: Evaluator, task: Task) -> State:
 
     def make() -> State:
         frame = replace(task.noises, count=min(FRAMED, task.noises.count))
-        start = frame.draw(evaluator.shape).to(evaluator.device)
-        relaxed = Relaxed.around(task.schedule, evaluator.under(frame), start)
+        parts = frame.blocks(evaluator.at_once(task.schedule.nfe + 3))
+        walks = ((evaluator.under(part), part.draw(evaluator.shape).to(evaluator.device)) for part in parts)
+        relaxed = Relaxed.along(task.schedule, walks)
         free = relaxed.free()
         state = {"frames": relaxed.frames, "done": torch.tensor(0), "stale": torch.tensor(0)}
         for name, values in free._asdict().items():
@@ -139,7 +171,7 @@ def begin(evaluator: Evaluator, task: Task) -> State:
         if task.loss == "features":
             middle = torch.ones_like(middle)  # in units of the features, whatever they are
         calls = (frame.count + task.judge.count) * task.schedule.nfe
-        size = evaluator.pairs(task.noises, teacher.CALLS)[1].cpu().double().square().mean().sqrt().clamp_min(1e-12)
+        size = torch.tensor(evaluator.size(task.noises, teacher.CALLS), dtype=torch.float64).clamp_min(1e-12)
         unit = (SPREAD * middle.sqrt() / size).clamp(max=LARGEST)
         numbers = {"before": error, "error": error.clone(), "unit": unit, "middle": middle}
         return state | numbers | {"calls": torch.tensor(calls)}
@@ -174,7 +206,6 @@ def _wide(batch: int, nfe: int, size: int) -> bool:
 def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
     batch, nfe, size = min(task.batch, task.noises.count), task.schedule.nfe, math.prod(evaluator.shape)
     wide = _wide(batch, nfe, size)
-    noise, ends = evaluator.pairs(task.noises, teacher.CALLS)
     relaxed = Relaxed.at(task.schedule, state["frames"])
     free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
     named = free._asdict()
@@ -189,17 +220,24 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
         }
     for k in range(done, until):
         picks = _picks(task, k)
-        denoiser = evaluator.under(task.noises, picks.tolist())
 
-        calls: Sequence[Call] = guidance.denoisers(denoiser, task.schedule)
-        if wide:
-            calls = [partial(_checkpointed, each) for each in calls]
-        start = denoiser.process.prior_std * noise[picks]
-        samples = walk(calls, relaxed.numbers(free), start)[0]
-        compared = _compared(evaluator, task, samples, ends[picks])
-        loss = LOSSES[task.loss](*compared, float(state["middle"]), k / task.iterations)
-        for values, slope in zip(free, torch.autograd.grad(loss, list(free), materialize_grads=True), strict=True):
-            values.grad = slope.nan_to_num(0.0, 0.0, 0.0)
+        def slopes(part: slice, picks: torch.Tensor = picks, progress: float = k / task.iterations) -> Slopes:
+            """Of the part's share of the loss, a mean over the batch."""
+            chosen = picks[part]
+            denoiser = evaluator.under(task.noises, chosen.tolist())
+            calls: Sequence[Call] = guidance.denoisers(denoiser, task.schedule)
+            if wide:
+                calls = [partial(_checkpointed, each) for each in calls]
+            noise, ends = evaluator.picked(task.noises, chosen.tolist(), teacher.CALLS)
+            samples = walk(calls, relaxed.numbers(free), denoiser.process.prior_std * noise)[0]
+            compared = _compared(evaluator, task, samples, ends)
+            loss = LOSSES[task.loss](*compared, float(state["middle"]), progress)
+            share = len(chosen) / len(picks)
+            return torch.autograd.grad(share * loss, list(free), materialize_grads=True)
+
+        parts = evaluator.backward.over(len(picks), slopes)
+        for values, *each in zip(free, *parts, strict=True):
+            values.grad = torch.stack(each).sum(0).nan_to_num(0.0, 0.0, 0.0)
         torch.nn.utils.clip_grad_norm_(list(free), CLIP)
         for group in adam.param_groups:
             group["lr"] = float(state["unit"]) * RATES[group["name"]] * _rate(k / task.iterations)

@@ -29,12 +29,13 @@ import numpy as np
 import torch
 
 import fewstep
-from fewstep import Schedule
+from fewstep import Schedule, Tableau
 from fewstep.sampling import guidance
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.metrics.base import bounded
+from fewstep.search.projection import projected
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Objective
 
@@ -76,26 +77,16 @@ def fit(
     the path diverges stay as they are.
     """
     compiled = fewstep.compile(schedule)
-    noise = noises.draw(evaluator.shape)
     if picks is not None:
-        noise, trajectories = noise[list(picks)], trajectories.of(picks)
-    noise, denoiser = noise.to(evaluator.device), evaluator.under(noises, picks)
-    each = guidance.denoisers(denoiser, compiled)
-    start = denoiser.process.prior_std * noise
-    project = teacher.projection(start[0].numel())
-
-    def flatten(values: torch.Tensor) -> np.ndarray:
-        flat: np.ndarray = values.flatten(1).cpu().double().numpy() @ project
-        return flat
-
-    targets = trajectories.at(trajectories.states, denoiser.process.log_snr(compiled.times[1:]))
-    basis, features, state = [start], [flatten(start)], start
+        trajectories = trajectories.of(picks)
+    walk = _Walk(evaluator, noises, range(noises.count) if picks is None else picks, compiled)
+    targets = trajectories.at(trajectories.states, trajectories.process.log_snr(compiled.times[1:]))
+    features = [walk.begin()]
     starts, outputs = np.zeros(compiled.calls), np.zeros((compiled.calls, compiled.calls))
     ridges, conditions = [], []
+    row = np.ones(1)  # the first state is the first of the basis
     for i in range(compiled.calls):
-        times = state.new_full((len(state),), float(compiled.network_times[i]))
-        basis.append(each[i](state, times))
-        features.append(flatten(basis[-1]))
+        features.append(walk.call(i, row))
         inputs = np.stack(features, axis=2)  # (n, p, i+2)
         row = np.array([compiled.start[i], *compiled.outputs[i, : i + 1]])
         residual = targets[i] - inputs @ row  # (n, p)
@@ -109,9 +100,48 @@ def fit(
         ridges.append(strength)
         conditions.append(condition)
         starts[i], outputs[i, : i + 1] = row[0], row[1:]
-        state = sum((float(weight) * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     rows = replace(compiled, start=starts, outputs=outputs)
     return Fit(replace(schedule, fitted=rows), tuple(ridges), tuple(conditions))
+
+
+class _Walk:
+    """The student's path of some noises along a tableau: y_0 and the outputs so far, of which projections are seen.
+
+    Where these are large they are kept in the memory of the host, and only a batch of the noises is on the device.
+    """
+
+    def __init__(self, evaluator: Evaluator, noises: NoiseSet, picks: Sequence[int], tableau: Tableau) -> None:
+        size = evaluator.at_once(tableau.calls + 3)
+        self._parts = [list(picks[i : i + size]) for i in range(0, len(picks), size)]
+        self._evaluator, self._noises, self._times = evaluator, noises, tableau.network_times
+        self._calls = [guidance.denoisers(evaluator.under(noises, part), tableau) for part in self._parts]
+        self._basis = list[list[torch.Tensor]]()  # of each part
+
+    def begin(self) -> np.ndarray:
+        """Projections (n, p) of y_0."""
+        features = []
+        for part in self._parts:
+            singles = [replace(self._noises, first=self._noises.first + i, count=1) for i in part]
+            noise = torch.cat([single.draw(self._evaluator.shape) for single in singles]).to(self._evaluator.device)
+            start = self._evaluator.denoiser.process.prior_std * noise
+            self._basis.append([self._kept(start)])
+            features.append(projected(start))
+        return np.concatenate(features)
+
+    def call(self, i: int, row: np.ndarray) -> np.ndarray:
+        """Projections (n, p) of the outputs of call i, at the state that ``row`` makes of the basis."""
+        features = []
+        for calls, basis in zip(self._calls, self._basis, strict=True):
+            state = torch.zeros_like(basis[0], device=self._evaluator.device)
+            for weight, value in zip(row, basis, strict=True):
+                state = state + float(weight) * value.to(self._evaluator.device)
+            output = calls[i](state, state.new_full((len(state),), float(self._times[i])))
+            basis.append(self._kept(output))
+            features.append(projected(output))
+        return np.concatenate(features)
+
+    def _kept(self, values: torch.Tensor) -> torch.Tensor:
+        return values if len(self._parts) == 1 else values.cpu()
 
 
 class CrossFit(NamedTuple):
@@ -136,15 +166,14 @@ def cross_fit(
     Costs 2·n·nfe network calls. On paths that hardly differ the rows are all but linear in the targets, so their mean
     does as well as a fit on all noises. The observations are not finite where a path diverges.
     """
-    noise, targets = evaluator.pairs(noises, teacher.CALLS)
     count = trajectories.states.shape[1]
-    noises = replace(noises, count=count)
+    whole, noises = noises, replace(noises, count=count)
     halves = [list(range(k, count, 2)) for k in (0, 1)]
     tableaus, parts = [], []
     for picks, others in (halves, halves[::-1]):
         fitted = fit(evaluator, noises, trajectories, schedule, robust=robust, picks=picks).schedule
-        samples = fewstep.sample(evaluator.under(noises, others), fitted, noise[others])
-        parts.append(bounded(evaluator.metric(objective).observe(samples, targets[others])))
+        samples, targets = evaluator.samples(fitted, whole, others), evaluator.picked(whole, others, teacher.CALLS)[1]
+        parts.append(bounded(evaluator.metric(objective).observe(samples, targets)))
         tableaus.append(fewstep.compile(fitted))
     observations = np.empty((count, parts[0].shape[1]))
     for others, part in zip(halves[::-1], parts, strict=True):

@@ -13,6 +13,8 @@ import torch
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.gaps import ends
+from fewstep.search.limit import out_of_memory
+from fewstep.search.projection import precise
 
 __all__ = ["PROBE_CALLS", "obstacle"]
 
@@ -25,8 +27,19 @@ TOLERANCE = 0.2  # of a derivative; a part that is missing makes more
 
 
 def obstacle(evaluator: Evaluator) -> str | None:
-    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` network calls."""
-    noises = NoiseSet(0, SEARCH, PROBED)
+    """Why the model cannot be polished, or None where it can. Costs `PROBE_CALLS` network calls; where the device has
+    no memory for so many samples, one is probed."""
+    for count in (PROBED, 1):
+        try:
+            return _obstacle(evaluator, count)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+    return "the device has no memory for the gradient of a single sample"
+
+
+def _obstacle(evaluator: Evaluator, count: int) -> str | None:
+    noises = NoiseSet(0, SEARCH, count)
     denoiser, process = evaluator.under(noises), evaluator.denoiser.process
     first, last = ends(process)
     middle = first + PLACE * (last - first)
@@ -36,8 +49,7 @@ def obstacle(evaluator: Evaluator) -> str | None:
 
     def output(lam: float | torch.Tensor, at: torch.Tensor = x) -> torch.Tensor:
         value = torch.as_tensor(lam, dtype=torch.float64)
-        data: torch.Tensor = denoiser(at, process.time(value).to(x).expand(PROBED)).double()
-        return data
+        return precise(denoiser(at, process.time(value).to(x.dtype).to(x.device).expand(count)))
 
     with torch.no_grad():
         in_time = (output(middle + MOVE) - output(middle - MOVE)) / (2 * MOVE)
@@ -48,14 +60,16 @@ def obstacle(evaluator: Evaluator) -> str | None:
         (in_state,) = torch.autograd.grad((weight * output(middle)).sum(), x, allow_unused=True)
         slopes = [_slope(output, weight, middle + MOVE * node) for node in NODES.tolist()]
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         return f"it has no gradient: {str(error).splitlines()[0][:120]}"
     if in_state is None or not bool(in_state.isfinite().all()):
         return "it has no finite gradient in the states"
-    length = float(in_state.double().norm())
+    length = float(precise(in_state).norm())
     move = MOVE * scale * in_state / max(length, 1e-12) * x.detach().norm() / x.numel() ** 0.5
     with torch.no_grad():
         difference = float((weight * (output(middle, x + move) - output(middle, x - move))).sum())
-    slope = difference / (2 * max(float(move.double().norm()), 1e-12))
+    slope = difference / (2 * max(float(precise(move).norm()), 1e-12))
     if abs(slope - length) > TOLERANCE * max(abs(slope), length, 1e-6):
         return f"its gradient in the states is {length:.3g} where the model moves by {slope:.3g}"
     mean = float(SHARES @ slopes) / 2

@@ -16,6 +16,8 @@ from types import MappingProxyType
 
 import torch
 
+from fewstep.search.projection import precise
+
 __all__ = ["LOSSES", "SMALLEST", "Loss"]
 
 Loss = Callable[[torch.Tensor, torch.Tensor, float, float], torch.Tensor]
@@ -25,7 +27,7 @@ FLOOR = 0.03  # of an error beside c, below which it pulls less and less
 
 
 def _errors(samples: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    errors: torch.Tensor = (samples - ends).double().square().flatten(1).mean(1)  # (B,)
+    errors: torch.Tensor = precise(samples - ends).square().flatten(1).mean(1)  # (B,)
     return errors
 
 
@@ -34,7 +36,7 @@ def _l2(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: floa
 
 
 def _l1(samples: torch.Tensor, ends: torch.Tensor, middle: float, progress: float) -> torch.Tensor:
-    distance: torch.Tensor = (samples - ends).double().abs().mean()
+    distance: torch.Tensor = precise(samples - ends).abs().mean()
     return distance / float(middle**0.5)
 
 

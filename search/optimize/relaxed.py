@@ -8,7 +8,7 @@
 | R_i | L⁻¹ with L Lᵀ the Gram of (y_0, D_0, …, D_i): equal moves of v move the next state equally far | (N, N+1, N+1) |
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -20,6 +20,7 @@ from fewstep import Schedule, Tableau
 from fewstep.models import Denoiser
 from fewstep.sampling import guidance
 from fewstep.search.gaps import ends, log_gaps, log_snrs
+from fewstep.search.projection import projected
 
 __all__ = ["Call", "Free", "Numbers", "Relaxed", "walk"]
 
@@ -61,13 +62,21 @@ class Relaxed:
     @classmethod
     def around(cls, schedule: Schedule, denoiser: Denoiser, noise: torch.Tensor) -> Self:
         """Coordinates from a walk of ``noise`` (n, ...) along the schedule, for n·nfe network calls."""
+        return cls.along(schedule, [(denoiser, noise)])
+
+    @classmethod
+    def along(cls, schedule: Schedule, walks: Iterable[tuple[Denoiser, torch.Tensor]]) -> Self:
+        """Coordinates from several walks one after the other, each of a denoiser and its noise (n, ...)."""
         tableau = fewstep.compile(schedule)
         rows = torch.from_numpy(np.column_stack([tableau.start, tableau.outputs]))
         numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
-        with torch.no_grad():
-            basis = walk(guidance.denoisers(denoiser, tableau), numbers, denoiser.process.prior_std * noise)[1]
-        flat = torch.stack([value.flatten() for value in basis]).cpu().double()  # (N+1, n·d)
-        gram = flat @ flat.T / flat.shape[1]
+        gram, size = torch.zeros(tableau.calls + 1, tableau.calls + 1, dtype=torch.float64), 0
+        for denoiser, noise in walks:
+            with torch.no_grad():
+                basis = walk(guidance.denoisers(denoiser, tableau), numbers, denoiser.process.prior_std * noise)[1]
+            flat = torch.from_numpy(np.stack([projected(value).ravel() for value in basis]))  # (N+1, n·p)
+            gram, size = gram + flat @ flat.T, size + flat.shape[1]
+        gram = gram / size
         frames = torch.zeros(len(rows), *gram.shape, dtype=torch.float64)
         for i in range(len(rows)):
             part = gram[: i + 2, : i + 2]
@@ -106,9 +115,10 @@ def walk(calls: Sequence[Call], numbers: Numbers, start: torch.Tensor) -> tuple[
     """The end (n, ...) of a walk from ``start`` (n, ...), and (y_0, D_0, …, D_{N−1}) on the way; ``calls`` (N) are the
     denoiser of each call."""
     basis, state = [start], start
-    for i, time in enumerate(numbers.network_times.to(start)):
+    network_times, rows = (each.to(start.dtype).to(start.device) for each in (numbers.network_times, numbers.rows))
+    for i, time in enumerate(network_times):
         network_time = time if i else time.detach()  # the first is fixed: no gradient goes back through its call
         basis.append(calls[i](state, network_time.expand(len(state))))
-        row = numbers.rows[i, : i + 2].to(start)
+        row = rows[i, : i + 2]
         state = sum((weight * value for weight, value in zip(row, basis, strict=True)), torch.zeros_like(start))
     return state, basis

@@ -15,7 +15,7 @@ from fewstep.sampling import guidance
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.metrics.paired import Typical, squared_errors
+from fewstep.search.metrics.paired import Typical, squared_distances
 from fewstep.search.optimize.relaxed import Numbers, walk
 
 __all__ = ["out_of_span"]
@@ -32,14 +32,18 @@ def out_of_span(evaluator: Evaluator, noises: NoiseSet, count: int, schedule: Sc
         return None
     rows = torch.from_numpy(np.column_stack([tableau.start, tableau.outputs]))
     numbers = Numbers(torch.tensor(tableau.times), torch.tensor(tableau.network_times), rows)
-    noise, targets = (values[:count] for values in evaluator.pairs(noises, teacher.CALLS))
-    denoiser = evaluator.under(noises, range(count))
-    last, basis = walk(guidance.denoisers(denoiser, tableau), numbers, denoiser.process.prior_std * noise)
-    spans = torch.stack([each.flatten(1) for each in basis], 2).cpu().double()  # (n, d, N+1)
-    ends = targets.flatten(1).cpu().double()[..., None]  # (n, d, 1)
-    if not bool(spans.isfinite().all()):
-        return None
-    nearest = spans @ torch.linalg.lstsq(spans, ends, driver="gelsd").solution
-    oracle = Typical().value((nearest - ends).square().mean((1, 2)).numpy()[:, None])
-    error = Typical().value(squared_errors(last.cpu().numpy(), targets.cpu().numpy())[:, None])
+    oracles, errors = [], []
+    size = evaluator.at_once(tableau.calls + 1)
+    for picks in (range(first, min(first + size, count)) for first in range(0, count, size)):
+        noise, targets = evaluator.picked(noises, picks, teacher.CALLS)
+        denoiser = evaluator.under(noises, picks)
+        last, basis = walk(guidance.denoisers(denoiser, tableau), numbers, denoiser.process.prior_std * noise)
+        spans = torch.stack([each.flatten(1) for each in basis], 2).cpu().double()  # (n, d, N+1)
+        ends = targets.flatten(1).cpu().double()[..., None]  # (n, d, 1)
+        if not bool(spans.isfinite().all()):
+            return None
+        nearest = spans @ torch.linalg.lstsq(spans, ends, driver="gelsd").solution
+        oracles.append((nearest - ends).square().mean((1, 2)).numpy())
+        errors.append(squared_distances(last, targets))
+    oracle, error = (Typical().value(np.concatenate(each)[:, None]) for each in (oracles, errors))
     return min(oracle / error, 1.0) if error > 0 else None

@@ -11,10 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from fewstep.search.budget import Share
-from fewstep.search.evaluation.pool import WorkerLost
 from fewstep.search.gaps import different
 from fewstep.search.optimize import gradient_check
-from fewstep.search.optimize.descent import CHUNK, FRAMED, TRIED, Task, iteration, polish
+from fewstep.search.optimize.descent import CHUNK, FRAMED, TRIED, PolishFailed, Task, iteration, polish
 from fewstep.search.stages import cross_fit, guidance
 from fewstep.search.state import Batch, SearchState
 from fewstep.values.origin import Origin
@@ -69,7 +68,10 @@ def obstacle(state: SearchState) -> str | None:
     """Why the model has no true gradient, None where it has one; it is probed once, for a few calls."""
     if not state.budget.spent(PROBE).calls:
         state.budget.spend(PROBE, gradient_check.PROBE_CALLS)
-        state.obstacle = state.pool.submit(gradient_check.obstacle).result()
+        try:
+            state.obstacle = state.pool.submit(gradient_check.obstacle).result()
+        except Exception as error:
+            state.obstacle = f"its gradient could not be probed: {str(error)[:200] or type(error).__name__}"
     return state.obstacle
 
 
@@ -120,7 +122,7 @@ def _polished(state: SearchState, best: Sequence[Trial]) -> list[Candidate | Rej
     keep = None if state.problem.sizes.starts is None else 1
     try:
         outcomes = polish(state.pool, tasks, lambda done, total: state.on.progress(NAME, done, total), keep)
-    except WorkerLost as error:
+    except PolishFailed as error:  # the search has its fitted schedules all the same
         return [_rejected(trial, f"not polished: {error}") for trial in best]
     candidates: list[Candidate | Rejected] = []
     for trial, outcome in zip(best, outcomes, strict=True):

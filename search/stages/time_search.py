@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-import fewstep
 from fewstep import Schedule, Step, grids
 from fewstep.search.budget import Share
 from fewstep.search.evaluation import teacher
@@ -25,7 +24,7 @@ from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.genes import GAP
 from fewstep.search.metrics.base import value_of
-from fewstep.search.metrics.paired import Typical, squared_errors
+from fewstep.search.metrics.paired import Typical, squared_distances
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, fit
 from fewstep.search.space import Space
@@ -126,9 +125,8 @@ def assess(
     count = trajectories.states.shape[1]
     rows = fit(evaluator, replace(noises, count=count), trajectories, schedule, robust=robust).schedule
     picks = range(count, min(2 * count, noises.count))
-    noise, ends = evaluator.pairs(noises, teacher.CALLS)
-    samples = fewstep.sample(evaluator.under(noises, picks), rows, noise[picks.start : picks.stop])
-    errors = squared_errors(samples.cpu().numpy(), ends[picks.start : picks.stop].cpu().numpy())
+    ends = evaluator.picked(noises, picks, teacher.CALLS)[1]
+    errors = squared_distances(evaluator.samples(rows, noises, picks), ends)
     return value_of(Typical(), errors[:, None])
 
 

@@ -73,7 +73,7 @@ def test_a_search_taken_up_again_is_handed_the_same(tmp_path: Path, handed: list
 
 
 def test_workers_get_the_operators_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of the setting is the one that evaluators look features up in."""
+    """The folder of the setting is the one that evaluators look features up in; the time limit is the setting's too."""
     given: dict[str, Any] = {}
 
     class Opened(Pool):
@@ -83,15 +83,15 @@ def test_workers_get_the_operators_folder(tmp_path: Path, monkeypatch: pytest.Mo
         def __exit__(self, *_: object) -> None:
             return None
 
-    def opened(url: str, cache: Path, metrics: Path) -> Opened:
-        given.update(url=url, cache=cache, metrics=metrics)
+    def opened(url: str, cache: Path, metrics: Path, timeout: float) -> Opened:
+        given.update(url=url, cache=cache, metrics=metrics, timeout=timeout)
         return Opened()
 
     monkeypatch.setattr(runner, "open_pool", opened)
     stop = threading.Event()
     stop.set()
-    runner.serve(Settings(data_dir=tmp_path, metrics_dir=tmp_path, pool="local:3"), stop)
-    assert given == {"url": "local:3", "cache": tmp_path / "teachers", "metrics": tmp_path}
+    runner.serve(Settings(data_dir=tmp_path, metrics_dir=tmp_path, pool="local:3", task_seconds=99), stop)
+    assert given == {"url": "local:3", "cache": tmp_path / "teachers", "metrics": tmp_path, "timeout": 99}
 
 
 def test_the_pool_is_the_settings_own(tmp_path: Path) -> None:

@@ -3,10 +3,15 @@
 import os
 import signal
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from fewstep.errors import InvalidInput
-from fewstep.search.evaluation.evaluator import Evaluator
+from fewstep.models import Wrapped
+from fewstep.search.evaluation.evaluator import Evaluator, follow
+from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 
 
 def process_id(evaluator: Evaluator) -> int:
@@ -59,3 +64,39 @@ def until_cancelled(folder: Path) -> None:
     while not ray.get_runtime_context().is_canceled():
         time.sleep(0.01)
     (folder / "stopped").touch()
+
+
+def beat_for(evaluator: Evaluator, seconds: float, pause: float) -> str:
+    """Work for so many seconds, with a call of the network after every pause."""
+    under, x = evaluator.under(NoiseSet(0, SEARCH, 1)), torch.zeros(1, *evaluator.shape)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(pause)
+        under(x, torch.full((1,), 0.5))
+    return "done"
+
+
+def follow_and_die_once(evaluator: Evaluator, marker: Path, noises: NoiseSet, size: int, calls: int) -> int:
+    """The teacher's trajectories in pieces of a size; the worker dies after so many samples' calls, once. Calls that
+    this worker made."""
+    counted = Counted(evaluator.denoiser, marker, calls)
+    again = replace(evaluator, denoiser=counted)
+    again._block = size
+    follow(again, noises)
+    return counted.calls[0]
+
+
+@dataclass(frozen=True)
+class Counted(Wrapped):
+    """Counts calls, and kills its process after some of them unless the marker is there."""
+
+    marker: Path
+    most: int
+    calls: list[int] = field(default_factory=lambda: [0])
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        self.calls[0] += len(x)
+        if self.calls[0] > self.most and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.denoiser(x, t)

@@ -16,9 +16,10 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.microbatch import Chunked, Limit, default_batch
+from fewstep.search.evaluation.microbatch import Chunked, default_batch
 from fewstep.search.evaluation.noises import SEARCH, TEST, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
+from fewstep.search.limit import PATIENCE, Limit
 from fewstep.search.metrics.paired import Mean
 from fewstep.search.optimize.fit import fit
 from fewstep.search.samplers.ranking import by_replay
@@ -90,21 +91,57 @@ def test_chunks_change_nothing_but_the_calls() -> None:
     assert np.array_equal(whole, parts)
 
 
-def test_a_lack_of_memory_halves_the_batch_once() -> None:
-    """What does not fit is tried once more in halves, which stay; a second lack goes up."""
-    model = Shifted(memory=5)
-    evaluator = Evaluator(model, (2,), batch=8)
+@pytest.mark.parametrize("memory", [1, 3, 5, 9])
+def test_a_lack_of_memory_halves_the_part_that_failed(memory: int) -> None:
+    """Again and again, down to one sample, from the plan or from less; the halves stay, and results are the same."""
+    model = Shifted(memory=memory)
+    evaluator = Evaluator(model, (2,), batch=16)
     schedule = solvers.named("ddim").schedule(LAW, 2)
     fits = evaluate.measure(evaluator, NOISES, schedule)
-    assert model.seen[0] == 8
-    assert set(model.seen[1:]) == {4, 2}
+    failed = [size for size in model.seen if size > memory]
+    assert failed[0] == 10
+    assert failed == sorted(failed, reverse=True)
+    assert [size for size, _ in evaluator._limit.halvings] == failed
     assert np.array_equal(fits, evaluate.measure(Evaluator(Shifted(), (2,)), NOISES, schedule))
-    with pytest.raises(torch.OutOfMemoryError, match="no room for 4"):
-        evaluate.measure(Evaluator(Shifted(memory=3), (2,), batch=8), NOISES, schedule)
+
+
+def test_a_sample_without_memory_is_an_error() -> None:
+    """There is nothing left to halve."""
     single = Limit(1)
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
         Chunked(Shifted(memory=0).bound([0]), [0], single)(torch.ones(1, 2), torch.ones(1))
-    assert single == Limit(1)
+    assert single.halvings == []
+
+
+def test_the_batch_rises_again_after_a_lack_that_passed() -> None:
+    """Another process's memory comes back: after enough parts that fit the plan is tried again, later after a relapse;
+    other errors are nobody's lack of memory."""
+    room, sizes = [2], list[int]()
+
+    def run(part: slice) -> int:
+        size = part.stop - part.start
+        sizes.append(size)
+        if size > room[0]:
+            raise RuntimeError("MPS backend out of memory")
+        return size
+
+    limit = Limit(8)
+    assert sum(limit.over(8, run)) == 8
+    assert limit.now == 2
+    for _ in range(PATIENCE):
+        limit.over(2, run)
+    assert limit.now == 4
+    limit.over(4, run)
+    assert limit.now == 2
+    for _ in range(PATIENCE):
+        limit.over(2, run)
+    assert limit.now == 2
+    room[0] = 8
+    for _ in range(8 * PATIENCE):
+        limit.over(2, run)
+    assert limit.now == 8
+    with pytest.raises(RuntimeError, match="shapes"):
+        limit.over(8, lambda part: torch.zeros(2) @ torch.zeros(3, 1) if part else 0)
 
 
 def test_wide_samples_come_in_small_batches() -> None:

@@ -8,6 +8,7 @@ import fewstep
 from fewstep import models, processes
 from fewstep.search.evaluation import teacher
 from fewstep.search.gaps import log_snrs
+from fewstep.search.projection import projected
 
 PROCESS = processes.VPLinear()
 
@@ -52,6 +53,6 @@ def test_followed_states_lie_on_the_exact_flow_and_replay_to_nothing() -> None:
 def test_wide_states_are_projected_with_their_size_kept() -> None:
     """Root mean squares survive the random projection of wide states to within their statistical error."""
     values = np.random.default_rng(0).standard_normal((200, 3000))
-    kept = values @ teacher.projection(3000)
+    kept = projected(torch.from_numpy(values))
     assert kept.shape == (200, teacher.PROJECTED)
     assert abs(np.sqrt((kept**2).mean()) - 1) < 0.05

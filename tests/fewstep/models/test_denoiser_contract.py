@@ -16,8 +16,9 @@ from fewstep.models.network import NetworkDenoiser, Plain
 from fewstep.processes import VPLinear
 from fewstep.search import find
 from fewstep.search.evaluation.evaluator import Evaluator, count_passes
-from fewstep.search.evaluation.microbatch import Chunked, Limit
+from fewstep.search.evaluation.microbatch import Chunked
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.limit import Limit
 from fewstep.timeshift import TimeShift, wrap
 
 SHAPE, BATCH = (1, 8, 8), 12
