@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fewstep.errors import InvalidInput, UnknownName
-from fewstep.predictor.encode import encode, encode_guidance, encode_shifts, encode_steps
+from fewstep.multistep import compile_all
+from fewstep.predictor.encode import encode, encode_guidance, encode_shifts
 from fewstep.predictor.physics import Physics
-from fewstep.schedule import Schedule, compile
+from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau
 from fewstep.trajectory import Trajectories
 
@@ -28,30 +29,25 @@ CACHED = 20_000  # schedules; about 40 MB
 class Table(NamedTuple):
     """``features`` (M, F) and ``prior`` (M,), the forecast of log(score) without trials.
 
-    For the recurrent ranker: ``steps`` (M, N, C) features of each step, ``whole`` (M, W) of the schedule. ``shifts``
-    (M, 4) are the time shifts and ``guidance`` (M, N + 1) that of the calls, which no other field holds. ``pooled``
-    (M, P) are the columns of transfer records, `fewstep.predictor.transfer.COLUMNS`, in the feature set "all", else
-    none (P = 0); ``correction`` (M,) is added to the prior by transfer records.
+    ``shifts`` (M, 4) are the time shifts and ``guidance`` (M, N + 1) that of the calls, which no other field holds.
+    ``pooled`` (M, P) are the columns of transfer records, `fewstep.predictor.transfer.COLUMNS`, in the feature set
+    "all", else none (P = 0); ``correction`` (M,) is added to the prior by transfer records.
     """
 
     features: np.ndarray
     prior: np.ndarray
-    steps: np.ndarray
-    whole: np.ndarray
     shifts: np.ndarray
     guidance: np.ndarray
     pooled: np.ndarray
     correction: np.ndarray
 
     def with_shifts(self) -> "Table":
-        """With the time shifts among the features, those of the whole schedule too."""
-        features, whole = (np.column_stack([part, self.shifts]) for part in (self.features, self.whole))
-        return self._replace(features=features, whole=whole)
+        """With the time shifts among the features."""
+        return self._replace(features=np.column_stack([self.features, self.shifts]))
 
     def with_guidance(self) -> "Table":
-        """With the guidance of the calls among the features, those of the whole schedule too."""
-        features, whole = (np.column_stack([part, self.guidance]) for part in (self.features, self.whole))
-        return self._replace(features=features, whole=whole)
+        """With the guidance of the calls among the features."""
+        return self._replace(features=np.column_stack([self.features, self.guidance]))
 
     def with_correction(self) -> "Table":
         """With the correction among the features."""
@@ -62,36 +58,31 @@ class Table(NamedTuple):
         return Table(*(part[rows] for part in self))
 
 
-EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, (0, 0, 0), *[(0, 0)] * 4, 0)))  # of no schedule
+EMPTY = Table(*(np.zeros(shape) for shape in ((0, 0), 0, *[(0, 0)] * 3, 0)))  # of no schedule
 
 
 def _tableau(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
-    steps, zeros = encode_steps(schedules, tableaus), np.zeros(len(schedules))
+    zeros = np.zeros(len(schedules))
     features, shifts = encode(schedules, tableaus), encode_shifts(schedules)
-    guidance = encode_guidance(schedules)
-    return Table(features, zeros, steps, steps.max(axis=1), shifts, guidance, zeros[:, None][:, :0], zeros)
+    return Table(features, zeros, shifts, encode_guidance(schedules), zeros[:, None][:, :0], zeros)
 
 
 def _replay(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     rows = physics(tableaus)[:, 0]  # (M, N)
-    whole = np.column_stack([rows.max(axis=1), rows.mean(axis=1)])
-    features, shifts = np.column_stack([rows, whole]), encode_shifts(schedules)
-    guidance = encode_guidance(schedules)
-    return Table(features, whole[:, 0], rows[:, :, None], whole, shifts, guidance, whole[:, :0], np.zeros(len(rows)))
+    worst = rows.max(axis=1)
+    features, shifts = np.column_stack([rows, worst, rows.mean(axis=1)]), encode_shifts(schedules)
+    return Table(features, worst, shifts, encode_guidance(schedules), rows[:, :0], np.zeros(len(rows)))
 
 
 def _all(physics: Physics, schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> Table:
     logs = physics(tableaus)  # (M, C, N)
     modes = physics.modes(tableaus)  # (M, 2)
     worst = logs.max(axis=2)  # (M, C)
-    whole = np.column_stack([worst, logs[:, 0].mean(axis=1), modes])
     closed = logs[:, 1:-1, -1].mean(axis=1)
     prior = (1 - MODES_SHARE) * closed + MODES_SHARE * modes.mean(axis=1)
-    steps = np.concatenate([logs.transpose(0, 2, 1), encode_steps(schedules, tableaus)], axis=2)
-    features = np.column_stack([logs.reshape(len(logs), -1), whole])
+    features = np.column_stack([logs.reshape(len(logs), -1), worst, logs[:, 0].mean(axis=1), modes])
     pooled = np.column_stack([worst, modes]) - prior[:, None]
-    shifts, guidance = encode_shifts(schedules), encode_guidance(schedules)
-    return Table(features, prior, steps, whole, shifts, guidance, pooled, np.zeros(len(logs)))
+    return Table(features, prior, encode_shifts(schedules), encode_guidance(schedules), pooled, np.zeros(len(logs)))
 
 
 FEATURE_SETS: dict[str, Callable[[Physics, Sequence[Schedule], Sequence[Tableau]], Table]] = {
@@ -120,7 +111,7 @@ class Dataset:
                     f"a schedule was made for {schedule.process}, but the trajectories for {self._process}"
                 )
         if missing:
-            table = self._featurise(self._physics, missing, [compile(schedule) for schedule in missing])
+            table = self._featurise(self._physics, missing, compile_all(missing))
             self._cache |= zip(missing, zip(*table, strict=True), strict=True)
         rows = [self._cache[schedule] for schedule in schedules]
         for old in list(self._cache)[: max(len(self._cache) - CACHED, 0)]:

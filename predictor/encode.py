@@ -31,7 +31,7 @@ import numpy as np
 from fewstep.schedule import Schedule
 from fewstep.tableau import Tableau
 
-__all__ = ["REACH", "encode", "encode_guidance", "encode_shifts", "encode_steps"]
+__all__ = ["REACH", "encode", "encode_guidance", "encode_shifts"]
 
 REACH = 12.0  # in λ; beyond it a state is noise or data to float32
 LIMIT = 1e6  # of any entry; a schedule with larger weights diverges anyway
@@ -48,13 +48,6 @@ def encode(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.nda
     gaps, orders, noise, starts, weights, amplification = _columns(schedules, tableaus)
     lower = weights[:, *np.tril_indices(weights.shape[1])]
     rows: np.ndarray = np.concatenate([gaps, orders, noise, starts, lower, amplification], axis=1)
-    return np.clip(rows, -LIMIT, LIMIT, out=rows)
-
-
-def encode_steps(schedules: Sequence[Schedule], tableaus: Sequence[Tableau]) -> np.ndarray:
-    """The same, step by step, without the single weights: (M, N, 5)."""
-    gaps, orders, noise, starts, _, amplification = _columns(schedules, tableaus)
-    rows: np.ndarray = np.stack([gaps, orders, noise, starts, amplification], axis=2)
     return np.clip(rows, -LIMIT, LIMIT, out=rows)
 
 

@@ -1,7 +1,8 @@
 """Regressors with predictive standard deviations: extremely randomised trees and a Gaussian process.
 
-Both fit several targets at once: ``fit(x, y, seed)`` takes features ``x`` (n, F) and targets ``y`` (n, T) and returns a
-function from features (M, F) to the mean and the standard deviation of each target, both (M, T).
+Both fit several targets at once: ``fit(x, y, seed, size)`` takes features ``x`` (n, F) and targets ``y`` (n, T) and
+returns a function from features (M, F) to the mean and the standard deviation of each target, both (M, T); ``size`` is
+that of an ensemble.
 
 The Gaussian process has the kernel k(x, x') = x·x'/F + Matérn_{5/2}(|x − x'|/(ℓ√F)) on standardised features: a linear
 trend, which extrapolates beyond the trials, and a smooth correction. ℓ and the noise are the pair of a
@@ -15,10 +16,10 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-__all__ = ["REGRESSORS", "Forecast", "Regressor", "gaussian_process", "trees"]
+__all__ = ["REGRESSORS", "TREES", "Forecast", "Regressor", "gaussian_process", "trees"]
 
 Forecast = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-Regressor = Callable[[np.ndarray, np.ndarray, int], Forecast]
+Regressor = Callable[[np.ndarray, np.ndarray, int, int], Forecast]
 
 TREES = 80
 LENGTHS = (0.5, 1.0, 2.0, 4.0)
@@ -28,9 +29,9 @@ TINY = 1e-9
 OUTLIER = 4.0  # in standard deviations: features of diverging schedules would swamp the kernel
 
 
-def trees(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
-    """Extra trees: the mean over the trees and their spread."""
-    forest = ExtraTreesRegressor(TREES, max_features=0.5, random_state=seed, n_jobs=1)
+def trees(x: np.ndarray, y: np.ndarray, seed: int, size: int = TREES) -> Forecast:
+    """``size`` extra trees: the mean over the trees and their spread."""
+    forest = ExtraTreesRegressor(size, max_features=0.5, random_state=seed, n_jobs=1)
     forest.fit(x, y if y.shape[1] > 1 else y[:, 0])
 
     def forecast(new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,8 +42,8 @@ def trees(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
     return forecast
 
 
-def gaussian_process(x: np.ndarray, y: np.ndarray, seed: int) -> Forecast:
-    """The Gaussian process above; ``seed`` is not used, nothing is random."""
+def gaussian_process(x: np.ndarray, y: np.ndarray, seed: int, size: int = 1) -> Forecast:
+    """The Gaussian process above; ``seed`` and ``size`` are not used, nothing is random."""
     count, width = x.shape
     centre, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale < TINY] = 1.0  # a feature that never varied says nothing about how far it may

@@ -3,8 +3,7 @@
 Without trials it is the prior: physics, and the correction by transfer records (`fewstep.predictor.correction`), if
 any. A few trials shift it by their mean deviation; from `ENOUGH` on it is the inverse-variance average of the
 regressors of `fewstep.predictor.rankers`, each fitted to log(score) itself and to its deviation from the prior: the
-first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. A share
-`ORDERED` of the forecast is that of `fewstep.predictor.sequence`, whose errors are of another kind; the standard
+first tells good schedules apart better, the second forecasts schedules unlike any evaluated one. The standard
 deviations are scaled by `fewstep.predictor.calibrate`. The correction is then one more feature, no part of the prior:
 the trials say what it is worth.
 """
@@ -15,8 +14,7 @@ import numpy as np
 
 from fewstep.predictor.calibrate import scale as conformal
 from fewstep.predictor.dataset import Table
-from fewstep.predictor.rankers import REGRESSORS
-from fewstep.predictor.sequence import sequence
+from fewstep.predictor.rankers import REGRESSORS, TREES
 from fewstep.values.forecast import Forecasts
 from fewstep.values.trial import Trial
 
@@ -26,8 +24,7 @@ ENOUGH = 16  # trials
 PRIOR_STD = 0.3  # of log(score) round physics; 0.18 to 0.25 on the models at hand, with room for others
 PRIOR_WEIGHT = 4.0  # trials that the level and the spread of physics count for
 FLOOR = 1e-12
-
-ORDERED = 0.15  # share of the sequence ranker; 0.1 and 0.2 rank alike
+FOLD_TREES = 20  # of each fold's fit, whose deviations alone are read: a quantile of them wants no more
 
 Model = Callable[[Table], Forecasts]
 
@@ -61,10 +58,14 @@ def calibrate(table: Table, targets: np.ndarray, seed: int = 0) -> float:
     """The scale of the standard deviations that holds on the targets (n,); 1 without targets."""
     if not len(targets):
         return 1.0
-    return conformal(lambda fit, test: _regress(table.of(fit), targets[fit], seed)(table.of(test)), targets, seed)
+
+    def forecast(fit: np.ndarray, test: np.ndarray) -> Forecasts:
+        return _regress(table.of(fit), targets[fit], seed, FOLD_TREES)(table.of(test))
+
+    return conformal(forecast, targets, seed)
 
 
-def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
+def _regress(table: Table, targets: np.ndarray, seed: int, trees: int = TREES) -> Model:
     """All regressors together, fitted to the targets (n,) and to their deviations from the prior.
 
     Time shifts and guidance are features only where some of the schedules have such, and the correction where there are
@@ -80,8 +81,7 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
 
     table = extended(table)
     both = np.column_stack([targets, targets - table.prior])
-    forecasts = [regressor(table.features, both, seed) for regressor in REGRESSORS.values()]
-    ordered = sequence(table, targets, seed)
+    forecasts = [regressor(table.features, both, seed, trees) for regressor in REGRESSORS.values()]
 
     def model(new: Table) -> Forecasts:
         new = extended(new)
@@ -93,7 +93,7 @@ def _regress(table: Table, targets: np.ndarray, seed: int) -> Model:
         weights /= weights.sum(axis=1, keepdims=True)
         mean = np.sum(weights * means, axis=1)
         variance = np.sum(weights * (variances + (means - mean[:, None]) ** 2), axis=1)  # of the mixture
-        return Forecasts((1 - ORDERED) * mean + ORDERED * ordered(new), np.sqrt(variance))
+        return Forecasts(mean, np.sqrt(variance))
 
     return model
 

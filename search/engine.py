@@ -142,13 +142,14 @@ def _work(stage: Stage, state: SearchState, evaluate: Evaluation) -> StageReport
     for batch in stage(state):
         reason = _stops(stage, batch, state)
         if reason is None:
-            first, calls = len(state.trials), evaluate.calls
+            first, calls, saved = len(state.trials), evaluate.calls, evaluate.saved
             recorded = state.log.batch(first, batch.count, stage) if batch.on_demand else []
             candidates = [trial.candidate for trial in recorded] or batch.make()
             trials = evaluate(candidates, first, stage.phase, state.incumbent, batch.early_stopping)
             state.trials += trials
             evaluations = sum(not isinstance(candidate, Rejected) for candidate in candidates)
-            state.budget.spend(stage.name, evaluate.calls - calls, evaluations)
+            booked = evaluate.calls - calls
+            state.budget.spend(stage.name, booked, evaluations, made=booked - (evaluate.saved - saved))
             reason = None if trials else "space"
         if reason is not None:
             if stage.cost is None:

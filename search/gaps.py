@@ -14,7 +14,7 @@ import numpy as np
 from fewstep.processes import Process
 from fewstep.steps.rules import MIN_GAP
 
-__all__ = ["MAX_LOG_SNR", "different", "ends", "log_gaps", "log_snrs", "times"]
+__all__ = ["MAX_LOG_SNR", "different", "ends", "log_gaps", "log_snrs", "times", "times_of"]
 
 MAX_LOG_SNR = 6.0  # where an end is infinite
 NEAR = 0.1  # logits that differ by no more came to the same place
@@ -72,7 +72,15 @@ def times(process: Process, logits: np.ndarray) -> tuple[float, ...]:
     >>> [round(t, 3) for t in times(processes.Flow(), np.zeros(3))]
     [1.0, 0.881, 0.119, 0.0]
     """
+    return tuple(times_of(process, logits[None])[0].tolist())
+
+
+def times_of(process: Process, logits: np.ndarray) -> np.ndarray:
+    """The `times` (M, N+1) of many ``logits`` (M, N)."""
     first, last = ends(process)
-    shares = np.exp(logits - logits.max())
-    inner = first + (last - first) * np.cumsum(shares / shares.sum())[:-1]
-    return (process.t_max, *(float(t) for t in process.time(inner)), process.t_min)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    inner = first + (last - first) * np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)[:, :-1]
+    placed = np.empty((len(logits), logits.shape[1] + 1))
+    placed[:, 0], placed[:, -1] = process.t_max, process.t_min
+    placed[:, 1:-1] = process.time(inner)
+    return placed

@@ -83,7 +83,8 @@ class Factor:
     """A gene with a range from ``low`` to ``high``, both included; ``kind`` is one of `KINDS`.
 
     A draw is uniform in ``draws``, or in the whole range. A mutation of strength s adds N(0, (``move``·s)²), on steps
-    where the factor is ``used``; where it is the free parameter of a ``scale``, that choice becomes "linear" first.
+    where the factor is ``used`` by their orders and correctors, arrays too; where it is the free parameter of a
+    ``scale``, that choice becomes "linear" first.
 
     >>> Factor("slope", -0.5, 0.5).contains(0.5), Factor("slope", -0.5, 0.5).clip(2.0)
     (True, 0.5)
@@ -94,7 +95,7 @@ class Factor:
     high: float
     kind: str = ""
     draws: tuple[float, float] | None = None
-    used: Callable[[Step], bool] = lambda step: True
+    used: Callable[[Any, Any], Any] = lambda order, corrector: True
     move: float = 1.0
     scale: str | None = None
 
@@ -125,9 +126,11 @@ CHOICES = (
     Choice("corrector_scale", (NONE, "bh1", "bh2", "linear"), "corrector"),
 )
 FACTORS = (
-    Factor("slope", -0.5, 0.5, "derivatives", used=lambda step: step.order > 1, scale="scale"),
-    Factor("second", -0.5, 1.5, "derivatives", used=lambda step: step.order > 2, move=3.0),
-    Factor("corrector_slope", -0.5, 0.5, "corrector", used=lambda step: step.corrector > 0, scale="corrector_scale"),
+    Factor("slope", -0.5, 0.5, "derivatives", used=lambda order, corrector: order > 1, scale="scale"),
+    Factor("second", -0.5, 1.5, "derivatives", used=lambda order, corrector: order > 2, move=3.0),
+    Factor(
+        "corrector_slope", -0.5, 0.5, "corrector", used=lambda order, corrector: corrector > 0, scale="corrector_scale"
+    ),
 )
 STEP_GENES: tuple[Gene, ...] = (*CHOICES, *FACTORS)
 WINDOW = Factor("window", 0.1, 1.5)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fewstep.errors import SearchFailed
 from fewstep.search.evaluation import evaluator
+from fewstep.search.evaluation.batches import observe_all
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool, WorkerLost
 from fewstep.search.log import Callbacks, TrialLog
@@ -63,6 +64,7 @@ class Evaluation:
         self._pool, self._problem, self._pieces, self._metric = pool, problem, pieces, metric
         self._log, self._on = log, on
         self.calls = 0  # network calls so far; a trial that failed counts as one on all noises
+        self.saved = 0  # of these calls, what schedules that were evaluated side by side had in common
         self._done = self._failures = 0
         self._first_piece: dict[int, np.ndarray] = {}  # observations there, by the number of the trial
 
@@ -97,27 +99,54 @@ class Evaluation:
                 waiting.append(_Run(number, candidate))
         compare = early_stopping and len(self._pieces) > 1 and len(waiting) > 0
         best = self._observations_of(incumbent) if compare else None
-        running = {self._submit(run.candidate, 0): run for run in waiting}
+        running = self._submitted(waiting)
         try:
             if compare and incumbent is None:
-                best = self._leader([*running, *(self._submit(candidate, 0) for candidate in recorded)])
+                best = self._leader([*running, *self._submit(recorded, 0)])
             while running:
-                done = wait(running, return_when=FIRST_COMPLETED).done
+                done, following = wait(running, return_when=FIRST_COMPLETED).done, list[_Run]()
                 for future in sorted(done, key=lambda each: running[each].number):
                     run = running.pop(future)
                     trial = self._finished(run, future, best)
                     if trial is None:
-                        running[self._submit(run.candidate, len(run.observations))] = run
+                        following.append(run)
                     else:
                         trials[trial.number] = self._keep(trial, phase)
+                running |= self._submitted(following)
         finally:
             for future in running:
                 future.cancel()
         return [trials[number] for number in sorted(trials)]
 
-    def _submit(self, candidate: Candidate, piece: int) -> Future[list[np.ndarray]]:
-        noises, objective = self._pieces[piece], self._problem.objective
-        return self._pool.submit(evaluator.observe, noises, candidate.schedule, [objective])
+    def _submitted(self, runs: Sequence[_Run]) -> dict[Future[list[np.ndarray]], _Run]:
+        """The next piece of each run, under way."""
+        running: dict[Future[list[np.ndarray]], _Run] = {}
+        for piece in sorted({len(run.observations) for run in runs}):
+            same = [run for run in runs if len(run.observations) == piece]
+            running |= zip(self._submit([run.candidate for run in same], piece), same, strict=True)
+        return running
+
+    def _submit(self, candidates: Sequence[Candidate], piece: int) -> list[Future[list[np.ndarray]]]:
+        """The observations of each candidate on a piece: one task each, or one for all where no slot would idle."""
+        noises, objectives = self._pieces[piece], [self._problem.objective]
+        schedules = [candidate.schedule for candidate in candidates]
+        if not schedules or not getattr(self._pool, "side_by_side", False):
+            return [self._pool.submit(evaluator.observe, noises, schedule, objectives) for schedule in schedules]
+        parts = [Future[list[np.ndarray]]() for _ in schedules]
+
+        def hand_out(task: Future[tuple[list[list[np.ndarray]], int]]) -> None:
+            error = task.exception()
+            if error is not None:
+                for part in parts:
+                    part.set_exception(error)
+                return
+            observations, saved = task.result()
+            self.saved += saved
+            for part, each in zip(parts, observations, strict=True):
+                part.set_result(each)
+
+        self._pool.submit(observe_all, noises, schedules, objectives).add_done_callback(hand_out)
+        return parts
 
     def _keep_observations_of(self, incumbent: Trial | None) -> None:
         number = None if incumbent is None else incumbent.number
@@ -128,7 +157,7 @@ class Evaluation:
         if incumbent is None or incumbent.score is None:
             return None
         if incumbent.number not in self._first_piece:
-            self._first_piece[incumbent.number] = self._submit(incumbent.candidate, 0).result()[0]
+            self._first_piece[incumbent.number] = self._submit([incumbent.candidate], 0)[0].result()[0]
         return self._first_piece[incumbent.number]
 
     def _leader(self, futures: Sequence[Future[list[np.ndarray]]]) -> np.ndarray | None:

@@ -51,7 +51,7 @@ class Guided:
             raise Exhausted
         forecast = self._forecast(pool)
         leaders = sorted(forecast, key=lambda s: forecast[s][0])[:ELITE]
-        second = [operators.mutate(self._space, leaders[i % len(leaders)], rng) for i in range(SECOND_ROUND)]
+        second = operators.mutations(self._space, leaders, np.arange(SECOND_ROUND) % len(leaders), rng)
         fresh = {s: "guided" for s in second if s not in tried and s not in pool}
         pool, forecast = pool | fresh, forecast | self._forecast(fresh)
         generation = []
@@ -67,15 +67,16 @@ class Guided:
 
     def _first_round(self, draw: Draw, rng: np.random.Generator) -> list[tuple[Schedule, str]]:
         space, best = self._space, elite(self._space, self._setting.trials, ELITE)
-        pool = [(operators.uniform(space, rng), "uniform") for _ in range(UNIFORMS)]
+        pool = [(schedule, "uniform") for schedule in operators.uniforms(space, UNIFORMS, rng)]
         if not best:
             return pool
 
-        def parent() -> Schedule:  # better ranks are drawn more often
-            return best[min(rng.integers(len(best)), rng.integers(len(best)))]
+        def parents(*shape: int) -> np.ndarray:  # better ranks are drawn more often
+            picks: np.ndarray = rng.integers(len(best), size=(2, *shape)).min(axis=0)
+            return picks
 
-        pool += [(operators.mutate(space, parent(), rng), "mutation") for _ in range(MUTATIONS)]
-        pool += [(operators.cross(space, parent(), parent(), rng), "crossover") for _ in range(CROSSOVERS)]
+        pool += [(schedule, "mutation") for schedule in operators.mutations(space, best, parents(MUTATIONS), rng)]
+        pool += [(s, "crossover") for s in operators.crossovers(space, best, parents(CROSSOVERS, 2), rng)]
         return pool + [(schedule, "tpe") for schedule in draw(TPE_DRAWS, int(rng.integers(2**31)))]
 
     def _forecast(self, pool: dict[Schedule, str]) -> dict[Schedule, tuple[float, float]]:

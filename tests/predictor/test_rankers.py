@@ -23,7 +23,7 @@ def fit(request: pytest.FixtureRequest) -> Regressor:
 
 def test_smooth_targets_are_learned(fit: Regressor):
     """Both targets are ranked well on rows it has not seen."""
-    mean, std = fit(KNOWN, truth(KNOWN), 0)(NEW)
+    mean, std = fit(KNOWN, truth(KNOWN), 0, 80)(NEW)
     assert mean.shape == std.shape == (200, 2)
     for target in range(2):
         assert kendalltau(mean[:, target], truth(NEW)[:, target]).statistic > 0.55
@@ -31,27 +31,27 @@ def test_smooth_targets_are_learned(fit: Regressor):
 
 def test_same_arguments_same_forecast(fit: Regressor):
     """Nothing but the arguments and the seed matters."""
-    first, second = (fit(KNOWN, truth(KNOWN), 7)(NEW) for _ in range(2))
+    first, second = (fit(KNOWN, truth(KNOWN), 7, 80)(NEW) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_certainty_is_highest_where_it_has_measured(fit: Regressor):
     """Known rows have smaller standard deviations than rows far away."""
-    forecast = fit(KNOWN, truth(KNOWN), 0)
+    forecast = fit(KNOWN, truth(KNOWN), 0, 80)
     assert forecast(KNOWN)[1].mean() < 0.7 * forecast(3 * NEW)[1].mean()
 
 
 def test_units_of_the_targets_do_not_matter(fit: Regressor):
     """Targets times 8 plus 3 give forecasts times 8 plus 3, and standard deviations times 8, but for trees' ties."""
-    mean, std = fit(KNOWN, truth(KNOWN), 0)(NEW)
-    other_mean, other_std = fit(KNOWN, 8 * truth(KNOWN) + 3, 0)(NEW)
+    mean, std = fit(KNOWN, truth(KNOWN), 0, 80)(NEW)
+    other_mean, other_std = fit(KNOWN, 8 * truth(KNOWN) + 3, 0, 80)(NEW)
     assert np.abs(other_mean - (8 * mean + 3)).mean() < 0.03 * other_mean.std()
     assert np.abs(other_std - 8 * std).mean() < 0.05 * other_std.mean()
 
 
 def test_targets_all_alike_are_forecast_alike(fit: Regressor):
     """A constant target is forecast everywhere, with finite certainty."""
-    mean, std = fit(KNOWN, np.full((80, 2), 4.0), 0)(NEW)
+    mean, std = fit(KNOWN, np.full((80, 2), 4.0), 0, 80)(NEW)
     np.testing.assert_allclose(mean, 4.0, atol=1e-6)
     assert np.all(np.isfinite(std))
 
@@ -59,7 +59,7 @@ def test_targets_all_alike_are_forecast_alike(fit: Regressor):
 def test_features_that_never_varied_are_harmless(fit: Regressor):
     """A feature that was constant in training does not decide a forecast where it differs by rounding."""
     padded = [np.column_stack([rows, np.full(len(rows), value)]) for rows, value in ((KNOWN, 1.0), (NEW, 1.0 + 1e-7))]
-    mean, _ = fit(padded[0], truth(KNOWN), 0)(padded[1])
+    mean, _ = fit(padded[0], truth(KNOWN), 0, 80)(padded[1])
     assert kendalltau(mean[:, 0], truth(NEW)[:, 0]).statistic > 0.55
 
 

@@ -13,6 +13,7 @@ from fewstep.errors import FewstepError, SearchFailed
 from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.batches import observe_all
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, TEST, VALIDATION, NoiseSet
 from fewstep.search.evaluation.pool import InlinePool
@@ -70,7 +71,7 @@ def watched(blobs: models.GaussianMixture) -> Watched:
 
     class Watching(InlinePool):
         def submit(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-            if function is evaluate.observe:
+            if function in (evaluate.observe, observe_all):
                 watched.measured.append((args[0].role, watched.progress[-1][0]))
             return super().submit(function, *args, **kwargs)
 
@@ -160,7 +161,8 @@ def test_diverging_trials_are_recorded_with_their_reason(blobs: models.GaussianM
     """A trial whose samples are not finite has no score but says so; the search goes on."""
 
     def fragile(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return blobs(x, t) if len(x) != 16 or float(t[0].detach()) not in poisoned else torch.full_like(x, torch.nan)
+        bad = [float(time) in poisoned for time in t.detach()]
+        return torch.where(torch.tensor(bad)[:, None], torch.full_like(x, torch.nan), blobs(x, t))
 
     poisoned = {float(np.float32(t)) for t in baselines(blobs.process, 4)["ddim time"].times[1:-1]}
     pool = InlinePool(Evaluator(models.from_callable(fragile, blobs.process, prediction="data"), (4,)))

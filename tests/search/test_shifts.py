@@ -181,7 +181,7 @@ def by_cost(trials: object, candidates: list[Schedule]) -> tuple[np.ndarray, np.
 def test_a_search_tries_shifts_and_fits_none(inline: InlinePool, blobs: models.GaussianMixture) -> None:
     """Shifted schedules are among its trials; what is fitted or polished has none."""
     trials: list[Trial] = []
-    run(Problem("blobs", 4, budget=48, noises=16), blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
+    run(Problem("blobs", 4, budget=64, noises=16), blobs.process, inline, by_replay, on=Callbacks(trial=trials.append))
     shifted = [trial for trial in trials if trial.schedule.shift is not None]
     assert shifted
     assert all(trial.schedule.fitted is None for trial in shifted)
