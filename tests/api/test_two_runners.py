@@ -76,8 +76,8 @@ def test_a_runner_fetches_what_it_lacks(tmp_path: Path, store: Store, pool: Loca
 def test_a_runner_leaves_what_it_cannot_fetch_to_others(
     tmp_path: Path, store: Store, pool: LocalPool, monkeypatch: pytest.MonkeyPatch, blobs: str | None, why: str
 ) -> None:
-    """Without a store, or with an empty one, the model stays submitted and the search queued, each with the reason,
-    until the one comes that has the folder; the other does not claim them again at once."""
+    """Without a store, or with an empty one, the model stays submitted and the search queued until the one comes that
+    has the folder; the other says why, and does not claim them again at once."""
     ours, theirs = machine(tmp_path, "ours", None), machine(tmp_path, "theirs", blobs)
     model = uploaded(ours, store)
     assert not checked(theirs, store, pool)

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_a_closed_pool_asks_its_tasks_to_stop(ray: RayPool, tmp_path: Path) -> N
         polite, deaf = pool.run(tasks.until_cancelled, tmp_path), pool.run(tasks.sleep, None)
         while not (tmp_path / "started").exists() or not deaf.running():
             assert not polite.done()
+            time.sleep(0.05)
         waits = [pool.run(divmod, 7, 3) for _ in range(3)]
     assert (tmp_path / "stopped").exists()
     with pytest.raises(WorkerLost, match="the pool was closed, in attempt 1 of 3"):
