@@ -87,7 +87,7 @@ def speed(nfe: int, count: int = 400) -> dict[str, Any]:
 
 
 def fresh(nfe: int, count: int = 10_000, known: int = 200) -> dict[str, Any]:
-    """CPU seconds to make ``count`` mutations of 16 parents, and to rank as many by a model fitted to ``known`` trials."""
+    """CPU seconds to make ``count`` mutations of 16 parents, and to rank as many by ``known`` trials."""
     space, rng = Space(models.zoo.load(SEARCHED).process, nfe), np.random.default_rng(7)
     rank = predictor.ranker(trajectories(SEARCHED))
     schedules = proposals.uniforms(space, known, rng)
