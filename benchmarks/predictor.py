@@ -3,8 +3,9 @@
 ``python -m benchmarks.predictor [--quick] [--out FILE]`` writes JSON: ``unseen``, random schedules ranked with each
 feature set after 0 to 200 trials; ``repeatability``, τ between two measurements of the same schedules on
 different noises, which no forecast can pass; ``warm``, what trials at another NFE and records of another
-model add (`benchmarks.warm`); ``speed``, seconds of one question of a search; ``guided``, whole searches with replay
-alone and with the predictor. docs/evidence.md quotes the first, docs/predictor.md the third.
+model add (`benchmarks.warm`); ``speed``, seconds of one question of a search; ``fresh``, CPU seconds to make and rank
+10 000 proposals; ``guided``, whole searches with replay alone and with the predictor. docs/evidence.md quotes the
+first, docs/predictor.md the third.
 """
 
 import json
@@ -29,6 +30,7 @@ from fewstep.search.engine import run
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks
+from fewstep.search.samplers import operators as proposals
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.search.space import Space
 from fewstep.values.origin import Origin
@@ -49,6 +51,7 @@ REPEATED = 100  # schedules
 OTHER_NFE = 5  # of the searches that others learn from
 SEARCHED = "digits-mixture"
 GUIDED_BUDGET = 200
+PARTS = ("unseen", "repeatability", "warm", "speed", "fresh", "guided")
 REPORT = Path("docs/benchmarks/predictor.json")  # what is written there, pages quote
 
 
@@ -83,6 +86,25 @@ def speed(nfe: int, count: int = 400) -> dict[str, Any]:
     return {"nfe": nfe, "trials": count, "candidates": count, "seconds": seconds}
 
 
+def fresh(nfe: int, count: int = 10_000, known: int = 200) -> dict[str, Any]:
+    """CPU seconds to make ``count`` mutations of 16 parents, and to rank as many by ``known`` trials."""
+    space, rng = Space(models.zoo.load(SEARCHED).process, nfe), np.random.default_rng(7)
+    rank = predictor.ranker(trajectories(SEARCHED))
+    schedules = proposals.uniforms(space, known, rng)
+    values = np.exp(rank([], schedules).mean + rng.normal(0, 0.2, known))
+    trials = [
+        Trial(i, Candidate(s, Origin("guided")), Score(float(v), 0.0, NOISES, 0))
+        for i, (s, v) in enumerate(zip(schedules, values, strict=True))
+    ]
+    rank(trials, schedules[:1])
+    began = time.process_time()
+    made = proposals.mutations(space, schedules[:16], rng.integers(16, size=count), rng)
+    between = time.process_time()
+    rank(trials, made)
+    ranked = time.process_time()
+    return {"nfe": nfe, "count": count, "seconds to make": between - began, "seconds to rank": ranked - between}
+
+
 def guided(nfe: int, name: str, factory: RankFactory, seed: int) -> dict[str, Any]:
     """A whole search: its best trial, on the search noises, and τ of its forecasts."""
     denoiser = models.zoo.load(SEARCHED)
@@ -110,9 +132,7 @@ def main(
 ) -> None:
     """Measure the predictor."""
     torch.set_num_threads(1)
-    report: dict[str, list[dict[str, Any]]] = {
-        part: [] for part in ("unseen", "repeatability", "warm", "speed", "guided")
-    }
+    report: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
     splits = 1 if quick else 5
     for model, nfe, test in CASES[:1] if quick else CASES:
         rows, repeatability = ranking(model, nfe, 200 if quick else test, splits)
@@ -123,6 +143,7 @@ def main(
             report["warm"] += warm(model, nfe, OTHER_NFE, other, test, splits)
     for nfe in NFES[:1] if quick else NFES:
         report["speed"].append(speed(nfe))
+        report["fresh"].append(fresh(nfe))
         for seed in () if quick else (0, 1):
             for name, factory in (("replay", by_replay), ("predictor", predictor.ranker)):
                 report["guided"].append(guided(nfe, name, factory, seed))
