@@ -64,7 +64,7 @@ def _checksum(tensors: Tensors, owner: str) -> str:
     digest = hashlib.blake2b(owner.encode(), digest_size=32)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -201,11 +201,13 @@ def squared_distances(samples: torch.Tensor, targets: torch.Tensor) -> np.ndarra
     >>> squared_distances(torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2)).tolist()
     [5.0]
     """
-    few = max(NUMBERS // max(samples[:1].numel(), 1), 1)
-    parts = zip(samples.split(few), targets.expand_as(samples).split(few), strict=True)
-    errors = [(precise(x) - precise(y)).square().flatten(1).mean(1).cpu().double() for x, y in parts]
-    squares: np.ndarray = torch.cat(errors).numpy()
-    return squares
+    few, targets = max(NUMBERS // max(samples[:1].numel(), 1), 1), targets.expand_as(samples)
+    errors = [torch.zeros(0, dtype=torch.float64)]
+    for part in (slice(i, i + few) for i in range(0, len(samples), few)):
+        squares = (precise(samples[part]) - precise(targets[part])).square()
+        errors.append(squares.flatten(1).mean(1).cpu().double())
+    result: np.ndarray = torch.cat(errors).numpy()
+    return result
 
 
 def _logs(errors: np.ndarray) -> np.ndarray:
