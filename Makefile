@@ -46,6 +46,7 @@ bench: .venv/dev  ## the numbers and tables that the docs quote
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.curse
 	$(BIN)/python -m benchmarks.pictures
+	$(BIN)/python -m benchmarks.scale
 
 clean:
 	rm -rf .venv demo var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

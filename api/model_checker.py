@@ -1,6 +1,7 @@
 """Checks of submitted models: downloaded where they are a hub's, called in a worker, then ready or refused."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -24,6 +25,7 @@ from storage.store import Store
 
 __all__ = ["ModelChecker"]
 
+AWAY_SECONDS = 60.0  # that a model is left to other runners, before this one looks for it again
 IDLE_SECONDS = 0.5  # between two polls for submitted models
 LOOK_SECONDS = 0.2  # between two polls of the stop event
 
@@ -54,11 +56,13 @@ class ModelChecker:
 
     def run(self, name: str, alive: Path) -> None:
         """Check models as the runner ``name``; the file ``alive`` is touched during a check."""
+        away: dict[str, float] = {}  # model that this machine lacks -> when to look again
         while not self._stop.is_set():
+            away = {model: until for model, until in away.items() if until > time.monotonic()}
             try:
                 for model in self._checks.reap():
                     log.warning("lease ran out", model=model.id, state=model.state)
-                claim = self._checks.claim(name, self._settings.lease_seconds)
+                claim = self._checks.claim(name, self._settings.lease_seconds, away)
             except ServiceError as error:
                 log.warning("the database does not answer", reason=str(error))
                 claim = None
@@ -67,17 +71,23 @@ class ModelChecker:
                 continue
             lease = self._settings.lease_seconds
             with Heartbeat(partial(self._checks.heartbeat, claim, lease), lease, alive):
-                self.work(claim)
+                if not self.work(claim):
+                    away[claim.model.id] = time.monotonic() + AWAY_SECONDS
 
-    def work(self, claim: ModelClaim) -> None:
-        """Check one claimed model: ready, refused, or back to the queue."""
+    def work(self, claim: ModelClaim) -> bool:
+        """Check one claimed model: ready, refused, or back to the queue; False where this machine lacks its files."""
         logger = log.bind(model=claim.model.id, source=claim.model.source)
         try:
             self._check(claim, logger)
+        except submission.ModelAway as error:
+            self._checks.release(claim, str(error))
+            logger.info("model left to others", reason=str(error))
+            return False
         except LeaseLost as error:
             logger.info("model left", reason=str(error))
         except ServiceError as error:  # the database is away: the lease runs out, and the model is taken up again
             logger.warning("model left", reason=str(error))
+        return True
 
     def _check(self, claim: ModelClaim, logger: Any) -> None:
         try:
@@ -89,7 +99,7 @@ class ModelChecker:
             facts = replace(model.facts, passes=trial_call.passes, seconds_per_call=trial_call.seconds)
             self._checks.ready(claim, facts)
             logger.info("model ready", seconds_per_call=round(trial_call.seconds, 4))
-        except (LeaseLost, ServiceError):
+        except (LeaseLost, ServiceError, submission.ModelAway):
             raise
         except Stopped:
             self._checks.release(claim)
@@ -109,6 +119,8 @@ class ModelChecker:
             self._fetch(repo, commit, folder, self._settings.max_model_bytes)
             inspected = self._result(self._pool.run(inspect, folder))
             description = submission.of_inspected(inspected, model.source, model.name, model.id)
+            if self._settings.store_of_models is not None:
+                self._settings.store_of_models.put(folder, inspected.digest)
             with self._folders.keep(folder, inspected.digest):
                 return self._checks.describe(claim, description)
 

@@ -19,11 +19,11 @@ import torch
 from api.heartbeat import Heartbeat, Stopped
 from api.model_checker import ModelChecker
 from api.settings import Settings
-from api.submission import reference
+from api.submission import ModelAway, reference
 from fewstep import Schedule, predictor, processes
 from fewstep.errors import FewstepError, ServiceError
 from fewstep.search.engine import run
-from fewstep.search.evaluation.pool import WorkerPool, open_pool
+from fewstep.search.evaluation.pool import PoolLost, WorkerPool, open_pool
 from fewstep.search.log import Callbacks, TrialLog, WarmStart
 from fewstep.trajectory import Trajectories
 from fewstep.values.rankers import RANKERS, Transfers
@@ -35,6 +35,7 @@ from storage.store import Store
 
 __all__ = ["alive_file", "pool_url", "seeds", "serve", "work"]
 
+AWAY_SECONDS = 60.0  # that searches of a model are left to other runners, before this one looks for it again
 IDLE_SECONDS = 0.5  # between two polls of an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
 STOP_SECONDS = 10.0  # to return the model under check to the queue; a download takes longer, and its lease expires
@@ -53,7 +54,10 @@ def alive_file(data_dir: Path) -> Path:
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Run queued searches and, in a second thread, check submitted models, until ``stop`` is set."""
+    """Run queued searches and, in a second thread, check submitted models, until ``stop`` is set.
+
+    Raises `PoolLost` where the pool is gone for good: whoever keeps the runner starts another.
+    """
     name = f"{socket.gethostname()}:{os.getpid()}"
     alive = alive_file(settings.data_dir)
     alive.parent.mkdir(parents=True, exist_ok=True)
@@ -69,12 +73,14 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         checks = threading.Thread(target=checker.run, args=(name, alive), name="model-checker", daemon=True)
         checks.start()
         log.info("runner ready", runner=name, pool=url)
+        away: dict[str, float] = {}  # model that this machine lacks -> when to look again
         while not stop.is_set():
             alive.touch()
+            away = {model: until for model, until in away.items() if until > time.monotonic()}
             try:
                 for search in jobs.reap():
                     log.warning("lease ran out", search=search.id, state=search.state, attempt=search.attempt)
-                claim = jobs.claim(name, settings.lease_seconds)
+                claim = jobs.claim(name, settings.lease_seconds, away)
             except ServiceError as error:
                 log.warning("the database does not answer", reason=str(error))
                 claim = None
@@ -83,12 +89,16 @@ def serve(settings: Settings, stop: threading.Event) -> None:
             else:
                 lease = settings.lease_seconds
                 with Heartbeat(partial(jobs.heartbeat, claim, lease), lease, alive):
-                    work(settings, store, pool, claim, stop)
+                    if not work(settings, store, pool, claim, stop):
+                        away[claim.search.problem.model] = time.monotonic() + AWAY_SECONDS
         checks.join(STOP_SECONDS)
 
 
-def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop: threading.Event) -> None:
-    """Run one claimed search until it succeeds, fails, or is released."""
+def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop: threading.Event) -> bool:
+    """Run one claimed search until it succeeds, fails, or is released; False where this machine lacks its model.
+
+    Raises `PoolLost`, after the search has gone back to the queue.
+    """
     jobs = Jobs(store)
     search = claim.search
     logger = log.bind(search=search.id, nfe=search.problem.nfe, attempt=search.attempt)
@@ -127,6 +137,14 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
         )
     except LeaseLost as error:
         logger.info("search left", reason=str(error))
+    except ModelAway as error:
+        jobs.release(claim, str(error))
+        logger.info("search left to others", reason=str(error))
+        return False
+    except PoolLost as error:
+        jobs.release(claim, str(error))
+        logger.warning("search given back", reason=str(error))
+        raise
     except ServiceError as error:  # the database is away: the lease runs out, and the search is taken up again
         logger.warning("search left", reason=str(error))
     except Stopped:
@@ -135,6 +153,7 @@ def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop:
     except Exception as error:
         logger.exception("search failed")
         jobs.fail(claim, str(error) if isinstance(error, FewstepError) else f"{type(error).__name__}: {error}")
+    return True
 
 
 def seeds(store: Store, search: Search) -> list[Schedule]:

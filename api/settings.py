@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fewstep.blobs import Blobs
 from fewstep.errors import InvalidInput
 from fewstep.values.rankers import RANKERS
 
@@ -27,7 +28,8 @@ class Settings(BaseSettings):
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
     the workers. The inspection of a model may take ``inspect_seconds``. ``metrics_dir`` is a folder with features and
-    references that metrics may name (`fewstep.values.catalogue`).
+    references that metrics may name (`fewstep.values.catalogue`). ``blobs`` is the URL of a store from which a runner
+    fetches the models that its own folder lacks (`fewstep.blobs`); by default the models' folder is the only one.
     """
 
     model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True, extra="forbid")
@@ -53,6 +55,7 @@ class Settings(BaseSettings):
     max_model_bytes: int = Field(2**32, ge=2**20)
     inspect_seconds: float = Field(300.0, gt=0, le=3600)
     metrics_dir: Path | None = None
+    blobs: str | None = Field(None, min_length=1, max_length=1024, repr=False)  # it may hold a password
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 
@@ -60,6 +63,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """The folder of uploaded and fetched models."""
         return self.data_dir / "models"
+
+    @property
+    def store_of_models(self) -> Blobs | None:
+        """Where the models of all machines are, if these do not share the folder."""
+        return None if self.blobs is None else Blobs(self.blobs, self.models_dir)
 
     @field_validator("model_roots", mode="before")
     @classmethod

@@ -7,14 +7,20 @@ from pathlib import Path
 from api.inspection import Inspected, describe
 from api.settings import Settings
 from fewstep import processes
-from fewstep.errors import InvalidInput
+from fewstep.blobs import Blobs
+from fewstep.errors import FewstepError, InvalidInput, NotFound, ServiceError
 from fewstep.models import zoo
 from fewstep.models.reference import ModelReference
 from fewstep.values.model import Facts, Model, ModelState
 from storage.folders import ModelFolders
 from storage.store import Store
 
-__all__ = ["folder_under", "keep", "of_hub", "of_inspected", "of_zoo", "reference", "check_name"]
+__all__ = ["ModelAway", "folder_under", "keep", "of_hub", "of_inspected", "of_zoo", "reference", "check_name"]
+
+
+class ModelAway(FewstepError):
+    """This runner has no files of a model: others may; the message says where they were looked for."""
+
 
 PROGRAM = "exported program"
 STORED = ("upload", "program", "hub")  # sources whose folders the service stores
@@ -111,8 +117,10 @@ def _is_within(folder: Path, root: Path) -> bool:
     return all(path.resolve().is_relative_to(root) for each in folders for path in each.iterdir())
 
 
-def keep(store: Store, folders: ModelFolders, folder: Path, model: Model) -> Model:
+def keep(store: Store, folders: ModelFolders, folder: Path, model: Model, blobs: Blobs | None = None) -> Model:
     """Store an incoming ``folder`` and its model, both or neither; returns the store's model."""
+    if blobs is not None:
+        blobs.put(folder, model.digest)
     with folders.keep(folder, model.digest):
         stored = store.add_model(model)
         if stored.source not in STORED:  # the store has the same model from elsewhere
@@ -121,10 +129,25 @@ def keep(store: Store, folders: ModelFolders, folder: Path, model: Model) -> Mod
 
 
 def reference(model: Model, settings: Settings) -> ModelReference:
-    """The reference by which a worker opens a model; raises `InvalidInput` where its folder is under no root."""
+    """The reference by which a worker opens a model, fetched from the store of models where this machine lacks it.
+
+    Raises `ModelAway` where neither has it.
+    """
     if model.source == "zoo":
         return ModelReference("zoo", model.name, model.digest)
-    if model.source == "folder":
-        return ModelReference("folder", model.name, model.digest, folder_under(settings.model_roots, model.name))
-    path = ModelFolders(settings.models_dir).path(model.digest)
-    return ModelReference(model.source, model.name, model.digest, path)
+    blobs = settings.store_of_models
+    kept = ModelFolders(settings.models_dir).path(model.digest)
+    try:
+        folder = kept if model.source != "folder" else folder_under(settings.model_roots, model.name)
+    except InvalidInput as error:
+        folder, why = kept, str(error)
+    else:
+        why = f"this runner has no folder of model {model.name}"
+    if not folder.is_dir():
+        if blobs is None:
+            raise ModelAway(f"{why}, and no store to fetch it from (FEWSTEP_BLOBS)")
+        try:
+            folder = blobs.fetch(model.digest)
+        except (NotFound, ServiceError) as error:  # the store may answer later, and another runner has it now
+            raise ModelAway(f"{why}, and {error}") from error
+    return ModelReference(model.source, model.name, model.digest, folder, blobs)

@@ -203,6 +203,7 @@ class Choice:
             device=device,
             rank=predictor.ranker,
             seed=settings.seed,
+            effort="thorough",
             limits=Limits(calls=settings.calls),
         )
         rows = [Row(nfe, "named", name, schedules[name]) for name in named]

@@ -7,6 +7,7 @@ cannot change anything. Leases use the database's time.
 """
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import select
@@ -39,12 +40,12 @@ class Jobs:
     def __init__(self, store: Database) -> None:
         self.store = store
 
-    def claim(self, runner: str, lease: float) -> Claim | None:
+    def claim(self, runner: str, lease: float, without: Collection[str] = ()) -> Claim | None:
         """Claim the queued search of highest priority, oldest first, for ``lease`` seconds; None where none waits.
 
-        ``runner`` is the runner's name, for people to read.
+        ``runner`` is the runner's name, for people to read; searches of the models ``without`` are left to others.
         """
-        query = select(SearchRow).where(SearchRow.state == SearchState.QUEUED)
+        query = select(SearchRow).where(SearchRow.state == SearchState.QUEUED, SearchRow.model_id.not_in(without))
         query = query.order_by(SearchRow.priority.desc(), SearchRow.number).limit(1)
         with self.store.write() as session:
             row = session.scalars(query.with_for_update(skip_locked=True)).first()
@@ -117,10 +118,11 @@ class Jobs:
             }
             write_event(session, row.id, "trial", data, now)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, reason: str | None = None) -> None:
         """Return the search to the queue, as when a runner shuts down."""
         with self.store.write() as session:
-            _move(session, _row_of(session, claim), SearchState.QUEUED, database_time(session))
+            row, why = _row_of(session, claim), None if reason is None else storable(reason)
+            _move(session, row, SearchState.QUEUED, database_time(session), why)
 
     def succeed(self, claim: Claim, result: Result, lesson: str | None = None) -> None:
         """Publish the result and finish; store the transfer record ``lesson`` (JSON), if any, for later searches.

@@ -6,6 +6,7 @@ As with searches, every change locks the model's row and compares the lease toke
 """
 
 import secrets
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy import select
@@ -33,9 +34,11 @@ class ModelChecks:
     def __init__(self, store: Database) -> None:
         self.store = store
 
-    def claim(self, runner: str, lease: float) -> ModelClaim | None:
-        """Claim the oldest submitted model that no runner has for ``lease`` seconds; None where none waits."""
+    def claim(self, runner: str, lease: float, without: Collection[str] = ()) -> ModelClaim | None:
+        """Claim the oldest submitted model that no runner has for ``lease`` seconds, but for the models ``without``;
+        None where none waits."""
         query = select(ModelRow).where(ModelRow.state == ModelState.SUBMITTED, ModelRow.token.is_(None))
+        query = query.where(ModelRow.id.not_in(without))
         query = query.order_by(ModelRow.created, ModelRow.id).limit(1)
         with self.store.write() as session:
             row = session.scalars(query.with_for_update(skip_locked=True)).first()
@@ -78,10 +81,10 @@ class ModelChecks:
         with self.store.write() as session:
             _end(_row_of(session, claim), ModelState.REFUSED, storable(reason))
 
-    def release(self, claim: ModelClaim) -> None:
-        """Return the model to the queue, as when a runner shuts down."""
+    def release(self, claim: ModelClaim, reason: str | None = None) -> None:
+        """Return the model to the queue, as when a runner shuts down, with the reason that it waits, if any."""
         with self.store.write() as session:
-            _end(_row_of(session, claim), ModelState.SUBMITTED)
+            _end(_row_of(session, claim), ModelState.SUBMITTED, None if reason is None else storable(reason))
 
     def reap(self, max_attempts: int = MAX_ATTEMPTS) -> list[Model]:
         """Requeue the models whose lease expired, or refuse them after ``max_attempts``; returns them."""

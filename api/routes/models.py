@@ -84,7 +84,7 @@ async def upload(
         def store_upload() -> Model:
             source = "program" if (folder / PROGRAM).exists() else "upload"
             model = submission.of_inspected(inspector(folder), source, name)
-            return _answer(model, submission.keep(store, folders, folder, model), response)
+            return _answer(model, submission.keep(store, folders, folder, model, settings.store_of_models), response)
 
         return await run_in_threadpool(store_upload)
 
@@ -102,21 +102,26 @@ def get_model(id: Identity, store: TheStore) -> Model:
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409, 422))
-def delete_model(id: Identity, store: TheStore, folders: TheFolders) -> None:
+def delete_model(id: Identity, store: TheStore, folders: TheFolders, settings: TheSettings) -> None:
     """Forget a model with everything found for it; refused (409) while a search of it is live."""
     with folders.lock():
         model = store.model(id)
         store.delete_model(id)
         folders.remove(model.digest)
+    if settings.store_of_models is not None and model.source != "zoo":
+        settings.store_of_models.remove(model.digest)
 
 
 def _submitted_model(body: ZooIn | FolderIn | HubIn, settings: Settings, inspector: Inspector) -> Model:
     if isinstance(body, ZooIn):
         return submission.of_zoo(body.name)
     if isinstance(body, FolderIn):
-        inspected = inspector(submission.folder_under(settings.model_roots, body.name))
+        folder = submission.folder_under(settings.model_roots, body.name)
+        inspected = inspector(folder)
         if not inspected.network and not settings.allow_programs:
             raise HTTPException(403, NO_PROGRAMS)
+        if settings.store_of_models is not None:
+            settings.store_of_models.put(folder, inspected.digest)
         return submission.of_inspected(inspected, "folder", os.path.normpath(body.name))
     if not settings.allow_hub:
         raise HTTPException(403, "this service fetches nothing: its operator may set FEWSTEP_ALLOW_HUB=true")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fewstep.blobs import Blobs
 from fewstep.errors import InvalidModel, UnknownName
 from fewstep.models import zoo
 from fewstep.models.manifest import Manifest
@@ -20,13 +21,15 @@ SOURCES = ("zoo", "folder", "upload", "hub", "program")
 class ModelReference:
     """``source`` (one of `SOURCES`), ``name`` within it, and the ``digest`` that the model must have.
 
-    ``folder`` is where the model lies; only the zoo's need none.
+    ``folder`` is where the model lies; only the zoo's need none. A machine that has no such folder fetches the model
+    from ``blobs``, where there are some.
     """
 
     source: str
     name: str
     digest: str
     folder: Path | None = None
+    blobs: Blobs | None = None
 
     @classmethod
     def zoo(cls, name: str) -> "ModelReference":
@@ -50,7 +53,8 @@ class ModelReference:
     def open(self, device: str = "cpu") -> "tuple[Denoiser, tuple[int, ...]]":
         """The denoiser, its network on ``device``, and the shape of one sample.
 
-        Raises `InvalidModel` where the model has another digest than was submitted.
+        Raises `InvalidModel` where the model has another digest than was submitted, `NotFound` or `ServiceError` where
+        it cannot be fetched.
         """
         if self.source not in SOURCES:
             raise UnknownName("model source", self.source, SOURCES)
@@ -60,11 +64,12 @@ class ModelReference:
             return zoo.load(self.name, device), model.shape
         if self.folder is None:
             raise InvalidModel(f"model {self.name!r} of source {self.source} wants the folder where it lies")
-        manifest = Manifest.read(self.folder)
+        place = self.folder if self.blobs is None or self.folder.is_dir() else self.blobs.fetch(self.digest)
+        manifest = Manifest.read(place)
         self._compare(manifest.digest)
         from fewstep.models import folder
 
-        return folder.open(self.folder, device, manifest), manifest.shape
+        return folder.open(place, device, manifest), manifest.shape
 
     def _compare(self, digest: str) -> None:
         if digest != self.digest:

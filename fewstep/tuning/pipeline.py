@@ -30,8 +30,8 @@ from fewstep.diffusers.capture.networks import fingerprint
 from fewstep.diffusers.capture.own import own_schedule
 from fewstep.diffusers.circumstances import Circumstances
 from fewstep.diffusers.installing import adapters_of
-from fewstep.errors import FewstepError
-from fewstep.schedule import Schedule
+from fewstep.errors import FewstepError, InvalidInput
+from fewstep.schedule import Schedule, compile
 from fewstep.search.engine import run
 from fewstep.search.evaluation import evaluator as tasks
 from fewstep.search.evaluation.evaluator import Evaluator
@@ -127,7 +127,12 @@ def tune(
     notes, own = list[str](), None
     try:
         own = own_schedule(denoiser, nfe)
+        if compile(own).noise.shape[1]:
+            raise InvalidInput(
+                "it adds fresh noise, so its samples have no teacher's of the same noise to be compared with"
+            )
     except FewstepError as error:
+        own = None
         notes.append(f"the pipeline's own scheduler is not among the baselines: {error}")
     if denoiser.batch < batch:
         notes.append("samples run one at a time: this pipeline's outputs depend on what else is in the batch")

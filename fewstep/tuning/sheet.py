@@ -32,7 +32,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .35rem .7rem; text-align
 th:first-child, td:first-child { text-align: left; }
 th { color: var(--soft); font-weight: 600; }
 small { color: var(--soft); }
-img { display: block; min-width: 96px; max-width: 22rem; width: 100%; }
+img { display: block; min-width: 96px; max-width: 22rem; width: 100%; height: auto; }
 img.small { image-rendering: pixelated; }
 """
 

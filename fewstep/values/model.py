@@ -54,7 +54,7 @@ class Model:
     digest: Annotated[str, About("SHA-256 of weights and configuration, in hexadecimal")]
     created: datetime
     state: Annotated[ModelState, About("Searches may name it once it is ready")] = ModelState.READY
-    reason: Annotated[str | None, About("Why it was refused")] = None
+    reason: Annotated[str | None, About("Why it was refused, or is left to another runner")] = None
     facts: Annotated[Facts, Inline()] = Facts()
 
     def __post_init__(self) -> None:

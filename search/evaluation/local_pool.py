@@ -17,7 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
 from fewstep.search.evaluation.evaluator import Evaluator
-from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.evaluation.pool import Host, WorkerLost
 from fewstep.search.evaluation.watch import TASK_SECONDS, Watch
 
 __all__ = ["LocalPool", "ModelPool", "open_local"]
@@ -180,7 +180,7 @@ def open_local(
 class ModelPool:
     """A `Pool` whose evaluators hold one model; each worker loads it on first use."""
 
-    def __init__(self, pool: LocalPool, reference: ModelReference) -> None:
+    def __init__(self, pool: Host, reference: ModelReference) -> None:
         self._pool, self._reference = pool, reference
 
     def submit(self, function: Callable[Concatenate[Evaluator, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -193,10 +193,11 @@ _device = "cpu"
 _pulse: MutableSequence[float] = [0.0, 0.0]
 
 
-def _start(device: str, pulse: MutableSequence[float]) -> None:
-    """First thing in a worker: remember its device; one thread, so that sums are always made in the same order."""
+def _start(device: str, pulse: MutableSequence[float] | None = None) -> None:
+    """First thing in a worker: remember its device, and where it gives signs of life; one thread, so that sums are
+    always made in the same order."""
     global _device, _pulse
-    _device, _pulse = device, pulse
+    _device, _pulse = device, _pulse if pulse is None else pulse
     torch.set_num_threads(1)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from fewstep.errors import FewstepError
+from fewstep.errors import FewstepError, ServiceError
 from fewstep.models.reference import ModelReference
 from fewstep.registry import Registry
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.watch import TASK_SECONDS
 
-__all__ = ["POOLS", "InlinePool", "Open", "Pool", "WorkerLost", "WorkerPool", "open_pool"]
+__all__ = ["POOLS", "Host", "InlinePool", "Open", "Pool", "PoolLost", "WorkerLost", "WorkerPool", "open_pool"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +25,19 @@ T = TypeVar("T")
 
 class WorkerLost(FewstepError):
     """The worker died or ran out of time on every attempt; the message says why and how often."""
+
+
+class PoolLost(ServiceError):
+    """The whole pool is gone, as when a cluster's head died: open it again, then resume the search by its log."""
+
+
+class Host(Protocol):
+    """What runs tasks for the evaluators of one model: ``run``, with its folders of teachers and of metrics."""
+
+    cache: Path | None
+    metrics: Path | None
+
+    def run(self, function: Callable[..., T], *args: Any) -> Future[T]: ...
 
 
 class Pool(Protocol):
@@ -67,14 +80,21 @@ Open = Callable[[str, Path | None, Path | None, float], WorkerPool]
 """``open(rest of the URL, folder of teachers, folder of the operator's features and references, seconds that the worker
 of a task may be silent)``"""
 
-POOLS: Registry[Open] = Registry("pool", "fewstep.pools", {"local": "fewstep.search.evaluation.local_pool:open_local"})
+POOLS: Registry[Open] = Registry(
+    "pool",
+    "fewstep.pools",
+    {
+        "local": "fewstep.search.evaluation.local_pool:open_local",
+        "ray": "fewstep.search.evaluation.ray_pool:open_ray",
+    },
+)
 """What opens a host, by the scheme of its URL."""
 
 
 def open_pool(
     url: str, cache: Path | None = None, metrics: Path | None = None, timeout: float = TASK_SECONDS
 ) -> WorkerPool:
-    """The host of a URL such as "local:4" or "local:cuda:0,cuda:1".
+    """The host of a URL such as "local:4", "local:cuda:0,cuda:1" or "ray://head:6379".
 
     ``cache`` is the folder where teachers are kept, ``metrics`` the one with the operator's features and references,
     ``timeout`` how many seconds the worker of a task may be silent (`fewstep.search.evaluation.watch`).

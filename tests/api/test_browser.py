@@ -81,8 +81,8 @@ def test_a_search_is_followed_live(service: Service, held: Claim, open_page: Any
 def test_the_legend_names_every_stage(service: Service, held: Claim, open_page: Any) -> None:
     """In the order of the search; one unknown here under its name; then trials that were stopped early."""
     page = open_page(f"/searches/{held.search.id}")
-    origins = ("baseline ddim time", "mirror: reversed", "seed unipc-2 arc", "cross-fit", "evolution", "cmaes")
-    origins += ("nested fill", "fit row", "fit closed-loop", "polish")
+    origins = ("baseline ddim time", "mirror: reversed", "seed unipc-2 arc", "cross-fit", "guidance", "cmaes")
+    origins += ("evolution", "nested fill", "fit row", "fit closed-loop", "polish")
     for number, origin in enumerate(origins):
         record(service, held, number, 0.2 / (number + 1), origin, 128 if number != 5 else 20)
     drawn(page, len(origins))

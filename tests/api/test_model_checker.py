@@ -120,8 +120,11 @@ def test_a_network_that_breaks_is_refused(tried: Callable[..., Model], folder: P
     assert model.facts.seconds_per_call is None
 
 
-def test_a_folder_that_changed_or_went_is_refused(tried: Callable[..., Model], folder: Path) -> None:
-    """What is tried is what was sent: other weights are told by their digest, a missing folder by its name."""
+def test_a_folder_that_changed_is_refused_and_one_that_went_is_left_to_others(
+    tried: Callable[..., Model], folder: Path
+) -> None:
+    """What is tried is what was sent: other weights are told by their digest. A missing folder another runner may have:
+    the model stays submitted and says what is missed."""
     sent = described(folder)
     scaled(folder, 1.5)
     changed = tried(sent)
@@ -130,6 +133,7 @@ def test_a_folder_that_changed_or_went_is_refused(tried: Callable[..., Model], f
     assert f"digest {sent.digest[:16]}" in changed.reason
     shutil.rmtree(folder)
     gone = tried(sent)
+    assert gone.state is ModelState.SUBMITTED
     assert gone.reason is not None
     assert "'tiny' under the operator's roots" in gone.reason
 

@@ -41,7 +41,7 @@ def die_once(evaluator: Evaluator, marker: Path) -> str:
     return "alive"
 
 
-def sleep(evaluator: Evaluator) -> None:
+def sleep(evaluator: Evaluator | None) -> None:
     time.sleep(60)
 
 
@@ -79,3 +79,24 @@ class Counted(Wrapped):
             self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return self.denoiser(x, t)
+
+
+def wait_at(folder: Path) -> str:
+    """Write a line with this node to the next file "here-…", then wait for the file "go"."""
+    import ray
+
+    turn = len(list(folder.glob("here-*")))
+    (folder / f"here-{turn}").write_text(f"{ray.get_runtime_context().get_node_id()}\n")
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+    return "gone"
+
+
+def until_cancelled(folder: Path) -> None:
+    """Work until Ray's request to stop, and say so in the file "stopped"."""
+    import ray
+
+    (folder / "started").touch()
+    while not ray.get_runtime_context().is_canceled():
+        time.sleep(0.01)
+    (folder / "stopped").touch()

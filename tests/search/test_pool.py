@@ -22,6 +22,8 @@ from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.local_pool import LocalPool
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.evaluation.pool import POOLS, InlinePool, Pool, WorkerLost, WorkerPool, open_pool
+from fewstep.search.evaluation.ray_cluster import Need
+from fewstep.search.evaluation.ray_pool import RayPool
 from fewstep.search.samplers.ranking import by_replay
 from fewstep.values.problem import Problem
 from fewstep.values.stages import STAGES
@@ -34,6 +36,13 @@ MIXTURE = ModelReference.zoo("digits-mixture")
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPool]:
     with LocalPool(("cpu", "cpu"), tmp_path_factory.mktemp("teachers")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
+    """Two slots on a Ray that is started here, which has room for two more."""
+    with RayPool(None, Need(), 2, tmp_path_factory.mktemp("teachers"), here=4) as pool:
         yield pool
 
 
@@ -87,14 +96,21 @@ def threads() -> Iterator[WorkerPool]:
     POOLS.remove("threads")
 
 
-@pytest.fixture(params=["local", "threads"])
+@pytest.fixture(params=["local", "ray", "threads"])
 def host(request: pytest.FixtureRequest) -> WorkerPool:
     """One host of each kind."""
     opened: WorkerPool = request.getfixturevalue(request.param)
     return opened
 
 
-@pytest.fixture(params=["inline", "local", "threads"])
+@pytest.fixture(params=["local", "ray"])
+def workers(request: pytest.FixtureRequest) -> LocalPool | RayPool:
+    """One host of each kind whose slots are processes."""
+    opened: LocalPool | RayPool = request.getfixturevalue(request.param)
+    return opened
+
+
+@pytest.fixture(params=["inline", "local", "ray", "threads"])
 def pool(request: pytest.FixtureRequest) -> Pool:
     """One pool of each kind on the digits mixture."""
     if request.param == "inline":
@@ -180,53 +196,55 @@ def test_every_gpu_is_none_here() -> None:
         open_pool("local:cuda")
 
 
-def test_slots_are_processes_of_their_own(local: LocalPool) -> None:
-    """A local pool computes outside this process."""
-    assert local.model(ModelReference.zoo("digits-mixture")).submit(process_id).result() != os.getpid()
-    assert len(local) == 2
+def test_slots_are_processes_of_their_own(workers: LocalPool | RayPool) -> None:
+    """Such a pool computes outside this process."""
+    assert workers.model(ModelReference.zoo("digits-mixture")).submit(process_id).result() != os.getpid()
+    assert len(workers) == 2
 
 
-def test_a_killed_worker_is_replaced_and_its_task_tried_again(local: LocalPool, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_its_task_tried_again(workers: LocalPool | RayPool, tmp_path: Path) -> None:
     """SIGKILL in the middle of a task: the task succeeds on its second attempt."""
-    pool = local.model(ModelReference.zoo("digits-mixture"))
+    pool = workers.model(ModelReference.zoo("digits-mixture"))
     assert pool.submit(die_once, tmp_path / "died").result() == "alive"
 
 
 @pytest.mark.parametrize(("wait", "times"), [(0.0, 2), (1.0, 1)])
-def test_a_worker_killed_while_idle_is_replaced(local: LocalPool, wait: float, times: int) -> None:
+def test_a_worker_killed_while_idle_is_replaced(workers: LocalPool | RayPool, wait: float, times: int) -> None:
     """SIGKILL between two tasks: the next ones run, whether the death was noticed by then or not."""
-    pool = local.model(ModelReference.zoo("digits-mixture"))
+    pool = workers.model(ModelReference.zoo("digits-mixture"))
     for _ in range(times):
         os.kill(pool.submit(process_id).result(), signal.SIGKILL)
         time.sleep(wait)
         assert [future.result() for future in [pool.submit(shape_of) for _ in range(4)]] == [(1, 8, 8)] * 4
 
 
-def test_a_poisonous_task_fails_alone(local: LocalPool) -> None:
+def test_a_poisonous_task_fails_alone(workers: LocalPool | RayPool) -> None:
     """A task that kills its worker every time fails with the reason; tasks beside and after it succeed."""
-    pool = local.model(ModelReference.zoo("digits-mixture"))
+    pool = workers.model(ModelReference.zoo("digits-mixture"))
     poison, others = pool.submit(die), [pool.submit(shape_of) for _ in range(4)]
     with pytest.raises(WorkerLost, match=r"died.*attempt 3 of 3"):
         poison.result()
     assert [other.result() for other in others] == [(1, 8, 8)] * 4
 
 
-def test_a_task_out_of_time_fails_and_frees_its_slot() -> None:
+@pytest.mark.parametrize("kind", ["local", "ray"])
+def test_a_task_out_of_time_fails_and_frees_its_slot(kind: str, request: pytest.FixtureRequest) -> None:
     """After the time limit, on every attempt, the task is lost and the slot takes the next one."""
-    with LocalPool(("cpu",), timeout=2.0) as pool:
+    request.getfixturevalue(kind)  # of Ray there is one in a process
+    with LocalPool(("cpu",), timeout=2.0) if kind == "local" else RayPool(None, Need(), 1, timeout=2.0) as pool:
         model = pool.model(ModelReference.zoo("digits-mixture"))
         model.submit(shape_of).result()
         late, after = model.submit(sleep), model.submit(shape_of)
-        with pytest.raises(WorkerLost, match="no network call within 2 s, in attempt 3 of 3"):
+        with pytest.raises(WorkerLost, match=r"no result (and no network call )?within 2 s, in attempt 3 of 3"):
             late.result()
         assert after.result() == (1, 8, 8)
 
 
-def test_a_model_with_other_weights_is_refused(local: LocalPool) -> None:
+def test_a_model_with_other_weights_is_refused(workers: LocalPool | RayPool) -> None:
     """A reference whose digest does not fit the weights at hand names both."""
     stale = ModelReference("zoo", "digits-mixture", "0" * 64)
     with pytest.raises(InvalidModel, match=r"digest 0000.*submit it again"):
-        local.model(stale).submit(shape_of).result()
+        workers.model(stale).submit(shape_of).result()
 
 
 def test_a_pool_wants_devices() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler
 from typer.testing import CliRunner
 
 import fewstep
@@ -139,6 +140,15 @@ def test_few_prompts_are_all_searched(tmp_path):
     result = tune(tiny.pipe, 3, conditions=tiny.conditions, call=tiny.call, cache=tmp_path, budget=4, noises=8)
     assert result.searched_ratio is None
     assert any("fewer than 4 conditions" in note for note in result.notes)
+
+
+def test_a_scheduler_that_adds_noise_is_no_baseline(tmp_path):
+    """An ancestral scheduler's samples are other pictures than the teacher's: the result says that it is left out."""
+    tiny = PIPELINES["StableDiffusionPipeline"]()
+    tiny.pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(tiny.pipe.scheduler.config)
+    result = tune(tiny.pipe, 3, conditions=tiny.conditions, call=tiny.call, cache=tmp_path, budget=3, noises=8)
+    assert result.own is None
+    assert any("adds fresh noise" in note for note in result.notes)
 
 
 def test_there_are_64_prompts_of_our_own():
