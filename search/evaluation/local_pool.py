@@ -193,10 +193,11 @@ _device = "cpu"
 _pulse: MutableSequence[float] = [0.0, 0.0]
 
 
-def _start(device: str, pulse: MutableSequence[float]) -> None:
-    """First thing in a worker: remember its device; one thread, so that sums are always made in the same order."""
+def _start(device: str, pulse: MutableSequence[float] | None = None) -> None:
+    """First thing in a worker: remember its device, and where it gives signs of life; one thread, so that sums are
+    always made in the same order."""
     global _device, _pulse
-    _device, _pulse = device, pulse
+    _device, _pulse = device, _pulse if pulse is None else pulse
     torch.set_num_threads(1)
 
 
