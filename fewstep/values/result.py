@@ -86,7 +86,8 @@ class Cost:
     ``seconds``; a call passes the network ``passes_per_call`` times (2 with classifier-free guidance).
 
     Of the calls, ``test_calls`` went to the test on unseen noises. A teacher that an earlier search left behind costs
-    nothing: ``shared_calls`` says what it saved.
+    nothing, and candidates that begin at the same time share their first output: ``shared_calls`` says what that
+    saved.
     """
 
     calls: Annotated[int, About("Network sample-calls, the teacher's included")]
@@ -95,7 +96,9 @@ class Cost:
     passes_per_call: Annotated[int, About("Passes of the network in one call"), Key("passes")] = 1
     stages: Annotated[tuple[StageReport, ...], About("What each stage spent and gained")] = ()
     test_calls: Annotated[int, About("Of the calls, those of the test on unseen noises")] = 0
-    shared_calls: Annotated[int, About("Saved by a teacher that was there already")] = 0
+    shared_calls: Annotated[
+        int, About("Saved by a teacher that was there already, and by first outputs that candidates share")
+    ] = 0
 
     @property
     def search_calls(self) -> int:

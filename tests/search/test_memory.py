@@ -58,10 +58,10 @@ def roomy(blobs: models.GaussianMixture) -> tuple[Any, list[Trial]]:
 def test_a_search_ends_where_memory_is_short(
     blobs: models.GaussianMixture, roomy: tuple[Any, list[Trial]], forward: int, backward: int
 ) -> None:
-    """With room for any few samples, forward and backward, every stage has its trials and the result is that of a
-    device with room for all but for rounding."""
+    """With room for any few samples, forward and backward, every stage has its trials, and the result is that of a
+    device with room for all but for rounding, which may change what is proposed."""
     (ours, trials), (theirs, others) = search(tight(blobs, forward, backward)), roomy
-    assert [trial.origin for trial in trials] == [trial.origin for trial in others]
+    assert [trial.origin.stage for trial in trials] == [trial.origin.stage for trial in others]
     assert {trial.origin.stage for trial in trials} == set(STEPS)
     assert not any("not polished" in (trial.reason or "") for trial in trials)
     assert ours.score.value == pytest.approx(theirs.score.value, rel=0.05)
