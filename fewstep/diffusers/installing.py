@@ -88,7 +88,7 @@ def install(
     place = replace(
         there.place if isinstance(there, FewstepScheduler) else _place(there, spec),
         default_steps=_default_steps(pipe),
-        searched=_searched(there, schedule.process) if searched is None else searched,
+        searched=_comparable(pipe, _searched(there, schedule.process) if searched is None else searched),
         chosen=tuple(name for name in TIMES if strict and name in _parameters(pipe)),
     )
     scheduler = FewstepScheduler(
@@ -212,6 +212,12 @@ def _searched(scheduler: Any, process: Process) -> Circumstances | None:
         return None
     linear = config.get("time_shift_type") == "linear"
     return Circumstances(mu=process.shift if linear else float(np.log(process.shift)))
+
+
+def _comparable(pipe: Any, searched: Circumstances | None) -> Circumstances | None:
+    """Without the mu of a pipeline that computes it from the number of steps as well (Flux 2): it says no size then."""
+    by_steps = hasattr(inspect.getmodule(type(pipe)), "compute_empirical_mu")
+    return replace(searched, mu=None) if by_steps and searched is not None else searched
 
 
 def adapters_of(pipe: Any) -> tuple[str, ...] | None:
