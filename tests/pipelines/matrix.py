@@ -177,9 +177,10 @@ def table(rows: list[Row]) -> str:
             f"| {each.name} | {each.process} | {each.entry} | {each.passes}, {each.without} | "
             f"{'yes' if each.together else 'one by one'} | {each.deviation:.0e} | {apart} | {each.calls or '–'} |"
         )
-    refused = [each for each in sorted(rows, key=lambda each: each.name) if each.reason]
-    lines += ["", "| not served | reason |", "|---|---|"]
-    lines += [f"| {each.name} | {' '.join(each.reason.split())[:400].replace('|', '/')} |" for each in refused]
+    noted = [each for each in sorted(rows, key=lambda each: each.name) if each.reason]
+    lines += ["", "| not served, or not in this way | reason |", "|---|---|"]
+    lines += [f"| {each.name} | {' '.join(each.reason.split())[:400].replace('|', '/')} |" for each in noted]
+    refused = [each for each in noted if each.deviation is None]
     lines += [f"| {name} | not built here: {reason} |" for name, reason in sorted(LEFT_OUT.items())]
     exact = [r for r in rows if r.deviation is not None and r.deviation <= EXACT]
     same = [r for r in exact if r.installed is not None and r.installed <= EXACT]
