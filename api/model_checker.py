@@ -1,7 +1,6 @@
 """Checks of submitted models: downloaded where they are a hub's, called in a worker, then ready or refused."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from api import hub, submission
+from api.away import Away
 from api.heartbeat import Heartbeat, Stopped
 from api.inspection import inspect
 from api.settings import Settings
@@ -25,7 +25,6 @@ from storage.store import Store
 
 __all__ = ["ModelChecker"]
 
-AWAY_SECONDS = 60.0  # that a model is left to other runners, before this one looks for it again
 IDLE_SECONDS = 0.5  # between two polls for submitted models
 LOOK_SECONDS = 0.2  # between two polls of the stop event
 
@@ -56,13 +55,12 @@ class ModelChecker:
 
     def run(self, name: str, alive: Path) -> None:
         """Check models as the runner ``name``; the file ``alive`` is touched during a check."""
-        away: dict[str, float] = {}  # model that this machine lacks -> when to look again
+        away = Away()
         while not self._stop.is_set():
-            away = {model: until for model, until in away.items() if until > time.monotonic()}
             try:
                 for model in self._checks.reap():
                     log.warning("lease ran out", model=model.id, state=model.state)
-                claim = self._checks.claim(name, self._settings.lease_seconds, away)
+                claim = self._checks.claim(name, self._settings.lease_seconds, away.models())
             except ServiceError as error:
                 log.warning("the database does not answer", reason=str(error))
                 claim = None
@@ -72,7 +70,7 @@ class ModelChecker:
             lease = self._settings.lease_seconds
             with Heartbeat(partial(self._checks.heartbeat, claim, lease), lease, alive):
                 if not self.work(claim):
-                    away[claim.model.id] = time.monotonic() + AWAY_SECONDS
+                    away.add(claim.model.id)
 
     def work(self, claim: ModelClaim) -> bool:
         """Check one claimed model: ready, refused, or back to the queue; False where this machine lacks its files."""

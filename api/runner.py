@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 import torch
 
+from api.away import Away
 from api.heartbeat import Heartbeat, Stopped
 from api.model_checker import ModelChecker
 from api.settings import Settings
@@ -35,7 +36,6 @@ from storage.store import Store
 
 __all__ = ["alive_file", "pool_url", "seeds", "serve", "work"]
 
-AWAY_SECONDS = 60.0  # that searches of a model are left to other runners, before this one looks for it again
 IDLE_SECONDS = 0.5  # between two polls of an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
 STOP_SECONDS = 10.0  # to return the model under check to the queue; a download takes longer, and its lease expires
@@ -73,14 +73,13 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         checks = threading.Thread(target=checker.run, args=(name, alive), name="model-checker", daemon=True)
         checks.start()
         log.info("runner ready", runner=name, pool=url)
-        away: dict[str, float] = {}  # model that this machine lacks -> when to look again
+        away = Away()
         while not stop.is_set():
             alive.touch()
-            away = {model: until for model, until in away.items() if until > time.monotonic()}
             try:
                 for search in jobs.reap():
                     log.warning("lease ran out", search=search.id, state=search.state, attempt=search.attempt)
-                claim = jobs.claim(name, settings.lease_seconds, away)
+                claim = jobs.claim(name, settings.lease_seconds, away.models())
             except ServiceError as error:
                 log.warning("the database does not answer", reason=str(error))
                 claim = None
@@ -90,7 +89,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
                 lease = settings.lease_seconds
                 with Heartbeat(partial(jobs.heartbeat, claim, lease), lease, alive):
                     if not work(settings, store, pool, claim, stop):
-                        away[claim.search.problem.model] = time.monotonic() + AWAY_SECONDS
+                        away.add(claim.search.problem.model)
         checks.join(STOP_SECONDS)
 
 

@@ -18,7 +18,6 @@ from fewstep.errors import InvalidInput, NotFound, ServiceError
 __all__ = ["Blobs"]
 
 INDEX = "index.json"
-CHUNK = 2**22  # bytes
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,5 @@ def _relative(name: str) -> PurePosixPath:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,14 +22,15 @@ import numpy as np
 
 from fewstep.processes import Process
 from fewstep.schedule import Schedule, compile
-from fewstep.steps.phi import SERIES_TERMS
+from fewstep.steps.exponential import first_factors
+from fewstep.steps.phi import phi
 from fewstep.steps.rules import MAX_GAP, MIN_GAP
 from fewstep.steps.step import MAX_ORDER, Step
 from fewstep.steps.weights import Levels
 from fewstep.tableau import Tableau
 from fewstep.timeshift import TimeShift
 
-__all__ = ["Multistep", "compile_all", "first_factors"]
+__all__ = ["Multistep", "compile_all"]
 
 CHOICES = ("prediction", "scale", "corrector_scale")
 COUNTS = ("order", "corrector")
@@ -161,20 +162,6 @@ def compile_all(schedules: Sequence[Schedule]) -> list[Tableau]:
     return [tableaus[i] for i in range(len(schedules))]
 
 
-def first_factors(gaps: np.ndarray, prediction: np.ndarray, scale: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The factors of the first derivative, `fewstep.steps.exponential.first_factor`, of arrays of one shape."""
-    z = np.where(prediction == "noise", gaps, -gaps)
-    first, second = _phi(1, z), _phi(2, z)
-    cases = {
-        "bh1": 0.5 / second,
-        "bh2": 0.5 * first / second,
-        "0.5exp": 1.0 + 0.5 * np.expm1(z),
-        "-0.5exp": 1.0 - 0.5 * np.expm1(z),
-        "linear": 1.0 + slope * gaps,
-    }
-    return np.select([scale == name for name in cases], list(cases.values()), 1.0)
-
-
 class _Compiler:
     """Weights of all steps of a table, then their states in the basis (y_0, D_0, …, D_{N−1})."""
 
@@ -187,7 +174,7 @@ class _Compiler:
         self._noise = table.prediction == "noise"
         z = np.where(self._noise, self._gaps, -self._gaps)
         self._moments = [
-            math.factorial(k) * self._gaps ** (k + 1) * _phi(k + 1, z) for k in range(MAX_ORDER + 1)
+            math.factorial(k) * self._gaps ** (k + 1) * phi(k + 1, z) for k in range(MAX_ORDER + 1)
         ]  # m_0 …, each (M, N)
 
     def tableaus(self) -> list[Tableau]:
@@ -277,24 +264,6 @@ def _sum(weights: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Σ_j w_j·output_j: (M, J) and (M, J, B) -> (M, B)."""
     total: np.ndarray = (weights[:, None, :] @ outputs)[:, 0]
     return total
-
-
-def _phi(k: int, z: np.ndarray) -> np.ndarray:
-    """`fewstep.steps.phi.phi` of an array, for k ≥ 1."""
-    result = np.empty_like(z)
-    near = np.abs(z) < k
-    small, large = z[near], z[~near]
-    term = np.full_like(small, 1.0 / math.factorial(k))
-    total = term.copy()
-    for j in range(1, SERIES_TERMS):
-        term *= small / (j + k)
-        total += term
-    result[near] = total
-    value = np.expm1(large) / large
-    for j in range(1, k):
-        value = (value - 1.0 / math.factorial(j)) / large
-    result[~near] = value
-    return result
 
 
 def _factor(scale: np.ndarray, slope: np.ndarray, effective: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

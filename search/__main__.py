@@ -5,15 +5,14 @@ from the best schedule with a call less. What the teacher did is kept in the use
 shared by all searches of the model.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fewstep.cache import user_cache
+from fewstep.cli.display import phases
 from fewstep.cli.options import with_problem_options
 from fewstep.cli.wording import summary
 from fewstep.errors import FewstepError
@@ -26,8 +25,6 @@ from fewstep.search.log import Callbacks, WarmStart
 from fewstep.values.problem import Options
 from fewstep.values.rankers import RANKERS
 from fewstep.values.trial import Trial
-
-COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 @with_problem_options
@@ -60,7 +57,7 @@ def main(
         for calls in numbers:
             trials: list[Trial] = []
             fewer = [schedule for schedule in warm.schedules if schedule.nfe == calls - 1]
-            with Progress(*COLUMNS, console=console) as bars:
+            with phases(console) as progress:
                 result = find(
                     denoiser,
                     calls,
@@ -68,7 +65,7 @@ def main(
                     rank=rank,
                     device=device,
                     warm=WarmStart(fewer, warm.trials),
-                    on=Callbacks(trial=trials.append, progress=_progress_on(bars)),
+                    on=Callbacks(trial=trials.append, progress=progress),
                     features=features,
                     cache=user_cache() / "teachers",
                     identity=reference.digest,
@@ -92,12 +89,6 @@ def main(
     except (FewstepError, OSError) as error:
         typer.secho(f"fewstep: {error}", err=True, fg="red")
         raise typer.Exit(1) from None
-
-
-def _progress_on(bars: Progress) -> Callable[[str, int, int], None]:
-    """Progress of a search on a bar of its own."""
-    bar = bars.add_task("teacher", total=None)
-    return lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How schedules, scores and a search's progress look as text: plain strings, and tables and bars for a terminal."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from fewstep.schedule import Schedule, Step
 from fewstep.values.event import Event
 from fewstep.values.stages import look
 
-__all__ = ["Row", "axis", "duration", "follow", "measured", "rows", "short", "steps_table", "table"]
+__all__ = ["Row", "axis", "duration", "follow", "measured", "phases", "rows", "short", "steps_table", "table"]
 
 BAR = 20  # width of a progress bar in characters, so that a line fits a terminal of 100
 
@@ -136,6 +137,15 @@ def steps_table(schedule: Schedule) -> Table:
     ]
     columns = ("call", "time", "log-SNR", "gap", "order", "prediction", "scale")
     return table(columns, lines, words=("prediction", "scale"))
+
+
+@contextmanager
+def phases(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for a search in this process, whose progress it is told as (phase, done, total)."""
+    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        bar = bars.add_task("teacher", total=None)
+        yield lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total)
 
 
 def follow(events: Iterable[Event], console: Console) -> Event | None:

@@ -9,7 +9,6 @@ that the pipeline has; a schedule of another noise process is refused. Nothing b
 """
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from fewstep.diffusers.circumstances import Circumstances
 from fewstep.diffusers.place import PREDICTION_TYPES, TIMES, Place
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.diffusers.shift_hook import attach
+from fewstep.diffusers.signature import default_steps, parameters_of
 from fewstep.errors import InvalidInput
 from fewstep.models import scheduler_config
 from fewstep.models.betas import settings_of
@@ -87,9 +87,9 @@ def install(
     old = there.replaced if isinstance(there, FewstepScheduler) else there
     place = replace(
         there.place if isinstance(there, FewstepScheduler) else _place(there, spec),
-        default_steps=_default_steps(pipe),
+        default_steps=default_steps(pipe),
         searched=_comparable(pipe, _searched(there, schedule.process) if searched is None else searched),
-        chosen=tuple(name for name in TIMES if strict and name in _parameters(pipe)),
+        chosen=tuple(name for name in TIMES if strict and name in parameters_of(pipe)),
     )
     scheduler = FewstepScheduler(
         schedule,
@@ -191,18 +191,6 @@ def _place(scheduler: Any, spec: NetworkSpec) -> Place:
 
 def _bases(pipe: Any) -> set[str]:
     return {each.__name__ for each in type(pipe).__mro__}
-
-
-def _parameters(pipe: Any) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
-
-
-def _default_steps(pipe: Any) -> int | None:
-    parameter = _parameters(pipe).get("num_inference_steps")
-    default = None if parameter is None else parameter.default
-    if default is None:
-        default = getattr(pipe, "default_denoising_steps", None)  # Marigold
-    return default if type(default) is int else None
 
 
 def _searched(scheduler: Any, process: Process) -> Circumstances | None:

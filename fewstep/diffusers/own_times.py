@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
+from fewstep.grids.levels import linear_quadratic
+from fewstep.processes import Flow
 
 __all__ = ["RULES", "check", "is_own"]
 
 TOLERANCE = 1e-3  # of the largest level: some pipelines round theirs to whole time steps of 1000
-THRESHOLD = 0.025  # noise level up to which Mochi's levels fall evenly
 
 
 def _even(n: int, training: int) -> np.ndarray:
@@ -38,15 +39,8 @@ def _whole(n: int, training: int) -> np.ndarray:
 
 
 def _linear_quadratic(n: int, training: int) -> np.ndarray:
-    """Levels that fall evenly by 0.025 in the first half of the steps, and then as a parabola to 0."""
-    half = n // 2
-    if not half:
-        return np.ones(n)
-    rest = n - half
-    missing = half - THRESHOLD * n
-    i = np.arange(half, n)
-    parabola = missing / (half * rest**2) * (i**2 + half**2) + (THRESHOLD / half - 2 * missing / rest**2) * i
-    return 1.0 - np.concatenate([np.arange(half) * THRESHOLD / half, parabola])
+    """Of the grid of that name."""
+    return np.array(linear_quadratic(Flow(), n)[:-1])
 
 
 def _table(n: int, training: int) -> np.ndarray:

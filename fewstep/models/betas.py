@@ -10,7 +10,7 @@ import numpy as np
 
 from fewstep.checks import number
 from fewstep.errors import InvalidModel, UnknownName
-from fewstep.processes.discrete import LAST_ALPHA
+from fewstep.processes.betas import linear, scaled_linear, stretched
 
 __all__ = ["BETAS", "MAX_TABLE", "alphas_cumprod", "settings_of", "training_steps"]
 
@@ -51,9 +51,7 @@ def alphas_cumprod(config: Mapping[str, Any]) -> np.ndarray:
             raise InvalidModel(f"snr_shift_scale is above 0 (1 for none), got {shift:g}")
         bars = bars / (shift + (1 - shift) * bars)
     if config.get("rescale_betas_zero_snr"):
-        root = np.sqrt(bars)
-        bars = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-        bars[-1] = min(LAST_ALPHA, bars[-2] / 4)
+        bars = stretched(bars)
     return bars
 
 
@@ -86,15 +84,10 @@ def training_steps(config: Mapping[str, Any], least: int = 2) -> int:
     return steps
 
 
-def _linear(first: float, last: float, count: int) -> np.ndarray:
-    return np.linspace(first, last, count)
-
-
 def _scaled_linear(first: float, last: float, count: int) -> np.ndarray:
     if min(first, last) < 0:
         raise InvalidModel(f"betas lie between 0 and 1, got {first:g} and {last:g}")
-    betas: np.ndarray = np.linspace(first**0.5, last**0.5, count) ** 2
-    return betas
+    return scaled_linear(first, last, count)
 
 
 def _cosine(first: float, last: float, count: int) -> np.ndarray:
@@ -109,4 +102,4 @@ def _sigmoid(first: float, last: float, count: int) -> np.ndarray:
     return betas
 
 
-BETAS = {"linear": _linear, "scaled_linear": _scaled_linear, "squaredcos_cap_v2": _cosine, "sigmoid": _sigmoid}
+BETAS = {"linear": linear, "scaled_linear": _scaled_linear, "squaredcos_cap_v2": _cosine, "sigmoid": _sigmoid}

@@ -99,14 +99,11 @@ def parse(name: str, text: bytes) -> dict[str, Any]:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal; raises `InvalidModel` where it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            for part in iter(lambda: file.read(HASH_CHUNK), b""):
-                digest.update(part)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InvalidModel(f"cannot read {path.name}: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def _weights(network: Path) -> tuple[tuple[Path, ...], str | None]:

@@ -20,10 +20,9 @@ from fewstep.checks import number
 from fewstep.errors import InvalidInput, UnknownName
 from fewstep.processes.discrete import LAST_ALPHA
 
-__all__ = ["expand", "recognise"]
+__all__ = ["expand", "linear", "recognise", "scaled_linear", "stretched"]
 
 ENTRIES = ("betas", "first", "last", "count", "zero_snr")
-RULES = ("linear", "scaled_linear")
 MAX_COUNT = 100_000
 DIGITS = 8  # of β_0 and of the last β, as people write them
 LAST = (0.02, 0.012, 0.0195, 0.01, 0.0135, 0.014)  # where stretching has hidden it
@@ -42,14 +41,14 @@ def expand(rule: Any) -> tuple[float, ...]:
         raise UnknownName("rule of betas", str(kind)[:80], RULES)
     first, last = (number(key, rule[key]) for key in ("first", "last"))
     count = rule["count"]
-    stretched = rule.get("zero_snr", False)
+    zero_snr = rule.get("zero_snr", False)
     if type(count) is not int or not 2 <= count <= MAX_COUNT:
         raise InvalidInput(f"count is a whole number from 2 to {MAX_COUNT}, got {str(count)[:40]}")
-    if type(stretched) is not bool:
-        raise InvalidInput(f"zero_snr is true or false, got {str(stretched)[:40]}")
+    if type(zero_snr) is not bool:
+        raise InvalidInput(f"zero_snr is true or false, got {str(zero_snr)[:40]}")
     if not (0 < first < 1 and 0 < last < 1):
         raise InvalidInput(f"betas lie between 0 and 1, got {first:g} and {last:g}")
-    return _table(kind, first, last, count, stretched)
+    return _table(kind, first, last, count, zero_snr)
 
 
 @lru_cache(maxsize=32)
@@ -64,10 +63,10 @@ def recognise(alphas_cumprod: tuple[float, ...]) -> dict[str, Any] | None:
     count = len(alphas_cumprod)
     first = _written(1 - alphas_cumprod[0])
     for kind in RULES:
-        for last, stretched in _ends(alphas_cumprod):
-            if 0 < first < 1 and 0 < last < 1 and _table(kind, first, last, count, stretched) == alphas_cumprod:
+        for last, zero_snr in _ends(alphas_cumprod):
+            if 0 < first < 1 and 0 < last < 1 and _table(kind, first, last, count, zero_snr) == alphas_cumprod:
                 rule = {"betas": kind, "first": first, "last": last, "count": count}
-                return {**rule, "zero_snr": True} if stretched else rule
+                return {**rule, "zero_snr": True} if zero_snr else rule
     return None
 
 
@@ -82,12 +81,29 @@ def _written(beta: float) -> float:
     return float(f"{beta:.{DIGITS}g}")
 
 
-def _table(kind: str, first: float, last: float, count: int, stretched: bool) -> tuple[float, ...]:
-    power = 1 if kind == "linear" else 2
-    betas = np.linspace(first ** (1 / power), last ** (1 / power), count) ** power
-    bars = np.cumprod(1 - betas)
-    if stretched:
-        root = np.sqrt(bars)
-        bars = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-        bars[-1] = min(LAST_ALPHA, bars[-2] / 4)
-    return tuple(bars.tolist())
+def linear(first: float, last: float, count: int) -> np.ndarray:
+    """β (T,), evenly from ``first`` to ``last``."""
+    return np.linspace(first, last, count)
+
+
+def scaled_linear(first: float, last: float, count: int) -> np.ndarray:
+    """β (T,), the square of evenly from √first to √last."""
+    betas: np.ndarray = np.linspace(first**0.5, last**0.5, count) ** 2
+    return betas
+
+
+def stretched(bars: np.ndarray) -> np.ndarray:
+    """ᾱ (T,) with √ᾱ stretched to end at zero, or close to it: the last is 2⁻²⁴, or a quarter of the one before (Lin et
+    al. 2024, algorithm 1)."""
+    root = np.sqrt(bars)
+    bars = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    bars[-1] = min(LAST_ALPHA, bars[-2] / 4)
+    return bars
+
+
+RULES = {"linear": linear, "scaled_linear": scaled_linear}
+
+
+def _table(kind: str, first: float, last: float, count: int, zero_snr: bool) -> tuple[float, ...]:
+    bars = np.cumprod(1 - RULES[kind](first, last, count))
+    return tuple((stretched(bars) if zero_snr else bars).tolist())

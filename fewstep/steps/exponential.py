@@ -21,25 +21,41 @@ that keeps κ = e^{−τ²h} of its noise has c = 1 + τ² in place of the rate 
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-from fewstep.steps.phi import phi
+import numpy as np
 
-__all__ = ["SCALES", "first_factor", "moments"]
+from fewstep.steps.phi import expm1, phi
 
-# Factor of the first derivative from (z, slope·h); each tends to 1 as h tends to 0.
-SCALES: dict[str, Callable[[float, float], float]] = {
+__all__ = ["SCALES", "first_factor", "first_factors", "moments"]
+
+# Factor of the first derivative from (z, slope·h), numbers or arrays; each tends to 1 as h tends to 0.
+SCALES: dict[str, Callable[[Any, Any], Any]] = {
     "none": lambda z, rise: 1.0,
     "bh1": lambda z, rise: 0.5 / phi(2, z),  # UniPC's B(h) = h (Zhao et al. 2023, section 3.4)
     "bh2": lambda z, rise: 0.5 * phi(1, z) / phi(2, z),  # UniPC's B(h) = e^h − 1; second order of DPM-Solver
-    "0.5exp": lambda z, rise: 1.0 + 0.5 * math.expm1(z),  # USF (Liu et al. 2024)
-    "-0.5exp": lambda z, rise: 1.0 - 0.5 * math.expm1(z),
+    "0.5exp": lambda z, rise: 1.0 + 0.5 * expm1(z),  # USF (Liu et al. 2024)
+    "-0.5exp": lambda z, rise: 1.0 - 0.5 * expm1(z),
     "linear": lambda z, rise: 1.0 + rise,  # USF's relaxation 1 + c·h
 }
 
 
 def first_factor(gap: float, prediction: str, scale: str, slope: float, rate: float = 1.0) -> float:
     """Factor of the first derivative in a step of λ-gap ``gap``; ``rate`` is c."""
-    return SCALES[scale](-rate * gap if prediction == "data" else gap, slope * gap)
+    factor: float = SCALES[scale](-rate * gap if prediction == "data" else gap, slope * gap)
+    return factor
+
+
+def first_factors(gaps: np.ndarray, prediction: np.ndarray, scale: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """`first_factor` of arrays of one shape, at rate 1.
+
+    >>> one = first_factor(0.5, "data", "bh2", 0.0)
+    >>> bool(np.isclose(first_factors(np.array([0.5]), np.array(["data"]), np.array(["bh2"]), np.zeros(1))[0], one))
+    True
+    """
+    z = np.where(prediction == "noise", gaps, -gaps)
+    cases = {name: factor(z, slope * gaps) for name, factor in SCALES.items()}
+    return np.select([scale == name for name in cases], list(cases.values()))
 
 
 def moments(gap: float, rate: float, count: int) -> list[float]:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fewstep.cli.display import phases
 from fewstep.cli.files import read_schedule, write
 from fewstep.cli.options import with_problem_options
 from fewstep.cli.wording import summary
@@ -22,7 +22,6 @@ from fewstep.values.problem import Options
 
 __all__ = ["compare", "conditions", "is_pipeline", "open_pipeline", "read_prompts", "tune"]
 
-COLUMNS = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 Folder = Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline's folder; with --hub a repository's id.")]
@@ -62,15 +61,14 @@ def tune(
     pipe = open_pipeline(pipeline, device, dtype, hub)
     if options["effort"] is None and not options["budget"] and not options["noises"]:
         options["effort"] = "quick"
-    with Progress(*COLUMNS, console=console) as bars:
-        bar = bars.add_task("teacher", total=None)
+    with phases(console) as progress:
         tuned = tune_pipeline(
             pipe,
             nfe,
             texts,
             call=arguments,
             batch=batch,
-            progress=lambda phase, done, total: bars.update(bar, description=phase, completed=done, total=total),
+            progress=progress,
             **options,
         )
     write(out, (tuned.schedule.to_json(indent=2) + "\n").encode())

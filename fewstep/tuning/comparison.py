@@ -21,6 +21,7 @@ import fewstep
 from fewstep.diffusers.capture.denoiser import PipelineDenoiser
 from fewstep.errors import InvalidInput
 from fewstep.models import Denoiser
+from fewstep.sampling.guidance import passes_per_sample
 from fewstep.schedule import Schedule, compile
 from fewstep.search import metrics
 from fewstep.search.evaluation.evaluator import Evaluator
@@ -129,7 +130,7 @@ def compare(
             Compared(
                 name,
                 plan.nfe,
-                _passes(denoiser, plan),
+                passes_per_sample(denoiser, plan),
                 seconds,
                 value_of(by_typical, errors),
                 Interval(*interval(by_typical, errors, seed)),
@@ -159,10 +160,3 @@ def _schedule(denoiser: Denoiser, plan: Schedule | str) -> Schedule:
 
 def _stochastic(plan: Schedule) -> bool:
     return bool(compile(plan).noise.shape[1])
-
-
-def _passes(denoiser: Denoiser, plan: Schedule) -> int:
-    """Passes of one sample: those of every call at its guidance scale."""
-    if plan.guidance is None:
-        return plan.nfe * denoiser.passes
-    return sum(denoiser.guided(scale).passes for scale in plan.guidance)

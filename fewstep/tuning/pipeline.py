@@ -11,7 +11,6 @@ kill goes on where it was.
 """
 
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from fewstep.diffusers.capture.networks import fingerprint
 from fewstep.diffusers.capture.own import own_schedule
 from fewstep.diffusers.circumstances import Circumstances
 from fewstep.diffusers.installing import adapters_of
+from fewstep.diffusers.signature import parameters_of
 from fewstep.errors import FewstepError, InvalidInput
 from fewstep.schedule import Schedule, compile
 from fewstep.search.engine import run
@@ -155,7 +155,7 @@ def tune(
 
 def wants_prompt(pipe: Any) -> bool:
     """Whether the pipeline takes a prompt."""
-    return "prompt" in inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
+    return "prompt" in parameters_of(pipe)
 
 
 def _unseen(conditions: int) -> int:

@@ -171,11 +171,10 @@ class Evaluator:
     def samples(self, schedule: Schedule, noises: NoiseSet, picks: Sequence[int] | None = None) -> torch.Tensor:
         """The schedule's samples (n, *shape) of the noises, or of some of them, for n·nfe network calls.
 
-        Where a run of all would be large they are made a batch at a time; fresh noise is drawn for all at once.
+        Where a run of all would be large they are made a batch at a time.
         """
         chosen = list(range(noises.count)) if picks is None else list(picks)
-        fresh = bool(fewstep.compile(schedule).noise.any())
-        size = max(len(chosen), 1) if fresh else self.at_once(schedule.nfe + 2)
+        size = self.at_once(schedule.nfe + 2)
         parts = [chosen[i : i + size] for i in range(0, len(chosen), size)]
         made = [
             fewstep.sample(self.under(noises, part), schedule, self.picked(noises, part, teacher.CALLS)[0])
@@ -224,15 +223,7 @@ class Evaluator:
 
     def cached(self, kind: str, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Tensors from the cache folder; where they are not there, what ``make`` returns, which is left there."""
-        if self.cache is None:
-            return make()
-        path = self._path(kind, key)
-        kept = load(path)
-        if kept is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            kept = Kept(make(), "")
-            save(path, kept)
-        return kept.tensors
+        return make() if self.cache is None else self.shared(kind, key, make, "")[0]
 
     def _path(self, kind: str, key: str) -> Path:
         name = hashlib.sha256(f"{self.identity}/{self.shape}/{key}".encode()).hexdigest()

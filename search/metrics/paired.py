@@ -37,7 +37,6 @@ __all__ = [
     "Trimmed",
     "Typical",
     "squared_distances",
-    "squared_errors",
 ]
 
 TRIMMED = 0.05  # share of the noises that a trimmed mean leaves out
@@ -187,12 +186,6 @@ class P95(Quantile):
     """95th percentile of the distances."""
 
     share = 0.95
-
-
-def squared_errors(samples: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """e_n² (n,) from ``samples`` and ``targets`` (n, ...)."""
-    squares = (samples.astype(np.float64) - targets.astype(np.float64)) ** 2
-    return squares.reshape(len(squares), -1).mean(axis=1)  # type: ignore[no-any-return]
 
 
 def squared_distances(samples: torch.Tensor, targets: torch.Tensor) -> np.ndarray:

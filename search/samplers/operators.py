@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fewstep import Schedule
-from fewstep.multistep import first_factors
 from fewstep.search.gaps import log_snrs
 from fewstep.search.genes import CHOICES, FACTORS, GAP, Choice, Gene
 from fewstep.search.genome import Genome
 from fewstep.search.space import Space
+from fewstep.steps.exponential import first_factors
 from fewstep.steps.rules import MIN_GAP
 
 __all__ = ["cross", "crossovers", "mutate", "mutations", "uniform", "uniforms"]

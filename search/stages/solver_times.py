@@ -158,8 +158,7 @@ def _propose_times(method: Layout, state: SearchState) -> Iterator[Batch]:
             yield Batch.of([Candidate(schedule, Origin(NAME)) for schedule in chosen])
         parents = np.stack([logits[trial.schedule] for trial in state.whole[:PARENTS]])
         parents = parents[np.arange(MUTATIONS) % len(parents)]
-        drawn = parents + rng.normal(0, max(SPREAD * NARROWER**generation, LEAST), parents.shape)
-        proposals, generation = GAP.clip(drawn - drawn.mean(axis=1, keepdims=True)), generation + 1
+        proposals, generation = _mutated(parents, generation, rng), generation + 1
 
 
 def _replayed(state: SearchState, method: Layout, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -170,12 +169,18 @@ def _replayed(state: SearchState, method: Layout, starts: np.ndarray, rng: np.ra
     placed = placed[different(placed)]
     best = np.concatenate([placed, starts])
     for generation in range(ROUNDS):
-        drawn = np.repeat(best[:PARENTS], MUTATIONS // (2 * PARENTS), axis=0)
-        drawn = drawn + rng.normal(0, max(SPREAD * NARROWER**generation, LEAST), drawn.shape)
-        pool = np.concatenate([best, GAP.clip(drawn - drawn.mean(axis=1, keepdims=True))])
+        parents = np.repeat(best[:PARENTS], MUTATIONS // (2 * PARENTS), axis=0)
+        pool = np.concatenate([best, _mutated(parents, generation, rng)])
         forecasts = state.ranker([], [_listed(method, process, row) for row in pool])
         best = pool[np.argsort(forecasts.mean, kind="stable")[: 4 * PARENTS]]
     return np.concatenate([best[:PARENTS], placed])
+
+
+def _mutated(parents: np.ndarray, generation: int, rng: np.random.Generator) -> np.ndarray:
+    """Logits (M, K) near those of ``parents`` (M, K), nearer with each generation; of mean zero, in their range."""
+    drawn = parents + rng.normal(0, max(SPREAD * NARROWER**generation, LEAST), parents.shape)
+    mutated: np.ndarray = GAP.clip(drawn - drawn.mean(axis=1, keepdims=True))
+    return mutated
 
 
 def _listed(solver: Layout, process: Process, row: np.ndarray) -> Schedule:

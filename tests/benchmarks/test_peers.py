@@ -12,7 +12,7 @@ from fewstep.models import Denoiser, features
 from fewstep.processes import Process
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.metrics.paired import squared_errors
+from fewstep.search.metrics.paired import squared_distances
 
 SHAPE = (1, 8, 8)
 STARTS = {  # a solver and grid that each method begins near
@@ -56,7 +56,7 @@ def test_a_method_learns_within_its_passes(name: str) -> None:
     solver, grid = STARTS[name]
     start = solvers.named(solver).schedule(denoiser.process, 4, grid)
     found, before = (
-        np.log(squared_errors(sample(denoiser, each, noise).numpy(), ends.numpy())).mean() for each in (schedule, start)
+        np.log(squared_distances(sample(denoiser, each, noise), ends)).mean() for each in (schedule, start)
     )
     assert found < before
 

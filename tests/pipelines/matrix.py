@@ -24,6 +24,7 @@ from fewstep.diffusers.capture.entry import Argument, Drawn
 from fewstep.diffusers.capture.from_pipeline import from_pipeline
 from fewstep.diffusers.capture.memo import Memory
 from fewstep.diffusers.capture.networks import counting
+from fewstep.diffusers.signature import parameters_of
 from fewstep.errors import FewstepError
 from fewstep.sampling import plan
 from tests.pipelines.builders.tiny import Tiny
@@ -118,18 +119,13 @@ def installed(tiny: Tiny, denoiser: PipelineDenoiser) -> tuple[float, int]:
             generator = torch.Generator().manual_seed(0)
             arguments = {**denoiser.arguments([0]), **more, "generator": generator}
             arguments |= {"num_inference_steps": CALLS}
-            pipe(**{name: value for name, value in arguments.items() if name in signature(pipe)})
+            pipe(**{name: value for name, value in arguments.items() if name in parameters_of(pipe)})
     finally:
         uninstall(pipe)
     calls = rows[0] // denoiser.passes
     left = plan.tail(fewstep.compile(schedule), process, CALLS - calls)
     wanted, got = fewstep.sample(denoiser.bound([0]), left, noise), states[-1][:1]
     return float((got - wanted).abs().max() / wanted.abs().max()), calls
-
-
-def signature(pipe: Any) -> Any:
-    """The names of a pipeline's arguments."""
-    return inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
 
 
 def refusal(tiny: Tiny) -> str:

@@ -7,15 +7,16 @@ draw noise anew, states that are only a part of what the pipeline carries on.
 import contextlib
 import copy
 import functools
-import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from fewstep.diffusers.capture.denoiser import PipelineDenoiser, dtype_of, seeded
+from fewstep.diffusers.capture.denoiser import PipelineDenoiser, amid, dtype_of, seeded
 from fewstep.diffusers.capture.probe import Reached
+from fewstep.diffusers.signature import call_of, parameters_of
 from fewstep.errors import InvalidModel
+from fewstep.models.reading import first_half
 from fewstep.processes import VE
 
 __all__ = ["STEPS", "Recorded", "batches", "deviation", "record", "replay"]
@@ -71,12 +72,11 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
 
     vars(scheduler)["step"] = step
     vars(view).update(scheduler=scheduler, _progress_bar_config={"disable": True})
-    run = inspect.unwrap(type(view).__call__)
     kwargs = denoiser.arguments([0])
-    if "num_inference_steps" in inspect.signature(run).parameters and not {"timesteps", "sigmas"} & set(kwargs):
+    if "num_inference_steps" in parameters_of(view) and not {"timesteps", "sigmas"} & set(kwargs):
         kwargs["num_inference_steps"] = steps
     with torch.no_grad(), contextlib.suppress(Reached), seeded(view._execution_device):
-        run(view, **kwargs)
+        call_of(view)(view, **kwargs)
     if not recorded:
         raise InvalidModel(f"{denoiser.name} ran to its end without a step of its scheduler")
     return recorded
@@ -94,8 +94,7 @@ def deviation(denoiser: PipelineDenoiser, recorded: Recorded) -> float:
     t = torch.tensor([_time(denoiser, recorded.told)])
     with torch.no_grad():
         output = exact.output(exact.step(x, t, [0]), x)
-    genuine = recorded.output[:1].to(output)
-    genuine = genuine[:, : x.shape[1]] if genuine.shape[1] == 2 * x.shape[1] else genuine
+    genuine = first_half(recorded.output[:1].to(output), x)
     return float((output - genuine).abs().max() / genuine.abs().max().clamp_min(1e-30))
 
 
@@ -103,10 +102,7 @@ def batches(denoiser: PipelineDenoiser) -> PipelineDenoiser:
     """The denoiser, with batches of one where a sample's output depends on what runs beside it."""
     if denoiser.conditions < 2 or denoiser.batch == 1:
         return denoiser
-    process = denoiser.process
-    x = torch.randn((2, *denoiser.shape), generator=torch.Generator().manual_seed(2))
-    x = x.to(denoiser.view._execution_device)
-    t = torch.tensor([1.0 if process.kind == "ve" else 0.5 * process.t_max]).to(x.device)
+    x, t = amid(denoiser, 2)
     try:
         together = denoiser.bound([0, 1])(x, t)
     except Exception:  # a pipeline that takes one sample at a time may say so in any manner

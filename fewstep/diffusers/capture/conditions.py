@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from fewstep.diffusers.capture.from_pipeline import from_pipeline, place
+from fewstep.diffusers.capture.denoiser import amid
+from fewstep.diffusers.capture.from_pipeline import from_pipeline
 from fewstep.diffusers.capture.networks import denoising
 from fewstep.errors import InvalidModel
 
@@ -40,7 +41,7 @@ def network_conditions(pipe: Any, prompts: Sequence[str], **call: Any) -> dict[s
         positional = {"encoder_hidden_states": args[2]} if len(args) > 2 else {}
         calls.append({**positional, **kwargs, **(kwargs.get("added_cond_kwargs") or {})})
 
-    x, t = torch.zeros(1, *denoiser.shape, device=pipe._execution_device), place(denoiser)
+    x, t = amid(denoiser)
     rows: dict[str, list[torch.Tensor]] = {}
     hook = network.register_forward_pre_hook(seen, with_kwargs=True)
     try:

@@ -1,6 +1,5 @@
 """A pipeline as a denoiser: each call is one run of the pipeline's own code, up to its scheduler's first step."""
 
-import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,13 +13,16 @@ from fewstep.diffusers.capture.entry import Entry
 from fewstep.diffusers.capture.guidance import NONE, Guidance
 from fewstep.diffusers.capture.memo import Memory
 from fewstep.diffusers.capture.probe import Given, Reached, Seen
+from fewstep.diffusers.signature import call_of, default_steps, parameters_of
 from fewstep.errors import InvalidInput, InvalidModel
-from fewstep.models.reading import Reading
+from fewstep.models.reading import Reading, first_half
 from fewstep.processes import Process
 
-__all__ = ["PipelineDenoiser", "dtype_of", "seeded", "steps_of"]
+__all__ = ["PipelineDenoiser", "amid", "dtype_of", "seeded"]
 
 LOCK = threading.RLock()  # a run patches the pipeline's module, which is one for all
+STEPS = 50  # of a pipeline that says no number: parts of its set-up may depend on it
+PLACE = 0.7  # of t_max, where a pipeline is tried out; σ = 1 where times are σ
 CHANGED = 2e-2  # of a state, between what was put in and what the step sees: above rounding in bfloat16
 
 
@@ -117,8 +119,7 @@ class PipelineDenoiser:
             raise InvalidModel(
                 f"{self.name} changes its latents before the step, which is then no function of the state alone"
             )
-        output = seen.output[: len(x)].to(x)
-        return output[:, : x.shape[1]] if output.shape[1] == 2 * x.shape[1] else output
+        return first_half(seen.output[: len(x)].to(x), x)
 
     def step(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int]) -> Seen:
         """Run the pipeline from states ``x`` (B, ...) at one time ``t`` (B,) to its first step, and return what came
@@ -151,11 +152,10 @@ class PipelineDenoiser:
                 probe.run.final = None
 
     def _run(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int], more: Mapping[str, Any]) -> Any:
-        view, run = self.view, inspect.unwrap(type(self.view).__call__)
-        device = view._execution_device
+        view, device = self.view, self.view._execution_device
         kwargs = {**self.arguments(rows), **more}
-        probe, steps = view.scheduler, kwargs.get("num_inference_steps") or 50
-        if probe.run.final is not None and "strength" not in inspect.signature(run).parameters:
+        probe, steps = view.scheduler, kwargs.get("num_inference_steps") or STEPS
+        if probe.run.final is not None and "strength" not in parameters_of(view):
             steps = kwargs["num_inference_steps"] = 1
         probe.run.given, probe.run.seen = self._schedule(t, steps, device), Seen()
         inside: Any = nullcontext({})
@@ -164,7 +164,7 @@ class PipelineDenoiser:
             key = tuple(i % len(self.given) for i in rows)
             inside = self.entry.enter(view, states, key, self.memory)
         with inside as entering, seeded(device):
-            return run(view, **{**kwargs, **entering})
+            return call_of(view)(view, **{**kwargs, **entering})
 
     def _schedule(self, t: torch.Tensor, steps: int, device: torch.device) -> Given:
         """What the probe gives out: the same time at every step."""
@@ -182,10 +182,9 @@ class PipelineDenoiser:
 
     def arguments(self, rows: Sequence[int]) -> dict[str, Any]:
         """The pipeline's arguments for samples of these conditions."""
-        run, device = inspect.unwrap(type(self.view).__call__), self.view._execution_device
-        accepts = inspect.signature(run).parameters
+        device, accepts = self.view._execution_device, parameters_of(self.view)
         own = {
-            "num_inference_steps": steps_of(run, self.call),
+            "num_inference_steps": self.call.get("num_inference_steps") or default_steps(self.view) or STEPS,
             "generator": torch.Generator(device if device.type != "mps" else "cpu").manual_seed(0),
             "batch_size": len(rows),
         }
@@ -209,10 +208,11 @@ def seeded(device: torch.device) -> Iterator[None]:
         yield
 
 
-def steps_of(run: Any, call: Mapping[str, Any]) -> int:
-    """How many steps the pipeline makes by its arguments: parts of its set-up may depend on it."""
-    default = inspect.signature(run).parameters.get("num_inference_steps")
-    return int(call.get("num_inference_steps") or getattr(default, "default", None) or 50)
+def amid(denoiser: PipelineDenoiser, count: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """States (count, ...) and a time (1,) amid the process, at which a pipeline is tried out."""
+    process, device = denoiser.process, denoiser.view._execution_device
+    x = torch.randn((count, *denoiser.shape), generator=torch.Generator().manual_seed(1))
+    return x.to(device), torch.tensor([1.0 if process.kind == "ve" else PLACE * process.t_max], device=device)
 
 
 def dtype_of(view: Any) -> torch.dtype:

@@ -17,23 +17,22 @@ from typing import Any
 import torch
 
 from fewstep.diffusers.capture import checks
-from fewstep.diffusers.capture.denoiser import PipelineDenoiser
+from fewstep.diffusers.capture.denoiser import PLACE, PipelineDenoiser, amid
 from fewstep.diffusers.capture.entry import ENTRIES
 from fewstep.diffusers.capture.guidance import ARGUMENTS, Guidance
 from fewstep.diffusers.capture.memo import Memory
 from fewstep.diffusers.capture.networks import check_hooks, counting, denoising
 from fewstep.diffusers.capture.probe import probing
 from fewstep.diffusers.installing import read_law
+from fewstep.diffusers.signature import parameters_of
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.reading import Plain, reading
 from fewstep.processes import Flow
 
-__all__ = ["from_pipeline", "place", "remembering_view"]
+__all__ = ["from_pipeline", "remembering_view"]
 
-REMEMBERED = re.compile(
-    r"encode|_embeds$|^prepare_(?!latents|intermediate|extra)"
-)  # what a pipeline computes before its loop
-PLACE = 0.7  # of t_max, where the pipeline is tried out; σ = 1 where times are σ
+# names of what a pipeline computes before its loop
+REMEMBERED = re.compile(r"encode|_embeds$|^prepare_(?!latents|intermediate|extra)")
 LINEAR = 1e-2  # how far what comes out may be off a multiple of what went in
 
 
@@ -68,7 +67,7 @@ def from_pipeline(
         shape = tuple(first.sample.shape[1:])
         mu = first.asked.get("mu")
         denoiser = replace(denoiser, reading=reading(read_law(pipe, mu)), shape=shape, mu=mu)
-        denoiser = _guidance(_entry(denoiser, first.sample.device))
+        denoiser = _guidance(_entry(denoiser))
         if check:
             checks.replay(denoiser)
             denoiser = checks.batches(denoiser)
@@ -90,7 +89,7 @@ def _conditions(
         raise InvalidInput("prompts and conditions are lists of one entry at least; leave them out for none")
     if any(set(each) != set(given[0]) for each in given):
         raise InvalidInput(f"every condition has the same arguments as the first: {', '.join(given[0])}")
-    accepts = inspect.signature(inspect.unwrap(type(pipe).__call__)).parameters
+    accepts = parameters_of(pipe)
     unknown = [name for name in {**call, **(given[0] if given else {})} if name not in accepts]
     if unknown:
         raise InvalidInput(
@@ -116,11 +115,9 @@ def remembering_view(pipe: Any, memory: Memory) -> Any:
     return view
 
 
-def _entry(denoiser: PipelineDenoiser, device: torch.device) -> PipelineDenoiser:
+def _entry(denoiser: PipelineDenoiser) -> PipelineDenoiser:
     """The denoiser with the first way in whose states come to the step as they are, or times a number."""
-    generator, failures = torch.Generator().manual_seed(1), []
-    x = torch.randn((1, *denoiser.shape), generator=generator).to(device)
-    t = place(denoiser)
+    failures, (x, t) = list[str](), amid(denoiser)
     for entry in ENTRIES:
         try:
             sample = replace(denoiser, entry=entry).step(x, t, [0]).sample
@@ -139,18 +136,9 @@ def _entry(denoiser: PipelineDenoiser, device: torch.device) -> PipelineDenoiser
     )
 
 
-def place(denoiser: PipelineDenoiser) -> torch.Tensor:
-    """A time (1,) amid the process, at which a pipeline is tried out."""
-    process = denoiser.process
-    return torch.tensor([1.0 if process.kind == "ve" else PLACE * process.t_max])
-
-
 def _guidance(denoiser: PipelineDenoiser) -> PipelineDenoiser:
     """The denoiser with what guidance costs it: passes are counted at the user's scale and without guidance."""
-    accepts = inspect.signature(inspect.unwrap(type(denoiser.view).__call__)).parameters
-    x = torch.randn((1, *denoiser.shape), generator=torch.Generator().manual_seed(1))
-    x = x.to(denoiser.view._execution_device)
-    t = place(denoiser)
+    accepts, (x, t) = parameters_of(denoiser.view), amid(denoiser)
     with counting(denoiser.view) as count:
 
         def passes(**more: float) -> tuple[int, torch.Tensor]:

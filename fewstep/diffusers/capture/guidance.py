@@ -29,11 +29,6 @@ class Guidance:
     without: int = 1
     own: float | None = None
 
-    @property
-    def embedded(self) -> bool:
-        """Whether a scale costs nothing, as the network takes it as an input."""
-        return bool(self.argument) and self.without == self.passes
-
     def value_at(self, scale: float) -> float:
         """The argument's value for a scale."""
         return scale + self.offset

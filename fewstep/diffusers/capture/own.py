@@ -7,14 +7,12 @@ import torch
 
 from fewstep.diffusers.capture.denoiser import PipelineDenoiser
 from fewstep.diffusers.importer import from_diffusers
+from fewstep.diffusers.installing import check_process
 from fewstep.errors import InvalidInput
-from fewstep.processes import Discrete, Flow, Process
+from fewstep.processes import Flow, Process
 from fewstep.schedule import Schedule
-from fewstep.tableau import Tableau
 
 __all__ = ["on_process", "own_schedule"]
-
-CLOSE = 1e-4  # of two tables of ᾱ, relative: one of them is in float32
 
 
 def own_schedule(denoiser: PipelineDenoiser, steps: int | None = None) -> Schedule:
@@ -39,23 +37,17 @@ def on_process(process: Process, schedule: Schedule) -> Schedule:
     own = schedule.process
     if own == process:
         return schedule
-    if isinstance(own, Flow) and isinstance(process, Flow):
-        offsets = np.array([step.offset for step in schedule.steps])
-        if np.any(offsets):
-            raise InvalidInput("the schedule's network times differ from its states', which a shift would change")
+    check_process(process, own, "pipeline")
+    if not (isinstance(own, Flow) and isinstance(process, Flow)):
+        return replace(schedule, process=process)
+    if any(step.offset for step in schedule.steps):
+        raise InvalidInput("the schedule's network times differ from its states', which a shift would change")
 
-        def moved(times: np.ndarray) -> np.ndarray:
-            places: np.ndarray = np.clip(process.time_of_network(own.network_time(times)), process.t_min, process.t_max)
-            return places
+    def moved(times: np.ndarray) -> np.ndarray:
+        places: np.ndarray = np.clip(process.time_of_network(own.network_time(times)), process.t_min, process.t_max)
+        return places
 
-        places = moved(np.array(schedule.times))
-        fitted = schedule.fitted
-        if fitted is not None:
-            numbers = (moved(fitted.network_times), fitted.start, fitted.outputs, fitted.noise)
-            fitted = Tableau(places, *numbers)
-        return replace(schedule, process=process, times=tuple(places.tolist()), fitted=fitted)
-    if isinstance(own, Discrete) and isinstance(process, Discrete):
-        ours, theirs = np.array(own.alphas_cumprod), np.array(process.alphas_cumprod)
-        if ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=CLOSE, atol=0):
-            return replace(schedule, process=process)
-    raise InvalidInput(f"the schedule is on {own.kind}, the model on {process.kind} or another table of it")
+    places, fitted = moved(np.array(schedule.times)), schedule.fitted
+    if fitted is not None:
+        fitted = replace(fitted, times=places, network_times=moved(fitted.network_times))
+    return replace(schedule, process=process, times=tuple(places.tolist()), fitted=fitted)

@@ -20,6 +20,7 @@ from fewstep.diffusers.capture.guidance import Guidance
 from fewstep.diffusers.capture.memo import Memory
 from fewstep.diffusers.capture.probe import Output, Reached
 from fewstep.diffusers.scheduler import FewstepScheduler
+from fewstep.diffusers.signature import call_of
 from fewstep.errors import InvalidInput
 
 __all__ = ["Stretch", "attach", "stretches"]
@@ -111,18 +112,17 @@ def _run(pipe: Any, own: type, arguments: dict[str, Any]) -> Any:
     memory = Memory()
     view = remembering_view(pipe, memory)
     vars(view)["scheduler"] = scheduler
-    run = inspect.unwrap(own.__call__)
     for part in stretches(scales):
         scheduler.part = part
         more = {doors.guidance.argument: doors.guidance.value_at(part.scale)}
         try:
             if part.first == 0:
-                result = run(view, **{**arguments, **more})
+                result = call_of(view)(view, **{**arguments, **more})
             else:
                 scheduler.init_noise_sigma = 1.0  # what is put in is a state
                 state = (scheduler.reached / doors.factor).to(dtype_of(view))
                 with doors.entry.enter(view, state, "run", memory) as entering:
-                    result = run(view, **{**arguments, **more, **entering})
+                    result = call_of(view)(view, **{**arguments, **more, **entering})
         except Reached:
             continue
         pipe.scheduler.timesteps = scheduler.whole
@@ -130,21 +130,23 @@ def _run(pipe: Any, own: type, arguments: dict[str, Any]) -> Any:
     raise InvalidInput(f"{own.__name__} ended before the last of {len(scales)} calls: it takes fewer steps than asked")
 
 
-DOORS: dict[str, _Doors] = {}  # by class: they do not depend on weights or arguments
+DOORS: dict[tuple[type, frozenset[str]], _Doors] = {}  # by class and arguments: weights do not matter
 
 
 def _doors(pipe: Any, own: type, arguments: dict[str, Any]) -> _Doors:
-    """How to put states into this class of pipeline: found at its first run, by a few calls."""
-    if own.__name__ not in DOORS:
+    """How to put states into this class of pipeline, called like this: found at its first run, by a few calls. Which
+    argument sets the guidance depends on the others, as on a negative prompt."""
+    unsaid = ("callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "latents", "generator")
+    call = {name: value for name, value in arguments.items() if name not in unsaid and value is not None}
+    key = own, frozenset(call)
+    if key not in DOORS:
         plain = copy.copy(pipe)
         plain.__class__ = own
-        unsaid = ("callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "latents", "generator")
-        call = {name: value for name, value in arguments.items() if name not in unsaid}
         denoiser = from_pipeline(plain, check=False, **call)
         if not denoiser.guidance.argument or denoiser.entry is None:
             raise InvalidInput(
                 f"this schedule sets a guidance scale at every call, but {own.__name__} runs without guidance here: "
                 "pass the guidance (and a negative prompt, where it wants one) that the schedule was searched with"
             )
-        DOORS[own.__name__] = _Doors(denoiser.entry, denoiser.factor, denoiser.guidance)
-    return DOORS[own.__name__]
+        DOORS[key] = _Doors(denoiser.entry, denoiser.factor, denoiser.guidance)
+    return DOORS[key]

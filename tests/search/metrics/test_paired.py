@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fewstep.search.metrics import bootstrap
-from fewstep.search.metrics.paired import P95, RMS, Median, Saturating, Trimmed, Typical, squared_errors
+from fewstep.search.metrics.paired import P95, RMS, Median, Saturating, Trimmed, Typical, squared_distances
 from fewstep.values.score import Score
 
 
@@ -23,8 +23,8 @@ def test_score_by_hand() -> None:
 
 def test_squared_errors_average_over_pixels() -> None:
     """One number per noise: the mean over all pixels of the squared difference."""
-    samples = np.array([[[1.0, 2.0]], [[0.0, 0.0]]])
-    assert squared_errors(samples, np.zeros((2, 1, 2))).tolist() == [2.5, 0.0]
+    samples = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]]])
+    assert squared_distances(samples, torch.zeros(2, 1, 2)).tolist() == [2.5, 0.0]
 
 
 def test_ratio_interval_is_paired_and_covers_the_truth_as_often_as_it_says() -> None:
