@@ -5,6 +5,7 @@
 | about.json | what was searched, for people |
 | trials.jsonl | a trial a line |
 | result.json | the result, once there is one |
+| searched.json | its ratio on the conditions of the search, where others were kept for the test |
 """
 
 import json
@@ -19,9 +20,18 @@ from fewstep.errors import FewstepError
 from fewstep.search.log import TrialLog
 from fewstep.values.codec import dump, load
 from fewstep.values.result import Result
+from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Ratio"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio with its 95 % interval."""
+
+    value: float
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,16 @@ class Journal:
     def end(self, result: Result) -> None:
         """Write down the result."""
         _replace(self.folder / "result.json", dump(result))
+
+    @property
+    def searched(self) -> Ratio | None:
+        """The ratio on the conditions of the search, if it was measured."""
+        path = self.folder / "searched.json"
+        return load(Ratio, path.read_text()) if path.exists() else None
+
+    def keep(self, ratio: Ratio) -> None:
+        """Write down the ratio on the conditions of the search."""
+        _replace(self.folder / "searched.json", dump(ratio))
 
 
 def _replace(path: Path, text: str) -> None:

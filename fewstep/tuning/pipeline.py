@@ -40,7 +40,7 @@ from fewstep.search.evaluation.pool import InlinePool
 from fewstep.search.log import Callbacks, WarmStart
 from fewstep.search.metrics.bootstrap import ratio_interval
 from fewstep.tuning.comparison import Comparison, compare
-from fewstep.tuning.journal import Journal
+from fewstep.tuning.journal import Journal, Ratio
 from fewstep.values.problem import Options, Problem
 from fewstep.values.rankers import RANKERS
 from fewstep.values.result import Result
@@ -55,7 +55,7 @@ BESIDE = 2  # the test on searched prompts takes one of so many noises
 
 @dataclass(frozen=True)
 class Tuned:
-    """What `tune` found: the search's ``result``; ``searched_ratio`` and its interval, the ratio on the prompts of the
+    """What `tune` found: the search's ``result``; ``on_searched``, the ratio with its interval on the prompts of the
     search (None where no prompt was kept for the test); ``own``, the schedule that the pipeline runs today, if it is
     one; ``notes`` for people; the ``denoiser`` and the ``folder`` of its journal."""
 
@@ -63,14 +63,23 @@ class Tuned:
     denoiser: PipelineDenoiser = field(repr=False)
     folder: Path
     own: Schedule | None = None
-    searched_ratio: float | None = None
-    searched_interval: Interval | None = None
+    on_searched: Ratio | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
         """The schedule to install."""
         return self.result.schedule
+
+    @property
+    def searched_ratio(self) -> float | None:
+        """The ratio on the prompts of the search; None where no prompt was kept for the test."""
+        return None if self.on_searched is None else self.on_searched.value
+
+    @property
+    def searched_interval(self) -> Interval | None:
+        """The 95 % interval of `searched_ratio`."""
+        return None if self.on_searched is None else self.on_searched.interval
 
     @property
     def searched(self) -> Circumstances:
@@ -149,8 +158,11 @@ def tune(
         rank = RANKERS["learned" if problem.effort == "thorough" else "replay"]
         result = run(problem, denoiser.process, InlinePool(evaluator), rank, log=journal.log(), warm=warm, on=on)
         journal.end(result)
-    ratio, interval = _searched(evaluator, result) if unseen else (None, None)
-    return Tuned(result, denoiser, journal.folder, own, ratio, interval, tuple(notes))
+    searched = journal.searched
+    if unseen and searched is None:
+        searched = _searched(evaluator, result)
+        journal.keep(searched)
+    return Tuned(result, denoiser, journal.folder, own, searched, tuple(notes))
 
 
 def wants_prompt(pipe: Any) -> bool:
@@ -169,7 +181,7 @@ def _identity(pipe: Any, denoiser: PipelineDenoiser, call: Mapping[str, Any]) ->
     return hashlib.sha256(json.dumps(parts, default=repr).encode()).hexdigest()
 
 
-def _searched(evaluator: Evaluator, result: Result) -> tuple[float, Interval]:
+def _searched(evaluator: Evaluator, result: Result) -> Ratio:
     """The ratio on unseen noises under the conditions of the search."""
     problem, objective = result.problem, result.problem.objective
     noises = NoiseSet(problem.seed, SEARCHED, max(problem.test_noises // BESIDE, problem.noises))
@@ -180,4 +192,4 @@ def _searched(evaluator: Evaluator, result: Result) -> tuple[float, Interval]:
         )
     metric = evaluator.metric(objective)
     ratio = metric.value(ours) / metric.value(theirs)
-    return ratio, Interval(*ratio_interval(metric, ours, theirs, problem.seed))
+    return Ratio(ratio, Interval(*ratio_interval(metric, ours, theirs, problem.seed)))

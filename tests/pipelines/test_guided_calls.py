@@ -55,6 +55,22 @@ def test_the_pipeline_runs_it_at_its_passes(name: str):
     assert tiny.pipe.scheduler is there
 
 
+def test_what_sets_the_guidance_depends_on_the_arguments():
+    """Flux embeds its scale, and guides by a second pass where it gets a negative prompt: each call by its own."""
+    tiny = PIPELINES["FluxPipeline"]()
+    guided = {**tiny.call, "negative_prompt": "rain", "true_cfg_scale": 4.0}
+    captured = [from_pipeline(tiny.pipe, conditions=tiny.conditions, **call) for call in (tiny.call, guided)]
+    assert [each.guidance.argument for each in captured] == ["guidance_scale", "true_cfg_scale"]
+    schedule = replace(solvers.named("ddim").schedule(captured[0].process, nfe=3), guidance=(1.0, 3.0, 1.0))
+    install(tiny.pipe, schedule)
+    for call, denoiser in zip((tiny.call, guided), captured, strict=True):
+        tiny.pipe(**call, **tiny.conditions[0])  # the first run of the kind finds out how states get in
+        with counting(tiny.pipe) as passes:
+            tiny.pipe(**call, **tiny.conditions[0])
+        assert passes == [sum(denoiser.guided(scale).passes for scale in schedule.guidance)]
+    assert passes == [4]
+
+
 def test_a_scheduler_put_in_by_hand_refuses():
     """Guidance is never passed over in silence: a scheduler that cannot set it says who can."""
     tiny = PIPELINES["StableDiffusionPipeline"]()

@@ -20,7 +20,7 @@ from fewstep.diffusers import install
 from fewstep.errors import InvalidInput
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, SEARCHED, TEST, NoiseSet
-from fewstep.tuning import default_prompts, tune
+from fewstep.tuning import default_prompts, pipeline, tune
 from fewstep.tuning.journal import Journal
 from tests.pipelines.table import PIPELINES, WARNINGS
 
@@ -95,12 +95,15 @@ def test_the_schedule_can_be_installed(tuned):
     assert torch.isfinite(latents).all()
 
 
-def test_the_same_call_returns_what_is_there(tuned):
-    """A finished search is not run again."""
+def test_the_same_call_returns_what_is_there(tuned, monkeypatch):
+    """A finished search is not run again, nor what is measured beside it."""
     tiny, result, cache, _ = tuned
+    for name in ("run", "_searched"):
+        monkeypatch.setattr(pipeline, name, None)
     again = tune(tiny.pipe, 4, conditions=conditions(tiny), call=tiny.call, cache=cache)
     assert again.result == result.result
     assert again.folder == result.folder
+    assert again.on_searched == result.on_searched
 
 
 def test_a_search_goes_on_after_it_was_cut_off(tuned, tmp_path):
