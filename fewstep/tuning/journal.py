@@ -50,15 +50,17 @@ class Journal:
     def log(self) -> TrialLog:
         """The trials that are there; a last line that was cut off by a kill is left out."""
         path = self.folder / "trials.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         trials = list[Trial]()
         for line in lines:
             try:
                 trials.append(load(Trial, line))
             except (FewstepError, ValueError):
                 break  # what follows was written after it, and is evaluated again
-        if len(trials) < len(lines):
-            _replace(path, "".join(dump(trial) + "\n" for trial in trials))
+        kept = "".join(lines[: len(trials)])
+        if kept != text:
+            _replace(path, kept)
         return TrialLog(trials)
 
     def add(self, trial: Trial) -> None:

@@ -121,6 +121,18 @@ def test_a_search_goes_on_after_it_was_cut_off(tuned, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("missing", [1, 40])
+def test_a_trial_goes_on_a_line_of_its_own_after_a_cut(tuned, tmp_path, missing):
+    """A line that lacks its end, be it the newline alone, is dropped before the next trial is added."""
+    _, result, _, _ = tuned
+    lines = (result.folder / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "trials.jsonl").write_text("".join(lines[:3])[:-missing])
+    journal, whole = Journal(tmp_path), Journal(result.folder).log().trials
+    assert journal.log().trials == whole[:2]
+    journal.add(whole[2])
+    assert journal.log().trials == whole[:3]
+
+
 def test_another_weight_adapter_or_argument_is_another_search(tuned, tmp_path):
     """Journals are kept apart by what a search depends on."""
     from fewstep.diffusers.capture.networks import fingerprint
@@ -207,7 +219,9 @@ def test_the_command_is_killed_and_goes_on(name: str, tmp_path: Path):
     command = [sys.executable, "-c", "from fewstep.cli.app import app; app()", *arguments(name, folder, out)]
     first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     trials, deadline = tmp_path / "cache" / "tune", time.monotonic() + 300
-    while time.monotonic() < deadline and first.poll() is None and not list(trials.glob("*/trials.jsonl")):
+    while time.monotonic() < deadline and first.poll() is None:
+        if any("\n" in path.read_text() for path in trials.glob("*/trials.jsonl")):  # a whole trial stands
+            break
         time.sleep(0.02)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
