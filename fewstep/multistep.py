@@ -206,13 +206,12 @@ class _Compiler:
             latest = start
             states.append(latest)
         found = np.stack(states, axis=1)
-        network_times = table.times[:, :-1].copy()
-        arrays = (table.times.copy(), network_times, found[:, :, 0].copy(), found[:, :, 1:].copy(), np.zeros((n, 0)))
-        for array in arrays:
+        times, network_times = table.times.copy(), table.times[:, :-1].copy()
+        starts, weights, noise = found[:, :, 0].copy(), found[:, :, 1:].copy(), np.zeros((n, 0))
+        for array in (times, network_times, starts, weights, noise):
             array.setflags(write=False)
-        finite = np.isfinite(found).all(axis=(1, 2))
-        times, told, starts, weights, noise = arrays
-        return [_tableau(times[m], told[m], starts[m], weights[m], noise, bool(finite[m])) for m in range(count)]
+        finite = np.isfinite(found).all(axis=(1, 2)).tolist()
+        return [_tableau(times[m], network_times[m], starts[m], weights[m], noise, finite[m]) for m in range(count)]
 
     def _weights(self, orders: np.ndarray, first: np.ndarray, second: np.ndarray, new: bool) -> np.ndarray:
         """Weights (M, N, N) of the outputs; with ``new`` of corrected states, which use the output after as well."""

@@ -96,7 +96,7 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self._tableau = compile(checked)
         self._process = checked.process
         self._numbers = numbers(self.network_spec, self._tableau.network_times)
-        self._network_times = torch.tensor(self._numbers.told, dtype=torch.float32)
+        self._network_times = torch.tensor(self._numbers.network_times, dtype=torch.float32)
         self._plans: dict[int, list[plan.Update]] = {}
         self.init_noise_sigma = float(self._process.prior_std)
         if isinstance(self._process, Discrete):
@@ -441,14 +441,14 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         alpha = per_sample(self._process.alpha(times.to(wide)), samples)
         return alpha, per_sample(self._process.sigma(times.to(wide)), samples)
 
-    def _time_of(self, told: torch.Tensor) -> torch.Tensor:
-        """The time of which the network is told ``told``."""
+    def _time_of(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The time of which the network is told ``network_time``."""
         preconditioning = self.network_spec.preconditioning
         if preconditioning == "edm":
-            return (4 * told).exp()
+            return (4 * network_time).exp()
         if preconditioning == "edm-atan":
-            return (told * (torch.pi / 2)).tan()
-        value = told / self.network_spec.time_scale
+            return (network_time * (torch.pi / 2)).tan()
+        value = network_time / self.network_spec.time_scale
         if preconditioning == "unshifted":
             return value
         return self._process.time_of_network(1 - value if preconditioning == "inverted" else value)

@@ -51,8 +51,8 @@ def posted_timesteps(process: Process, timesteps: Sequence[float]) -> tuple[floa
     (1.0, 0.5, 0.0)
     """
     scale = process.default_time_scale or 1.0
-    told = _falling("timesteps", timesteps) / scale
-    times = process.time_of_network(told)
+    network_times = _falling("timesteps", timesteps) / scale
+    times = process.time_of_network(network_times)
     if times[0] > process.t_max or times[-1] <= process.t_zero:
         low, high = (float(process.network_time(t)) * scale for t in (process.t_zero, process.t_max))
         raise InvalidInput(

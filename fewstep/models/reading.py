@@ -126,9 +126,9 @@ def reading(spec: NetworkSpec) -> Reading:
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """A reading at times (N,): ``told`` network times, ``scale`` of the input, D = ``state``·x + ``output``·F."""
+    """A reading at times (N,): ``network_times``, ``scale`` of the input, D = ``state``·x + ``output``·F."""
 
-    told: np.ndarray
+    network_times: np.ndarray
     scale: np.ndarray
     state: np.ndarray
     output: np.ndarray
@@ -141,7 +141,7 @@ def numbers(spec: NetworkSpec, times: np.ndarray) -> Numbers:
 
     >>> from fewstep import processes
     >>> read = numbers(NetworkSpec(processes.Flow(), "flow", 1000.0), np.array([0.5, 0.25]))
-    >>> read.told.tolist(), read.output.tolist()
+    >>> read.network_times.tolist(), read.output.tolist()
     ([500.0, 250.0], [-0.5, -0.25])
     """
     if spec.prediction == "heads":
@@ -150,7 +150,7 @@ def numbers(spec: NetworkSpec, times: np.ndarray) -> Numbers:
     t = torch.tensor(np.asarray(times), dtype=torch.float64)
     one = torch.ones(len(t), 1, dtype=torch.float64)
     zero = torch.zeros_like(one)
-    scaled, told = read.inputs(one, t)
+    scaled, network_times = read.inputs(one, t)
     state = read.data(zero, one, t).flatten()
     output = read.data(one, zero, t).flatten()
     if not bool(torch.isfinite(torch.stack([state, output])).all()):
@@ -158,4 +158,4 @@ def numbers(spec: NetworkSpec, times: np.ndarray) -> Numbers:
             f"a {spec.prediction} prediction says nothing about the data at alpha = 0 (t = {times[0]}): begin the "
             "schedule later, or use a network that predicts velocity, flow or data"
         )
-    return Numbers(told.numpy(), scaled.flatten().numpy(), state.numpy(), output.numpy())
+    return Numbers(network_times.numpy(), scaled.flatten().numpy(), state.numpy(), output.numpy())

@@ -62,14 +62,14 @@ def sample_all(
         raise InvalidInput(f"the schedules were made for other processes than the model's, {denoiser.process}")
     start = denoiser.process.prior_std * noise.to(torch.promote_types(noise.dtype, torch.float32))
     histories, states = [History() for _ in schedules], [start] * len(schedules)
-    told = [tableau.network_times.tolist() for tableau in tableaus]
+    network_times = [tableau.network_times.tolist() for tableau in tableaus]
     for i in range(schedules[0].nfe):
         times = [
             _shifted(schedule, state, state.new_full((len(state),), time[i]))
-            for schedule, state, time in zip(schedules, states, told, strict=True)
+            for schedule, state, time in zip(schedules, states, network_times, strict=True)
         ]
         if i == 0:
-            outputs = _first(denoisers, start, [float(each[0]) for each in told])
+            outputs = _first(denoisers, start, [float(each[0]) for each in network_times])
         else:
             outputs = list(torch.split(denoiser(torch.cat(states), torch.cat(times)), len(noise)))
         states = [
@@ -79,13 +79,15 @@ def sample_all(
     return states
 
 
-def _first(denoisers: Callable[[int], Denoiser], start: torch.Tensor, told: Sequence[float]) -> list[torch.Tensor]:
+def _first(
+    denoisers: Callable[[int], Denoiser], start: torch.Tensor, network_times: Sequence[float]
+) -> list[torch.Tensor]:
     """The first output (B, ...) of each schedule: once for each time that is told."""
-    distinct = list(dict.fromkeys(told))
+    distinct = list(dict.fromkeys(network_times))
     t = torch.cat([start.new_full((len(start),), time) for time in distinct])
     output = denoisers(len(distinct))(torch.cat([start] * len(distinct)), t)
     by_time = dict(zip(distinct, torch.split(output, len(start)), strict=True))
-    return [by_time[time] for time in told]
+    return [by_time[time] for time in network_times]
 
 
 def _shifted(schedule: Schedule, state: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

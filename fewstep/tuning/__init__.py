@@ -6,15 +6,15 @@ from fewstep.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fewstep.tuning.comparison import Comparison, compare
-    from fewstep.tuning.pipeline import Tuned, default_prompts, tune
+    from fewstep.tuning.pipeline import TuneResult, default_prompts, tune
 
-__all__ = ["Comparison", "Tuned", "compare", "default_prompts", "tune"]
+__all__ = ["Comparison", "TuneResult", "compare", "default_prompts", "tune"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Comparison": "fewstep.tuning.comparison:Comparison",
-        "Tuned": "fewstep.tuning.pipeline:Tuned",
+        "TuneResult": "fewstep.tuning.pipeline:TuneResult",
         "compare": "fewstep.tuning.comparison:compare",
         "default_prompts": "fewstep.tuning.pipeline:default_prompts",
         "tune": "fewstep.tuning.pipeline:tune",

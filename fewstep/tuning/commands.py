@@ -16,7 +16,7 @@ from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
 from fewstep.schedule import Schedule
 from fewstep.tuning.comparison import compare as compare_schedules
-from fewstep.tuning.pipeline import Tuned, default_prompts, wants_prompt
+from fewstep.tuning.pipeline import TuneResult, default_prompts, wants_prompt
 from fewstep.tuning.pipeline import tune as tune_pipeline
 from fewstep.values.problem import Options
 
@@ -240,7 +240,7 @@ def _plan(name: str, model: str) -> Schedule | str:
     return from_diffusers(load(Path(place)), int(steps))
 
 
-def _beside(tuned: Tuned) -> list[str]:
+def _beside(tuned: TuneResult) -> list[str]:
     lines = [f"note      {note}" for note in tuned.notes]
     if tuned.searched_ratio is not None and tuned.searched_interval is not None:
         low, high = tuned.searched_interval.low, tuned.searched_interval.high

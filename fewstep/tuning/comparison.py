@@ -34,7 +34,7 @@ from fewstep.values.cost_card import TEACHER_CALLS
 from fewstep.values.objective import Objective
 from fewstep.values.score import Interval
 
-__all__ = ["Compared", "Comparison", "compare"]
+__all__ = ["ComparisonRow", "Comparison", "compare"]
 
 ROLE = "comparison"  # of its noises, which no search uses
 NOW = re.compile(r"now(?:@(\d+))?")
@@ -42,7 +42,7 @@ TYPICAL, DISTANCE = Objective("typical"), Objective("wasserstein")
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonRow:
     """One schedule of a comparison: ``calls`` and ``passes`` of a sample, ``seconds`` of the whole set, the typical
     error and the distance between the sets of samples; ``ratio`` is its typical error over the first schedule's. Each
     number has its 95 % interval."""
@@ -64,7 +64,7 @@ class Comparison:
     """Schedules on ``noises`` shared noises; ``distance`` names the metric of sets. ``pictures`` are those of the first
     few samples by schedule, "teacher" first, each (H, W, 3) uint8; none where samples are no pictures."""
 
-    schedules: tuple[Compared, ...]
+    schedules: tuple[ComparisonRow, ...]
     noises: int
     seed: int
     distance: str
@@ -117,7 +117,7 @@ def compare(
     evaluator, drawn = Evaluator(denoiser, shape, device=device), NoiseSet(seed, ROLE, noises)
     noise, targets = evaluator.pairs(drawn, TEACHER_CALLS)
     by_typical, by_set = metrics.of(TYPICAL), metrics.of(Objective.parse(distance), device=device)
-    rows, shown = list[Compared](), {"teacher": targets[:pictures]}
+    rows, shown = list[ComparisonRow](), {"teacher": targets[:pictures]}
     first: np.ndarray | None = None
     for name, plan in plans.items():
         began = time.perf_counter()
@@ -127,7 +127,7 @@ def compare(
         errors, sets = (bounded(metric.observe(samples, targets)) for metric in (by_typical, by_set))
         first = errors if first is None else first
         rows.append(
-            Compared(
+            ComparisonRow(
                 name,
                 plan.nfe,
                 passes_per_sample(denoiser, plan),

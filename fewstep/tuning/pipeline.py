@@ -46,7 +46,7 @@ from fewstep.values.rankers import RANKERS
 from fewstep.values.result import Result
 from fewstep.values.score import Interval
 
-__all__ = ["Tuned", "default_prompts", "tune", "wants_prompt"]
+__all__ = ["TuneResult", "default_prompts", "tune", "wants_prompt"]
 
 UNSEEN = 4  # one of so many prompts, or more, is for the test alone
 OWN = "own"  # the first word of the baseline that the pipeline runs today
@@ -54,7 +54,7 @@ BESIDE = 2  # the test on searched prompts takes one of so many noises
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuneResult:
     """What `tune` found: the search's ``result``; ``on_searched``, the ratio with its interval on the prompts of the
     search (None where no prompt was kept for the test); ``own``, the schedule that the pipeline runs today, if it is
     one; ``notes`` for people; the ``denoiser`` and the ``folder`` of its journal."""
@@ -111,7 +111,7 @@ def tune(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **options: Unpack[Options],
-) -> Tuned:
+) -> TuneResult:
     """The best schedule with ``nfe`` calls for a diffusers pipeline that is called with the arguments ``call``.
 
     ``prompts`` or ``conditions`` as `fewstep.diffusers.from_pipeline` takes them; `default_prompts` where the pipeline
@@ -162,7 +162,7 @@ def tune(
     if unseen and searched is None:
         searched = _searched(evaluator, result)
         journal.keep(searched)
-    return Tuned(result, denoiser, journal.folder, own, searched, tuple(notes))
+    return TuneResult(result, denoiser, journal.folder, own, searched, tuple(notes))
 
 
 def wants_prompt(pipe: Any) -> bool:
@@ -177,7 +177,12 @@ def _unseen(conditions: int) -> int:
 
 def _identity(pipe: Any, denoiser: PipelineDenoiser, call: Mapping[str, Any]) -> str:
     """What a search depends on: networks, process, arguments and conditions."""
-    parts = [fingerprint(pipe), repr(denoiser.process), content(call), [content(each) for each in denoiser.given]]
+    parts = [
+        fingerprint(pipe),
+        repr(denoiser.process),
+        content(call),
+        [content(each) for each in denoiser.per_condition],
+    ]
     return hashlib.sha256(json.dumps(parts, default=repr).encode()).hexdigest()
 
 

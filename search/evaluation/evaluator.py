@@ -23,7 +23,7 @@ from fewstep.search import metrics
 from fewstep.search.evaluation import pace, teacher
 from fewstep.search.evaluation.microbatch import Chunked, default_batch
 from fewstep.search.evaluation.noises import TEST, NoiseSet
-from fewstep.search.evaluation.store import Kept, Recent, load, save
+from fewstep.search.evaluation.store import CacheEntry, Recent, load, save
 from fewstep.search.limit import Beat, Limit
 from fewstep.search.metrics.base import Metric, bounded
 from fewstep.search.metrics.features import Features
@@ -132,7 +132,7 @@ class Evaluator:
         if kept is None:
             ends = torch.cat([self.ends(block, calls)[0] for block in noises.blocks(self.block)])
             both = {"noise": noises.draw(self.shape).to(self.device), "ends": ends.to(self.device)}
-            kept = Kept(both, "")
+            kept = CacheEntry(both, "")
             self.targets.put((noises, calls), kept)
         return kept.tensors["noise"], kept.tensors["ends"]
 
@@ -207,7 +207,7 @@ class Evaluator:
         if self.cache is None:
             kept = self._made.get(f"{kind}/{key}")
             if kept is None:
-                kept = Kept({name: tensor.cpu() for name, tensor in make().items()}, owner)
+                kept = CacheEntry({name: tensor.cpu() for name, tensor in make().items()}, owner)
                 self._made.put(f"{kind}/{key}", kept)
             return kept.tensors, kept.owner == owner
         path = self._path(kind, key)
@@ -217,7 +217,7 @@ class Evaluator:
             with FileLock(f"{path}.lock"):  # of searches side by side one makes it and the others wait
                 kept = load(path)
                 if kept is None:
-                    kept = Kept(make(), owner)
+                    kept = CacheEntry(make(), owner)
                     save(path, kept)
         return kept.tensors, kept.owner == owner
 

@@ -18,21 +18,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-__all__ = ["Kept", "Recent", "load", "save"]
+__all__ = ["CacheEntry", "Recent", "load", "save"]
 
 K = TypeVar("K", bound=Hashable)
 Tensors = Mapping[str, torch.Tensor]
 log = logging.getLogger(__name__)
 
 
-class Kept(NamedTuple):
+class CacheEntry(NamedTuple):
     """Tensors by name, and who made them."""
 
     tensors: dict[str, torch.Tensor]
     owner: str
 
 
-def save(path: Path, kept: Kept) -> None:
+def save(path: Path, kept: CacheEntry) -> None:
     """Write a file that `load` reads; atomic and durable."""
     partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in kept.tensors.items()}
@@ -42,7 +42,7 @@ def save(path: Path, kept: Kept) -> None:
     _to_disk(path.parent)
 
 
-def load(path: Path) -> Kept | None:
+def load(path: Path) -> CacheEntry | None:
     """What a file holds; None where there is none, or where it is not what was written, which is logged."""
     try:
         with safe_open(path, "pt") as file:
@@ -57,7 +57,7 @@ def load(path: Path) -> Kept | None:
     if metadata.get("checksum") != _checksum(tensors, owner):
         log.warning("the cache file %s does not have its checksum and is made anew", path)
         return None
-    return Kept(tensors, owner)
+    return CacheEntry(tensors, owner)
 
 
 def _checksum(tensors: Tensors, owner: str) -> str:
@@ -82,23 +82,23 @@ class Recent(Generic[K]):
     """Tensors in memory by key, those that were used least recently given up beyond so many ``most`` bytes in all.
 
     >>> recent = Recent[str](most=100)
-    >>> recent.put("a", Kept({"x": torch.zeros(20)}, ""))
-    >>> recent.put("b", Kept({"x": torch.zeros(20)}, ""))
+    >>> recent.put("a", CacheEntry({"x": torch.zeros(20)}, ""))
+    >>> recent.put("b", CacheEntry({"x": torch.zeros(20)}, ""))
     >>> recent.get("a") is None, recent.get("b") is None, recent.bytes
     (True, False, 80)
     """
 
     def __init__(self, most: int) -> None:
         self.most, self.bytes = most, 0
-        self._kept: OrderedDict[K, Kept] = OrderedDict()
+        self._kept: OrderedDict[K, CacheEntry] = OrderedDict()
 
-    def get(self, key: K) -> Kept | None:
+    def get(self, key: K) -> CacheEntry | None:
         """What is kept under a key, from now on the most recently used."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def put(self, key: K, kept: Kept) -> None:
+    def put(self, key: K, kept: CacheEntry) -> None:
         """Keep the tensors, whatever their size, and give up others until all fit."""
         self.drop(key)
         self._kept[key] = kept
@@ -112,5 +112,5 @@ class Recent(Generic[K]):
             self.bytes -= _bytes(self._kept.pop(key))
 
 
-def _bytes(kept: Kept) -> int:
+def _bytes(kept: CacheEntry) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in kept.tensors.values())

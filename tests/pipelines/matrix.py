@@ -18,7 +18,7 @@ import torch
 import fewstep
 from fewstep import solvers
 from fewstep.diffusers import FewstepScheduler, install, uninstall
-from fewstep.diffusers.capture.checks import Recorded, batches, deviation
+from fewstep.diffusers.capture.checks import GenuineStep, batches, deviation
 from fewstep.diffusers.capture.denoiser import PipelineDenoiser
 from fewstep.diffusers.capture.entry import Argument, Drawn
 from fewstep.diffusers.capture.from_pipeline import from_pipeline
@@ -74,11 +74,11 @@ def parity(tiny: Tiny, denoiser: PipelineDenoiser) -> float:
     name = type(tiny.pipe.scheduler).__name__
     steps: dict[float, Any] = {step.timestep: step for step in record(tiny)}  # of several at one time the last
     worst = 0.0
-    for told, step in steps.items():
+    for network_time, step in steps.items():
         state = step.sample
         if name.startswith(SCALED) and denoiser.process.kind == "discrete":
-            state = state * denoiser.process.alpha(torch.tensor(told, dtype=torch.float64)).float()
-        worst = max(worst, deviation(denoiser, Recorded(told, state, step.model_output)))
+            state = state * denoiser.process.alpha(torch.tensor(network_time, dtype=torch.float64)).float()
+        worst = max(worst, deviation(denoiser, GenuineStep(network_time, state, step.model_output)))
     return worst
 
 

@@ -13,7 +13,7 @@ from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
-from fewstep.search.evaluation.store import Kept, Recent, load, save
+from fewstep.search.evaluation.store import CacheEntry, Recent, load, save
 
 NOISES = NoiseSet(0, SEARCH, 8)
 TENSORS = {"half": torch.ones(3, 2, dtype=torch.bfloat16), "one": torch.tensor(7), "none": torch.zeros(0, 4)}
@@ -40,7 +40,7 @@ DAMAGES = [truncated, emptied, flipped]
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     """Every dtype and shape, with the owner; nothing else is left in the folder."""
-    save(tmp_path / "a.safetensors", Kept(TENSORS, "me"))
+    save(tmp_path / "a.safetensors", CacheEntry(TENSORS, "me"))
     kept = load(tmp_path / "a.safetensors")
     assert kept is not None
     assert kept.owner == "me"
@@ -56,7 +56,7 @@ def test_a_damaged_file_counts_as_none(
 ) -> None:
     """Truncated, emptied, a bit flipped or its owner changed: it is not there, and the log says so."""
     path = tmp_path / "a.safetensors"
-    save(path, Kept(TENSORS | {"last": torch.arange(5.0)}, "me"))
+    save(path, CacheEntry(TENSORS | {"last": torch.arange(5.0)}, "me"))
     before = path.read_bytes()
     path.write_bytes(damage(before))
     assert path.read_bytes() != before
@@ -89,11 +89,11 @@ def test_memory_has_a_size() -> None:
     """What was used least recently goes first; a single thing stays whatever its size."""
     recent = Recent[str](most=1000)
     for name in "abc":
-        recent.put(name, Kept({"x": torch.zeros(100)}, name))
+        recent.put(name, CacheEntry({"x": torch.zeros(100)}, name))
         recent.get("a")
     assert recent.bytes == 800
     assert [recent.get(name) is None for name in "abc"] == [False, True, False]
-    recent.put("large", Kept({"x": torch.zeros(1000)}, ""))
+    recent.put("large", CacheEntry({"x": torch.zeros(1000)}, ""))
     assert recent.bytes == 4000
     assert recent.get("large") is not None
 

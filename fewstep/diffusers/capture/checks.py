@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from fewstep.diffusers.capture.denoiser import PipelineDenoiser, amid, dtype_of, seeded
-from fewstep.diffusers.capture.probe import Reached
+from fewstep.diffusers.capture.probe import RunEnd
 from fewstep.diffusers.signature import call_of, parameters_of
 from fewstep.errors import InvalidModel
 from fewstep.models.reading import first_half
 from fewstep.processes import VE
 
-__all__ = ["STEPS", "Recorded", "batches", "deviation", "record", "replay"]
+__all__ = ["STEPS", "GenuineStep", "batches", "deviation", "record", "replay"]
 
 STEPS = 4  # of the pipeline's own run that are repeated: they span it
 EXACT = 1e-3  # how far outputs may be off, as a share of the largest, where arithmetic allows
@@ -28,10 +28,10 @@ BISECTIONS = 60
 
 
 @dataclass(frozen=True)
-class Recorded:
+class GenuineStep:
     """One step of a pipeline's own run: the network's time, the state as the network's process has it, the output."""
 
-    told: float
+    network_time: float
     state: torch.Tensor
     output: torch.Tensor
 
@@ -51,9 +51,9 @@ def replay(denoiser: PipelineDenoiser, steps: int = STEPS) -> None:
         )
 
 
-def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
+def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[GenuineStep]:
     """``steps`` steps of the pipeline's own run with its own scheduler, under the first condition."""
-    view, recorded = copy.copy(denoiser.pipe), list[Recorded]()
+    view, recorded = copy.copy(denoiser.pipe), list[GenuineStep]()
     scheduler = copy.deepcopy(denoiser.pipe.scheduler)
     own, scale = scheduler.step, scheduler.scale_model_input if hasattr(scheduler, "scale_model_input") else None
     scales = isinstance(denoiser.process, VE)  # then a reading scales what goes into the network
@@ -62,12 +62,12 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
     @functools.wraps(own)
     def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         state = sample if scales or scale is None else scale(sample, timestep)
-        told = float(torch.as_tensor(timestep).reshape(-1)[0])
-        if twice and recorded and recorded[-1].told == told:
+        network_time = float(torch.as_tensor(timestep).reshape(-1)[0])
+        if twice and recorded and recorded[-1].network_time == network_time:
             recorded.pop()
-        recorded.append(Recorded(told, state.detach().clone(), model_output.detach().clone()))
+        recorded.append(GenuineStep(network_time, state.detach().clone(), model_output.detach().clone()))
         if len(recorded) == steps and not twice:
-            raise Reached
+            raise RunEnd
         return own(model_output, timestep, sample, *args, **kwargs)
 
     vars(scheduler)["step"] = step
@@ -75,14 +75,14 @@ def record(denoiser: PipelineDenoiser, steps: int = STEPS) -> list[Recorded]:
     kwargs = denoiser.arguments([0])
     if "num_inference_steps" in parameters_of(view) and not {"timesteps", "sigmas"} & set(kwargs):
         kwargs["num_inference_steps"] = steps
-    with torch.no_grad(), contextlib.suppress(Reached), seeded(view._execution_device):
+    with torch.no_grad(), contextlib.suppress(RunEnd), seeded(view._execution_device):
         call_of(view)(view, **kwargs)
     if not recorded:
         raise InvalidModel(f"{denoiser.name} ran to its end without a step of its scheduler")
     return recorded
 
 
-def deviation(denoiser: PipelineDenoiser, recorded: Recorded) -> float:
+def deviation(denoiser: PipelineDenoiser, recorded: GenuineStep) -> float:
     """How far the captured output of a recorded step is off, as a share of its largest number."""
     x = recorded.state[:1].float()
     if tuple(x.shape[1:]) != denoiser.shape:
@@ -90,8 +90,8 @@ def deviation(denoiser: PipelineDenoiser, recorded: Recorded) -> float:
             f"{denoiser.name} steps states {tuple(x.shape[1:])} beside those of {denoiser.shape}: states that belong "
             "together, such as picture and sound, cannot be searched one at a time"
         )
-    exact = replace(denoiser, told=recorded.told)
-    t = torch.tensor([_time(denoiser, recorded.told)])
+    exact = replace(denoiser, network_time=recorded.network_time)
+    t = torch.tensor([_time(denoiser, recorded.network_time)])
     with torch.no_grad():
         output = exact.output(exact.step(x, t, [0]), x)
     genuine = first_half(recorded.output[:1].to(output), x)
@@ -116,8 +116,8 @@ def _tolerance(denoiser: PipelineDenoiser) -> float:
     return max(EXACT, ROUNDINGS * torch.finfo(dtype_of(denoiser.view)).eps)
 
 
-def _time(denoiser: PipelineDenoiser, told: float) -> float:
-    """The process's time at which the network is told ``told``: its inverse, by bisection."""
+def _time(denoiser: PipelineDenoiser, network_time: float) -> float:
+    """The process's time at which the network is told ``network_time``: its inverse, by bisection."""
     process = denoiser.process
     low, high = process.t_min, process.t_max
 
@@ -127,7 +127,7 @@ def _time(denoiser: PipelineDenoiser, told: float) -> float:
     rising = at(high) > at(low)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if (at(middle) < told) == rising:
+        if (at(middle) < network_time) == rising:
             low = middle
         else:
             high = middle

@@ -12,7 +12,7 @@ from fewstep.checks import number
 from fewstep.diffusers.capture.entry import Entry
 from fewstep.diffusers.capture.guidance import NONE, Guidance
 from fewstep.diffusers.capture.memo import Memory
-from fewstep.diffusers.capture.probe import Given, Reached, Seen
+from fewstep.diffusers.capture.probe import FixedTimes, RunEnd, StepCall
 from fewstep.diffusers.signature import call_of, default_steps, parameters_of
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models.reading import Reading, first_half
@@ -31,18 +31,18 @@ class PipelineDenoiser:
     """A `fewstep.models.Denoiser` of a pipeline; made by `fewstep.diffusers.from_pipeline`.
 
     ``pipe`` is the user's pipeline, ``view`` a copy of it with a probe for a scheduler · ``call`` are the arguments of
-    all samples, ``given`` those of single ones, a mapping for each condition · ``entry`` puts states in, which come out
-    ``factor`` times as large · ``batch`` is the most samples of one run · ``shape`` is that of a state without the
-    batch · ``guidance`` says how a scale is set and what it costs; ``scale`` is the one set, None for the user's own ·
-    ``told`` replaces the network's time, to repeat a recorded step exactly · ``mu`` is the shift by image size that the
-    pipeline asks for, if it does.
+    all samples, ``per_condition`` those of single ones, a mapping for each condition · ``entry`` puts states in, which
+    come out ``factor`` times as large · ``batch`` is the most samples of one run · ``shape`` is that of a state without
+    the batch · ``guidance`` says how a scale is set and what it costs; ``scale`` is the one set, None for the user's
+    own · ``network_time`` replaces what the network is told, to repeat a recorded step exactly · ``mu`` is the shift by
+    image size that the pipeline asks for, if it does.
     """
 
     pipe: Any
     view: Any
     reading: Reading
     call: Mapping[str, Any]
-    given: tuple[Mapping[str, Any], ...]
+    per_condition: tuple[Mapping[str, Any], ...]
     memory: Memory
     batch: int = 8
     shape: tuple[int, ...] = ()
@@ -51,7 +51,7 @@ class PipelineDenoiser:
     guidance: Guidance = NONE
     scale: float | None = None
     indices: tuple[int, ...] | None = None
-    told: float | None = None
+    network_time: float | None = None
     mu: float | None = None
 
     @property
@@ -62,7 +62,7 @@ class PipelineDenoiser:
     @property
     def conditions(self) -> int:
         """Number of conditions, such as prompts; 0 where the pipeline takes none."""
-        return len(self.given) if self.given[0] else 0
+        return len(self.per_condition) if self.per_condition[0] else 0
 
     @property
     def passes(self) -> int:
@@ -105,31 +105,31 @@ class PipelineDenoiser:
         return torch.cat(data)[torch.cat(parts).argsort()]
 
     def _data(self, x: torch.Tensor, t: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        seen = self.step(x, t, rows)
-        if seen.data is not None:
-            return seen.data[: len(x)].to(x)
-        return self.reading.data(self.output(seen, x), x, t)
+        call = self.step(x, t, rows)
+        if call.data is not None:
+            return call.data[: len(x)].to(x)
+        return self.reading.data(self.output(call, x), x, t)
 
-    def output(self, seen: Seen, x: torch.Tensor) -> torch.Tensor:
+    def output(self, call: StepCall, x: torch.Tensor) -> torch.Tensor:
         """What the pipeline handed to its scheduler for states ``x``, without a learned variance."""
-        if seen.output is None or seen.sample is None:
+        if call.output is None or call.sample is None:
             raise InvalidModel(f"{self.name} called its scheduler's step without an output")
-        sample = seen.sample[: len(x)].to(x)
+        sample = call.sample[: len(x)].to(x)
         if sample.shape != x.shape or not torch.allclose(sample, x, rtol=CHANGED, atol=CHANGED):
             raise InvalidModel(
                 f"{self.name} changes its latents before the step, which is then no function of the state alone"
             )
-        return first_half(seen.output[: len(x)].to(x), x)
+        return first_half(call.output[: len(x)].to(x), x)
 
-    def step(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int]) -> Seen:
+    def step(self, x: torch.Tensor | None, t: torch.Tensor, rows: Sequence[int]) -> StepCall:
         """Run the pipeline from states ``x`` (B, ...) at one time ``t`` (B,) to its first step, and return what came
         there; without ``x`` it draws its own."""
         with LOCK:
             try:
                 self._run(x, t, rows, {})
-            except Reached:
-                seen: Seen = self.view.scheduler.run.seen
-                return seen
+            except RunEnd:
+                call: StepCall = self.view.scheduler.run.call
+                return call
         raise InvalidModel(
             f"{self.name} never came to its scheduler's step: only pipelines whose loop calls scheduler.step are read"
         )
@@ -146,7 +146,7 @@ class PipelineDenoiser:
             probe.run.final = x
             try:
                 return self._run(x, x.new_full((1,), self.process.t_min), rows, more)
-            except Reached as error:
+            except RunEnd as error:
                 raise InvalidModel(f"{self.name} steps beyond its last state") from error
             finally:
                 probe.run.final = None
@@ -157,28 +157,30 @@ class PipelineDenoiser:
         probe, steps = view.scheduler, kwargs.get("num_inference_steps") or STEPS
         if probe.run.final is not None and "strength" not in parameters_of(view):
             steps = kwargs["num_inference_steps"] = 1
-        probe.run.given, probe.run.seen = self._schedule(t, steps, device), Seen()
+        probe.run.times, probe.run.call = self._schedule(t, steps, device), StepCall()
         inside: Any = nullcontext({})
         if x is not None and self.entry is not None:
             states = (x / self.factor).to(device, dtype_of(view))
-            key = tuple(i % len(self.given) for i in rows)
+            key = tuple(i % len(self.per_condition) for i in rows)
             inside = self.entry.enter(view, states, key, self.memory)
         with inside as entering, seeded(device):
             return call_of(view)(view, **{**kwargs, **entering})
 
-    def _schedule(self, t: torch.Tensor, steps: int, device: torch.device) -> Given:
+    def _schedule(self, t: torch.Tensor, steps: int, device: torch.device) -> FixedTimes:
         """What the probe gives out: the same time at every step."""
         one = t[:1].detach().cpu()
-        told = float(self.reading.inputs(torch.zeros(1, 1), one)[1]) if self.told is None else self.told
-        level = told if self.process.kind == "discrete" else float(self.process.sigma(one))
+        network_time = self.network_time
+        if network_time is None:
+            network_time = float(self.reading.inputs(torch.zeros(1, 1), one)[1])
+        level = network_time if self.process.kind == "discrete" else float(self.process.sigma(one))
 
         def scale(sample: torch.Tensor) -> torch.Tensor:
             if not sample.ndim:
                 return sample
             return self.reading.inputs(sample, one.to(sample.device).expand(len(sample)))[0].to(sample.dtype)
 
-        timesteps = torch.full((steps,), told, device=device)
-        return Given(timesteps, torch.full((steps + 1,), level, device=device), scale)
+        timesteps = torch.full((steps,), network_time, device=device)
+        return FixedTimes(timesteps, torch.full((steps + 1,), level, device=device), scale)
 
     def arguments(self, rows: Sequence[int]) -> dict[str, Any]:
         """The pipeline's arguments for samples of these conditions."""
@@ -189,8 +191,8 @@ class PipelineDenoiser:
             "batch_size": len(rows),
         }
         kwargs = {**self.call, **{name: value for name, value in own.items() if name in accepts}}
-        for name in self.given[0]:
-            values = [self.given[i % len(self.given)][name] for i in rows]
+        for name in self.per_condition[0]:
+            values = [self.per_condition[i % len(self.per_condition)][name] for i in rows]
             several = torch.cat(values) if isinstance(values[0], torch.Tensor) else values
             kwargs[name] = values[0] if len(rows) == 1 else several  # some pipelines take one sample only
         if isinstance(kwargs.get("prompt"), list) and isinstance(negative := kwargs.get("negative_prompt"), str):

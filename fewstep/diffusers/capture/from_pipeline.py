@@ -65,7 +65,7 @@ def from_pipeline(
         if first.sample is None:
             raise InvalidModel(f"{type(pipe).__name__} called its scheduler's step without a state")
         shape = tuple(first.sample.shape[1:])
-        mu = first.asked.get("mu")
+        mu = first.request.get("mu")
         denoiser = replace(denoiser, reading=reading(read_law(pipe, mu)), shape=shape, mu=mu)
         denoiser = _guidance(_entry(denoiser))
         if check:

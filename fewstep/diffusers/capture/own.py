@@ -25,7 +25,7 @@ def own_schedule(denoiser: PipelineDenoiser, steps: int | None = None) -> Schedu
     more = {} if steps is None else {"num_inference_steps": steps}
     trial = replace(denoiser, call={**denoiser.call, **more})
     with torch.no_grad():
-        asked = dict(trial.step(None, torch.tensor([denoiser.process.t_max]), [0]).asked)
+        asked = dict(trial.step(None, torch.tensor([denoiser.process.t_max]), [0]).request)
     if "sigmas" in asked or "timesteps" in asked:
         asked.pop("num_inference_steps", None)
     return on_process(denoiser.process, from_diffusers(denoiser.pipe.scheduler, **asked))

@@ -11,17 +11,17 @@ from typing import Any
 
 import torch
 
-__all__ = ["Given", "Output", "Reached", "Seen", "probing"]
+__all__ = ["FixedTimes", "Output", "RunEnd", "StepCall", "probing"]
 
 Scale = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Reached(BaseException):
+class RunEnd(BaseException):
     """The scheduler's step was reached. No pipeline catches it, as it is no `Exception`."""
 
 
 @dataclass(frozen=True)
-class Given:
+class FixedTimes:
     """What the pipeline finds in its scheduler: ``timesteps`` (n,), ``sigmas`` (n + 1,), and how states are scaled."""
 
     timesteps: torch.Tensor
@@ -30,14 +30,15 @@ class Given:
 
 
 @dataclass
-class Seen:
-    """What the pipeline passed on: to the step, its ``output`` and ``sample`` (B, ...); ``data`` where the pipeline has
-    made a data prediction itself; to `set_timesteps`, what it ``asked`` for, as ``mu``, the shift by image size."""
+class StepCall:
+    """What the pipeline passed on: to the step, its ``output`` and ``sample`` (B, ...), or its own data prediction,
+    ``data`` (B, ...); to `set_timesteps`, the ``request`` for times, with ``mu``, the shift by image size.
+    """
 
     output: torch.Tensor | None = None
     sample: torch.Tensor | None = None
     data: torch.Tensor | None = None
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Output:
@@ -60,19 +61,19 @@ class Output:
     def __getitem__(self, index: int) -> torch.Tensor:
         value = self._data if index == 1 else self._final
         if value is None:
-            raise Reached
+            raise RunEnd
         return value
 
 
 @dataclass
 class _Run:
-    given: Given | None = None
+    times: FixedTimes | None = None
     final: torch.Tensor | None = None
-    seen: Seen = field(default_factory=Seen)
+    call: StepCall = field(default_factory=StepCall)
 
 
 def probing(scheduler: Any) -> Any:
-    """A probe in the place of ``scheduler``, which stays as it is: set ``probe.run.given``, read ``probe.run.seen``.
+    """A probe in the place of ``scheduler``, which stays as it is: set ``probe.run.times``, read ``probe.run.call``.
 
     With ``probe.run.final`` its step leads to that state, and the run goes on to its end.
     """
@@ -88,28 +89,28 @@ def probing(scheduler: Any) -> Any:
         **others: Any,
     ) -> None:
         asked = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas, "mu": mu}
-        self.run.seen.asked = {name: value for name, value in asked.items() if value is not None}
+        self.run.call.request = {name: value for name, value in asked.items() if value is not None}
 
     def step(self: Any, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> Output:
         states = [each for each in (kwargs.get("sample"), *args) if isinstance(each, torch.Tensor) and each.ndim > 1]
-        seen = self.run.seen
-        seen.output, seen.sample, seen.data = model_output, states[-1], kwargs.get("pred_original_sample")
+        call = self.run.call
+        call.output, call.sample, call.data = model_output, states[-1], kwargs.get("pred_original_sample")
         final = None if self.run.final is None else self.run.final.to(states[-1])
-        if seen.data is None and hasattr(self, "precondition_outputs"):
-            sigma = self.run.given.sigmas[0].to(states[-1])
+        if call.data is None and hasattr(self, "precondition_outputs"):
+            sigma = self.run.times.sigmas[0].to(states[-1])
             return Output(self.precondition_outputs(states[-1], model_output, sigma), final)
         if final is None:
-            raise Reached
+            raise RunEnd
         return Output(None, final)
 
     constant = property(lambda self: 1.0, lambda self, value: None)
     members = {
         "order": 1,
         "init_noise_sigma": constant,
-        "timesteps": property(lambda self: self.run.given.timesteps, lambda self, value: None),
-        "sigmas": property(lambda self: self.run.given.sigmas, lambda self, value: None),
+        "timesteps": property(lambda self: self.run.times.timesteps, lambda self, value: None),
+        "sigmas": property(lambda self: self.run.times.sigmas, lambda self, value: None),
         "set_timesteps": set_timesteps,
-        "scale_model_input": lambda self, sample, timestep=None: self.run.given.scale(sample),
+        "scale_model_input": lambda self, sample, timestep=None: self.run.times.scale(sample),
         "add_noise": lambda self, sample, noise, timestep: noise,
         "scale_noise": lambda self, sample, timestep, noise: noise,
         "step": step,

@@ -18,7 +18,7 @@ from fewstep.diffusers.capture.entry import Entry
 from fewstep.diffusers.capture.from_pipeline import from_pipeline, remembering_view
 from fewstep.diffusers.capture.guidance import Guidance
 from fewstep.diffusers.capture.memo import Memory
-from fewstep.diffusers.capture.probe import Output, Reached
+from fewstep.diffusers.capture.probe import Output, RunEnd
 from fewstep.diffusers.scheduler import FewstepScheduler
 from fewstep.diffusers.signature import call_of
 from fewstep.errors import InvalidInput
@@ -123,7 +123,7 @@ def _run(pipe: Any, own: type, arguments: dict[str, Any]) -> Any:
                 state = (scheduler.reached / doors.factor).to(dtype_of(view))
                 with doors.entry.enter(view, state, "run", memory) as entering:
                     result = call_of(view)(view, **{**arguments, **more, **entering})
-        except Reached:
+        except RunEnd:
             continue
         pipe.scheduler.timesteps = scheduler.whole
         return result
