@@ -31,7 +31,7 @@ from fewstep.diffusers.place import (
 from fewstep.diffusers.step_output import StepOutput, StepPair
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
-from fewstep.models.reading import first_half, numbers
+from fewstep.models.reading import first_half, numbers, reading
 from fewstep.models.scheduler_config import EDM, FLOW, TABLE
 from fewstep.processes import Discrete, Process
 from fewstep.sampling import plan
@@ -437,21 +437,11 @@ class FewstepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         own = self._network_times.to(device=timesteps.device, dtype=kept)
         same = timesteps[:, None].to(kept) == own
         states = torch.tensor(self._tableau.times[:-1], dtype=torch.float32).to(timesteps.device)
-        times = torch.where(same.any(1), states[same.int().argmax(1)], self._time_of(timesteps.to(torch.float32)))
+        times = torch.where(
+            same.any(1), states[same.int().argmax(1)], reading(self.network_spec).time(timesteps.to(torch.float32))
+        )
         alpha = per_sample(self._process.alpha(times.to(wide)), samples)
         return alpha, per_sample(self._process.sigma(times.to(wide)), samples)
-
-    def _time_of(self, network_time: torch.Tensor) -> torch.Tensor:
-        """The time of which the network is told ``network_time``."""
-        preconditioning = self.network_spec.preconditioning
-        if preconditioning == "edm":
-            return (4 * network_time).exp()
-        if preconditioning == "edm-atan":
-            return (network_time * (torch.pi / 2)).tan()
-        value = network_time / self.network_spec.time_scale
-        if preconditioning == "unshifted":
-            return value
-        return self._process.time_of_network(1 - value if preconditioning == "inverted" else value)
 
     def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """`add_noise` in the order of arguments of flow pipelines."""

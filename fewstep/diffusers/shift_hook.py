@@ -14,7 +14,7 @@ import torch
 from fewstep.diffusers.scheduler import TIMESTEP_TOLERANCE, FewstepScheduler
 from fewstep.errors import InvalidInput
 from fewstep.models.base import per_sample
-from fewstep.models.predictions import PREDICTIONS
+from fewstep.models.reading import reading
 
 __all__ = ["Attachment", "attach"]
 
@@ -30,8 +30,7 @@ class Attachment:
         self._scheduler = scheduler
         self._shift = scheduler.schedule.shift
         self._process = scheduler.schedule.process
-        self._scale = scheduler.network_spec.time_scale
-        self._predicts = scheduler.network_spec.prediction
+        self._reading = reading(scheduler.network_spec)
         self._handles = [
             network.register_forward_pre_hook(self._before, with_kwargs=True),
             network.register_forward_hook(self._after),
@@ -55,10 +54,10 @@ class Attachment:
             raise InvalidInput(f"time shift wants a network called as network({STATE_NAMES[0]}, {TIME_NAME}, ...)")
         x = inputs["x"]
         timesteps = self._timesteps(inputs["t"], x)
-        t = self._times(timesteps)
+        t = self._reading.time(timesteps)
         shifted = self._shift.network_times(self._process, x, t)  # type: ignore[union-attr]
         self._last = x, t, shifted
-        new = torch.where(shifted == t, timesteps, self._network_times(shifted))
+        new = torch.where(shifted == t, timesteps, self._reading.inputs(x, shifted)[1])
         if len(args) > 1:
             return (args[0], new, *args[2:]), kwargs
         return args, kwargs | {TIME_NAME: new}
@@ -84,12 +83,6 @@ class Attachment:
             )
         return timesteps.expand(len(x))
 
-    def _times(self, timesteps: torch.Tensor) -> torch.Tensor:
-        return self._process.time_of_network(timesteps / self._scale)
-
-    def _network_times(self, t: torch.Tensor) -> torch.Tensor:
-        return self._scale * self._process.network_time(t)
-
     def _converted(self, output: torch.Tensor) -> torch.Tensor:
         """The output that predicts the same data at the scheduler's time."""
         x, t, shifted = self._last
@@ -107,11 +100,9 @@ class Attachment:
 
     def _data_weights(self, t: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """p and q, (B, 1, …, 1), of D = p·x + q·output at times ``t`` (B,)."""
-        alpha = self._process.alpha(t)
-        sigma = self._process.sigma(t)
-        weights = (PREDICTIONS[self._predicts](*unit, alpha, sigma) for unit in ((0.0, 1.0), (1.0, 0.0)))
-        p, q = (per_sample(torch.as_tensor(w, device=x.device).to(t.dtype).expand(len(t)), x) for w in weights)
-        return p, q
+        one = per_sample(torch.ones_like(t), x)
+        zero = torch.zeros_like(one)
+        return self._reading.data(zero, one, t), self._reading.data(one, zero, t)
 
 
 def attach(network: torch.nn.Module, scheduler: FewstepScheduler) -> Attachment:

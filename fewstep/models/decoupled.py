@@ -41,6 +41,10 @@ class TwoHeads:
         """The network's inputs for states ``x`` (B, C, ...) at times ``t`` (B,) in [0, 1]."""
         return x * per_sample((1 + t).rsqrt(), x), TIME_SCALE * t.clamp_min(TIME_FLOOR).log()
 
+    def time(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The time t of ``network_time``, at least TIME_FLOOR; same shape."""
+        return (network_time / TIME_SCALE).exp()
+
     def estimates(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Attenuation C and noise ε, each shaped as ``x``, from the network's ``output`` (B, 2C, ...).
 

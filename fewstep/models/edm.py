@@ -44,6 +44,10 @@ class Edm:
         noise = sigma.atan() * (2 / math.pi) if self.arctan else sigma.log() / 4
         return x * per_sample((sigma**2 + self.sigma_data**2).rsqrt(), x), noise
 
+    def time(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The σ whose c_noise is ``network_time``; same shape."""
+        return (network_time * (math.pi / 2)).tan() if self.arctan else (4 * network_time).exp()
+
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """c_skip·x + c_out·F, shaped as ``x``."""
         sigma = per_sample(self.process.sigma(t), x)

@@ -25,6 +25,9 @@ class Reading(Protocol):
     def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The network's inputs for states ``x`` (B, ...) at times ``t`` (B,): states and network times."""
 
+    def time(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The process's times (B,) of which the network is told ``network_time`` (B,)."""
+
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """The data prediction (B, ...) of the network's ``output``."""
 
@@ -49,6 +52,10 @@ class Plain:
         """``x`` itself, and the time in the network's units."""
         return x, self.time_scale * self.process.network_time(t)
 
+    def time(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The inverse of the network's time."""
+        return self.process.time_of_network(network_time / self.time_scale)
+
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """See `fewstep.models.base.to_data`."""
         return to_data(self.prediction, first_half(output, x), x, t, self.process)
@@ -71,6 +78,10 @@ class Inverted:
         """``x`` itself, and the inverted time in the network's units."""
         return x, self.time_scale * (1.0 - self.process.network_time(t))
 
+    def time(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The inverse of the network's time."""
+        return self.process.time_of_network(1.0 - network_time / self.time_scale)
+
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """x + σ·output."""
         return to_data("flow", -first_half(output, x), x, t, self.process)
@@ -92,6 +103,10 @@ class Unshifted:
     def inputs(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``x`` itself, and the time in the network's units."""
         return x, self.time_scale * t
+
+    def time(self, network_time: torch.Tensor) -> torch.Tensor:
+        """The inverse of the network's time."""
+        return network_time / self.time_scale
 
     def data(self, output: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """x − σ·output."""

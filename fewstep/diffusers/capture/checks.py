@@ -24,7 +24,6 @@ __all__ = ["STEPS", "GenuineStep", "batches", "deviation", "record", "replay"]
 STEPS = 4  # of the pipeline's own run that are repeated: they span it
 EXACT = 1e-3  # how far outputs may be off, as a share of the largest, where arithmetic allows
 ROUNDINGS = 8  # else so many roundings of the network's type
-BISECTIONS = 60
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def deviation(denoiser: PipelineDenoiser, recorded: GenuineStep) -> float:
             "together, such as picture and sound, cannot be searched one at a time"
         )
     exact = replace(denoiser, network_time=recorded.network_time)
-    t = torch.tensor([_time(denoiser, recorded.network_time)])
+    t = denoiser.reading.time(torch.tensor([recorded.network_time]).double()).float()
+    t = t.clamp(denoiser.process.t_min, denoiser.process.t_max)
     with torch.no_grad():
         output = exact.output(exact.step(x, t, [0]), x)
     genuine = first_half(recorded.output[:1].to(output), x)
@@ -114,21 +114,3 @@ def batches(denoiser: PipelineDenoiser) -> PipelineDenoiser:
 
 def _tolerance(denoiser: PipelineDenoiser) -> float:
     return max(EXACT, ROUNDINGS * torch.finfo(dtype_of(denoiser.view)).eps)
-
-
-def _time(denoiser: PipelineDenoiser, network_time: float) -> float:
-    """The process's time at which the network is told ``network_time``: its inverse, by bisection."""
-    process = denoiser.process
-    low, high = process.t_min, process.t_max
-
-    def at(t: float) -> float:
-        return float(denoiser.reading.inputs(torch.zeros(1, 1).double(), torch.tensor([t]).double())[1])
-
-    rising = at(high) > at(low)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if (at(middle) < network_time) == rising:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
