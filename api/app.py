@@ -12,7 +12,7 @@ from api import errors
 from api.dashboard.routes import router as dashboard
 from api.inspection import Inspector
 from api.log import RequestLog
-from api.routes import grids, health, metrics, models, schedules, searches
+from api.routes import grids, health, metrics, models, results, schedules, searches
 from api.security import BodyLimit, Guard, SecureHeaders
 from api.settings import Settings, load
 from storage.folders import ModelFolders
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     errors.install(app)
-    for module in (health, models, metrics, searches, schedules, grids):
+    for module in (health, models, metrics, searches, results, schedules, grids):
         app.include_router(module.router)
     app.include_router(dashboard)
     # The last one added is the outermost.

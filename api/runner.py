@@ -1,7 +1,8 @@
 """The runner: claims searches, runs them on a pool of evaluator slots, records every trial; checks submitted models.
 
-The only place where search, rankers and storage meet. Several runners may share a database. Where one dies, its lease
-expires, the search returns to the queue, and the next runner resumes it from the recorded trials.
+The only place where search, rankers and storage meet. A runner works on several searches of one model at a time, so
+that slots which one of them has no task for work for another. Several runners may share a database. Where one dies,
+its lease expires, the search returns to the queue, and the next runner resumes it from the recorded trials.
 """
 
 import os
@@ -9,8 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import structlog
@@ -34,8 +36,9 @@ from storage.jobs import Jobs
 from storage.lease import Claim, LeaseLost
 from storage.store import Store
 
-__all__ = ["alive_file", "pool_url", "seeds", "serve", "work"]
+__all__ = ["Usage", "alive_file", "pool_url", "seeds", "serve", "work"]
 
+LEAST, MOST = 2, 8  # searches at a time, where the settings do not say
 IDLE_SECONDS = 0.5  # between two polls of an empty queue
 PHASE_SECONDS = 0.5  # between two progress events of one phase
 STOP_SECONDS = 10.0  # to return the model under check to the queue; a download takes longer, and its lease expires
@@ -66,6 +69,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     with (
         Store(settings.database_url) as store,
         open_pool(url, cache, settings.metrics_dir, settings.task_seconds) as pool,
+        ThreadPoolExecutor(most := settings.searches or min(max(len(pool), LEAST), MOST), "search") as threads,
     ):
         store.migrate()
         jobs = Jobs(store)
@@ -73,24 +77,64 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         checks = threading.Thread(target=checker.run, args=(name, alive), name="model-checker", daemon=True)
         checks.start()
         log.info("runner ready", runner=name, pool=url)
-        away = Away()
+        away, usage, running = Away(), Usage(pool), dict[Future[bool], Search]()
         while not stop.is_set():
             alive.touch()
+            claim = None
             try:
                 for search in jobs.reap():
                     log.warning("lease ran out", search=search.id, state=search.state, attempt=search.attempt)
-                claim = jobs.claim(name, settings.lease_seconds, away.models())
+                if len(running) < most:
+                    claim = jobs.claim(name, settings.lease_seconds, away.models(), list(running.values()))
             except ServiceError as error:
                 log.warning("the database does not answer", reason=str(error))
-                claim = None
-            if claim is None:
+            if claim is not None:
+                if not running:
+                    usage.begin()
+                running[threads.submit(_attend, settings, store, pool, claim, stop, usage)] = claim.search
+                continue
+            ended = wait(running, IDLE_SECONDS, FIRST_COMPLETED).done if running else set()
+            if not running:
                 stop.wait(IDLE_SECONDS)
-            else:
-                lease = settings.lease_seconds
-                with Heartbeat(partial(jobs.heartbeat, claim, lease), lease, alive):
-                    if not work(settings, store, pool, claim, stop):
-                        away.add(claim.search.problem.model)
+            for future in ended:
+                search = running.pop(future)
+                if not future.result():
+                    away.add(search.problem.model)
+        for future in running:
+            future.result()
         checks.join(STOP_SECONDS)
+
+
+def _attend(
+    settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop: threading.Event, usage: "Usage"
+) -> bool:
+    """Run one claimed search under a heartbeat; see `work`."""
+    jobs, lease = Jobs(store), settings.lease_seconds
+
+    def beat() -> None:
+        jobs.heartbeat(claim, lease)
+        jobs.slots(claim, usage.shares())
+
+    with Heartbeat(beat, lease, alive_file(settings.data_dir)):
+        return work(settings, store, pool, claim, stop)
+
+
+class Usage:
+    """The share of the time in which each slot of a pool has worked, since the runner last began to have a search."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._began, self._before = time.monotonic(), self._pool.busy()
+
+    def shares(self) -> list[float]:
+        """Of each slot, between 0 and 1; a slot that came later is counted from the beginning."""
+        seconds = max(time.monotonic() - self._began, 1e-3)
+        worked = zip_longest(self._pool.busy(), self._before, fillvalue=0.0)
+        return [round(min(max(now - before, 0.0) / seconds, 1.0), 3) for now, before in worked]
 
 
 def work(settings: Settings, store: Store, pool: WorkerPool, claim: Claim, stop: threading.Event) -> bool:

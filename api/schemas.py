@@ -1,16 +1,17 @@
-"""Request bodies of searches and of models, and the response of a measured grid."""
+"""Request bodies of searches, models and results from outside, and the response of a measured grid."""
 
 import reprlib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag, WrapValidator
 
-from api.shapes import Body, field_type, with_fields_of
+from api.shapes import Body, answer, field_type, with_fields_of
 from fewstep.values.codec import decode
 from fewstep.values.problem import Problem
+from fewstep.values.publication import Publication
 from storage.store import MAX_PRIORITY
 
-__all__ = ["FolderIn", "GridOut", "HubIn", "Metric", "ModelIn", "SearchIn", "ZooIn"]
+__all__ = ["FolderIn", "GridOut", "HubIn", "Metric", "ModelIn", "PublicationIn", "SearchIn", "ZooIn"]
 
 
 Metric = field_type(Problem, "metric")
@@ -65,6 +66,13 @@ ModelIn = Annotated[
     Annotated[ZooIn, Tag("zoo")] | Annotated[FolderIn, Tag("folder")] | Annotated[HubIn, Tag("hub")],
     Discriminator(_source),
 ]
+
+
+PublicationIn = Annotated[
+    dict[str, Any],
+    WrapValidator(lambda content, check: check(content), json_schema_input_type=answer(Publication)),
+]
+"""The JSON of a `Publication`, for the codec to read; entries with a default may be left out."""
 
 
 class CurveOut(BaseModel):

@@ -20,10 +20,12 @@ class Settings(BaseSettings):
 
     ``host`` must be a loopback address unless ``allow_public`` says that something else guards the port (a container's
     network, a proxy that asks for keys). ``pool`` is the URL of the runner's pool ("local:4", "local:cuda:0,cuda:1");
-    by default every GPU of this machine once, or ``slots`` evaluations at a time on its CPU. ``ranker`` is the name of
-    what forecasts schedules in its searches (`fewstep.values.rankers`). ``lease_seconds`` is how long a silent runner
-    keeps its search, ``task_seconds`` how long the worker of a task may be without a call of the network before the
-    task is lost, ``poll_seconds`` how often an event stream polls for events.
+    by default every GPU of this machine once, or ``slots`` evaluations at a time on its CPU. It works on at most
+    ``searches`` at a time, all of one model, so that slots which one search has no task for work for another; by
+    default on as many as there are slots, but two at least and eight at most.
+    ``ranker`` is the name of what forecasts schedules in its searches (`fewstep.values.rankers`). ``lease_seconds`` is
+    how long a silent runner keeps its search, ``task_seconds`` how long the worker of a task may be without a call of
+    the network before the task is lost, ``poll_seconds`` how often an event stream polls for events.
 
     Models come from the zoo, from folders under ``model_roots``, from uploads of at most ``max_model_bytes``, and where
     the operator says so, from a hub (``allow_hub``) or as exported programs (``allow_programs``), whose graphs run in
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
     allow_public: bool = False
     pool: str | None = Field(None, min_length=1, max_length=1024)
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
+    searches: int | None = Field(None, ge=1, le=64)
     ranker: str = Field("learned", max_length=200)
     lease_seconds: float = Field(30.0, gt=0, le=3600)
     task_seconds: float = Field(600.0, gt=0, le=7 * 86_400)

@@ -13,6 +13,7 @@ import os
 import platform
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 from unittest.mock import patch
 
@@ -30,17 +31,19 @@ FOLDER = Path("docs/benchmarks")
 def opened(kind: str, slots: int) -> Any:
     """The pool ``kind`` with so many slots without torch."""
     from fewstep.search.evaluation import local_pool, ray_slot
+    from fewstep.search.evaluation import slots as settings
     from fewstep.search.evaluation.ray_cluster import Need
     from fewstep.search.evaluation.ray_pool import RayPool
 
     if kind == "ray":
         from ray import cloudpickle
 
-        # By value, so that workers do not import its package, and with that torch.
-        cloudpickle.register_pickle_by_value(ray_slot)  # type: ignore[no-untyped-call]
+        for module in (ray_slot, settings):  # by value: workers do not import its package, and with that torch
+            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
         return RayPool(None, Need(), slots, here=slots, start=sleepers.start)
+    alike: Any = SimpleNamespace(device="cpu")  # as settings, but without their package
     with patch.object(local_pool, "_start", sleepers.start):  # the worker's first step, which imports torch
-        return local_pool.LocalPool(["cpu"] * slots)
+        return local_pool.LocalPool([alike] * slots)
 
 
 def warm(pool: Any, slots: int) -> None:

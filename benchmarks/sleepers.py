@@ -6,7 +6,7 @@ import time
 __all__ = ["nap", "start", "who"]
 
 
-def start(device: str, pulse: object = None) -> None:
+def start(settings: object, pulse: object) -> None:
     """Nothing to prepare."""
 
 

@@ -14,6 +14,7 @@ Replay takes no network call: it uses the teacher's outputs for the student's. T
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -55,6 +56,15 @@ class Trajectories:
                 f"trajectories want unguided outputs of the shape of the others, got {self.unguided.shape} beside "
                 f"{self.outputs.shape}"
             )
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """Mean inner products of all states, outputs and unguided outputs, (2K, 2K) or (3K, 3K): all that replay of
+        times knows of the noises."""
+        parts = [self.states, self.outputs, *(() if self.unguided is None else (self.unguided,))]
+        stored = np.concatenate(parts).reshape(len(parts) * len(self.log_snrs), -1)
+        products: np.ndarray = stored @ stored.T / stored.shape[1]
+        return products
 
     def first(self, count: int) -> "Trajectories":
         """The trajectories of the first ``count`` noises."""

@@ -69,6 +69,10 @@ class Budget:
         self._trials[name] += trials
         self._unmade[name] += 0 if made is None else calls - made
 
+    def share_calls(self, name: str, calls: int) -> None:
+        """Of the calls that are booked under a name, so many need not be made."""
+        self._unmade[name] += calls
+
     def made(self, *names: str) -> int:
         """Network calls that were made under these names, under all where none is named."""
         return sum(self._calls[name] - self._unmade[name] for name in names or self._calls)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from fewstep.models import Denoiser
+from fewstep.models.memory import out_of_memory
 
 __all__ = ["PATIENCE", "Beat", "Limit", "out_of_memory"]
 
@@ -19,18 +20,6 @@ log = logging.getLogger(__name__)
 
 Beat = Callable[[float], None]
 """``beat(seconds)`` after every call of the network, with what it took: a sign of life of whoever calls."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that the device, or this machine, has no memory left; backends say so in other words.
-
-    >>> out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)")), out_of_memory(ValueError("no"))
-    (True, False)
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    words = ("out of memory", "can't allocate memory", "alloc_failed")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
 
 
 @dataclass

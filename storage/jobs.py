@@ -7,7 +7,7 @@ cannot change anything. Leases use the database's time.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -25,8 +25,9 @@ from storage.engine import database_time, insert_once
 from storage.events import seconds_running, storable, write_event
 from storage.lease import MAX_ATTEMPTS, Claim, LeaseLost, lease_length
 from storage.mapping import value_of
+from storage.publications import write_result
 from storage.queries import search_row
-from storage.tables import CurveRow, LessonRow, PublishedRow, SearchRow, TrialRow
+from storage.tables import CurveRow, LessonRow, SearchRow, TrialRow
 
 __all__ = ["Jobs"]
 
@@ -40,12 +41,19 @@ class Jobs:
     def __init__(self, store: Database) -> None:
         self.store = store
 
-    def claim(self, runner: str, lease: float, without: Collection[str] = ()) -> Claim | None:
+    def claim(
+        self, runner: str, lease: float, without: Collection[str] = (), beside: Sequence[Search] = ()
+    ) -> Claim | None:
         """Claim the queued search of highest priority, oldest first, for ``lease`` seconds; None where none waits.
 
         ``runner`` is the runner's name, for people to read; searches of the models ``without`` are left to others.
+        Beside searches that the runner works on already it is one of their model, and not one of a call more than any
+        of them: that begins with what they find.
         """
         query = select(SearchRow).where(SearchRow.state == SearchState.QUEUED, SearchRow.model_id.not_in(without))
+        if beside:
+            waiting = [search.problem.nfe + 1 for search in beside]
+            query = query.where(SearchRow.model_id == beside[0].problem.model, SearchRow.nfe.not_in(waiting))
         query = query.order_by(SearchRow.priority.desc(), SearchRow.number).limit(1)
         with self.store.write() as session:
             row = session.scalars(query.with_for_update(skip_locked=True)).first()
@@ -65,6 +73,12 @@ class Jobs:
         with self.store.write() as session:
             row = _row_of(session, claim)
             row.lease_until = database_time(session) + lease_length(lease)
+
+    def slots(self, claim: Claim, busy: Sequence[float]) -> None:
+        """Record, as an event, the share of the time that each slot has worked since the runner had a search."""
+        with self.store.write() as session:
+            row = _row_of(session, claim)
+            write_event(session, row.id, "slots", {"busy": list(busy)}, database_time(session))
 
     def phase(self, claim: Claim, phase: str, done: int, total: int) -> None:
         """Record the progress of a phase of the search as an event."""
@@ -136,26 +150,11 @@ class Jobs:
         with self.store.write() as session:
             row = _row_of(session, claim)
             now = database_time(session)
-            schedule = result.schedule
-            digest = schedule.digest
-            session.add(
-                PublishedRow(
-                    search_id=row.id,
-                    model_id=row.model_id,
-                    digest=digest,
-                    metric=row.metric,
-                    nfe=schedule.nfe,
-                    value=float(result.score.value),
-                    result=result,
-                    created=now,
-                )
-            )
+            write_result(session, row, result, now)
             if lesson is not None:
                 session.add(
                     LessonRow(search_id=row.id, model_id=row.model_id, metric=row.metric, lesson=lesson, created=now)
                 )
-            data = {"digest": digest, "nfe": schedule.nfe, "ratio": result.ratio}
-            write_event(session, row.id, "published", data, now)
             _move(session, row, SearchState.SUCCEEDED, now)
 
     def fail(self, claim: Claim, reason: str) -> None:

@@ -1,25 +1,29 @@
-"""SQL queries of the store, and the checks of their arguments."""
+"""SQL queries of the store, the insertion of a model, and the checks of their arguments."""
 
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from fewstep.errors import Conflict, InvalidInput, NotFound
-from fewstep.values.model import Model, ModelState
+from fewstep.values.model import PIPELINE, Model, ModelState
 from fewstep.values.problem import Problem
 from fewstep.values.search import SearchState
+from storage.engine import insert_once
+from storage.mapping import model_columns
 from storage.tables import LessonRow, ModelRow, PublishedRow, SearchRow
 
 __all__ = [
     "MAX_EVENT",
     "MAX_NUMBER",
     "front_of",
+    "insert_model",
     "lessons_of",
     "metrics_of",
     "model_row",
     "neighbours_of",
+    "published_row",
     "results_like",
     "search_row",
     "searches_before",
@@ -40,6 +44,35 @@ def model_row(session: Session, id: str, *, lock: Literal["", "update", "share"]
     row = session.scalars(query).first()
     if row is None:
         raise NotFound(f"there is no model {id[:80]!r}: add it first")
+    return row
+
+
+def insert_model(session: Session, model: Model) -> ModelRow:
+    """Insert a model unless one has its digest; the row that is there then, locked until the transaction ends.
+
+    A refused one is queued for a check again. One of the zoo replaces the same model from elsewhere, and one with
+    weights that of a tuned pipeline. Raises `Conflict` where another model has its id.
+    """
+    columns = model_columns(model)
+    insert_once(session, ModelRow, **columns)
+    matches = or_(ModelRow.id == model.id, ModelRow.digest == model.digest)
+    row = session.scalars(select(ModelRow).where(matches).with_for_update()).one()
+    if row.digest != model.digest and model.source != "hub":
+        raise Conflict(f"model {model.id} has digest {row.digest}, got {model.digest}: the ids collide")
+    replaces = model.source != row.source and (model.source == "zoo" or row.source == PIPELINE)
+    if row.state is ModelState.REFUSED or replaces:
+        for name in columns.keys() - {"id", "created"}:
+            setattr(row, name, columns[name])
+        row.attempt = 1
+        row.token = row.runner = row.lease_until = None
+    return row
+
+
+def published_row(session: Session, search_id: str) -> PublishedRow:
+    """The result of a search; raises `NotFound` until it has succeeded."""
+    row = session.scalars(select(PublishedRow).where(PublishedRow.search_id == search_id)).first()
+    if row is None:
+        raise NotFound(f"search {search_id[:80]!r} has published nothing")
     return row
 
 
@@ -130,6 +163,11 @@ def lessons_of(problem: Problem, until: datetime, limit: int) -> Select[str]:
 
 def check_ready(model: ModelRow | Model) -> None:
     """Raise `Conflict` unless searches may use the model."""
+    if model.source == PIPELINE:
+        raise Conflict(
+            f"model {model.id} cannot be searched here, its weights are where it was tuned: run fewstep tune there, "
+            "and publish what it finds"
+        )
     if model.state is not ModelState.READY:
         remedy = f"{model.reason}; submit it again" if model.reason else "wait until it is ready"
         raise Conflict(f"model {model.id} is {model.state}: {remedy}")

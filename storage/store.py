@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from fewstep.errors import Conflict, InvalidInput, NotFound
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.event import Event
-from fewstep.values.model import Model, ModelState
+from fewstep.values.model import Model
 from fewstep.values.objective import DEFAULT
 from fewstep.values.page import Page
 from fewstep.values.problem import Problem
@@ -21,16 +21,18 @@ from fewstep.values.trial import Trial
 from storage.database import Database
 from storage.engine import database_time, insert_once
 from storage.events import write_event
-from storage.mapping import model_columns, problem_columns, value_of
+from storage.mapping import problem_columns, value_of
 from storage.queries import (
     MAX_EVENT,
     check_number,
     check_ready,
     front_of,
+    insert_model,
     lessons_of,
     metrics_of,
     model_row,
     neighbours_of,
+    published_row,
     results_like,
     search_row,
     searches_before,
@@ -55,18 +57,7 @@ class Store(Database):
         """Insert a model, or return the stored one with its digest. A refused one is queued for a check again, and one
         of the zoo replaces the same model from elsewhere. Raises `Conflict` where another has its id."""
         with self.write() as session:
-            columns = model_columns(model)
-            insert_once(session, ModelRow, **columns)
-            matches = or_(ModelRow.id == model.id, ModelRow.digest == model.digest)
-            row = session.scalars(select(ModelRow).where(matches).with_for_update()).one()
-            if row.digest != model.digest and model.source != "hub":
-                raise Conflict(f"model {model.id} has digest {row.digest}, got {model.digest}: the ids collide")
-            if row.state is ModelState.REFUSED or (model.source == "zoo" and row.source != "zoo"):
-                for name in columns.keys() - {"id", "created"}:
-                    setattr(row, name, columns[name])
-                row.attempt = 1
-                row.token = row.runner = row.lease_until = None
-            return value_of(Model, row)
+            return value_of(Model, insert_model(session, model))
 
     def models(self) -> list[Model]:
         """Every model, in order of arrival."""
@@ -256,12 +247,8 @@ class Store(Database):
 
     def result(self, search_id: str) -> Published:
         """The published result of a search; raises `NotFound` until it has succeeded."""
-        query = select(PublishedRow).where(PublishedRow.search_id == search_id)
         with self.read() as session:
-            row = session.scalars(query).first()
-            if row is None:
-                raise NotFound(f"search {search_id[:80]!r} has published nothing")
-            return value_of(Published, row)
+            return value_of(Published, published_row(session, search_id))
 
 
 def _submitted(session: Session, first: ColumnElement[bool]) -> list[Search]:

@@ -19,6 +19,7 @@ WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 38
 APART = 5  # pixels between the two dots of one number of calls
 STEPS = (1, 2, 5)
+LEAST, MOST = 1e-100, 1e100  # errors that an axis shows; what lies beyond is drawn at its end
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def front(published: Sequence[Published]) -> Markup:
 
 def _axes(points: list[tuple[int, Score]]) -> Axes:
     calls = [calls for calls, _ in points]
-    values = [score.value for _, score in points if score.value > 0] or [1.0]
+    values = [min(max(score.value, LEAST), MOST) for _, score in points if score.value > 0] or [1.0]
     return Axes((min(calls), max(calls)), (min(values) / 2, max(values) * 2))
 
 

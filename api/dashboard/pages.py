@@ -15,6 +15,7 @@ from api.dashboard.front import front
 from api.dashboard.strip import strip
 from fewstep.cli.display import duration, measured, rows, short
 from fewstep.cli.wording import ENDINGS, compared, label, limits_in_words
+from fewstep.values.model import PIPELINE
 from fewstep.values.objective import DEFAULT
 from fewstep.values.stages import NEUTRAL, STAGES, look
 
@@ -74,6 +75,7 @@ def _environment() -> Environment:
         "look": look,
         "measured": measured,
         "neutral": NEUTRAL,
+        "pipeline": PIPELINE,
         "plotly_style_ids": plotly_style_ids,
         "rows": rows,
         "stages": _stages,

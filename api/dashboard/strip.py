@@ -67,7 +67,7 @@ def _lam(schedule: Schedule) -> np.ndarray:
 
 def _scale(schedules: list[Schedule]) -> Scale:
     lam = np.concatenate([_lam(schedule) for schedule in schedules])
-    finite = lam[np.isfinite(lam)]
+    finite = lam[np.isfinite(lam)] if np.isfinite(lam).any() else np.zeros(1)
     low, high = float(finite.min()), float(finite.max())
     room = INFINITE * max(high - low, 1.0)
     return Scale(low - room * bool(np.isneginf(lam).any()), high + room * bool(np.isposinf(lam).any()))

@@ -69,16 +69,19 @@ class Lines:
 class SearchPage:
     """One search: where it stands, its best trials, its best schedule beside the best baseline, its result.
 
-    ``last`` is the id of the last event that went into it, ``phase`` the data of the last one about progress;
+    ``last`` is the id of the last event that went into it, ``phase`` the data of the last one about progress, ``slots``
+    the share of the time that each slot of the runner has worked of late;
     ``incumbent`` and ``baseline`` are the best trial of all and the best named solver's. ``schedule`` is the winner's,
     before there is one the incumbent's; ``reference`` is the baseline's to compare it with, unless they are one.
-    ``cost`` is what the search will take at most, while it lives; None where its limits leave no room.
+    ``cost`` is what the search will take at most, while it lives; None where its limits leave no room. ``outside`` is
+    the version of the fewstep that published the result from outside, if it was: the service measured nothing of it.
     """
 
     search: Search
     model: Model
     last: int
     phase: dict[str, Any] | None
+    slots: list[float]
     leaders: list[Point]
     incumbent: Point | None
     baseline: Point | None
@@ -86,6 +89,7 @@ class SearchPage:
     reference: Schedule | None
     result: Result | None
     cost: CostCard | None
+    outside: str | None
 
     @property
     def live(self) -> bool:
@@ -115,6 +119,8 @@ def search_page(store: Store, id: str) -> SearchPage:
     search = store.search(id)
     scored = _scored(events)
     phases = [event.data for event in events if event.kind == "phase"]
+    slots = [event.data["busy"] for event in events if event.kind == "slots"]
+    versions = [event.data.get("version") for event in events if event.kind == "published"]
     incumbent, baseline = _bests(scored)
     result = store.result(id).result if search.state is SearchState.SUCCEEDED else None
     schedule = result.schedule if result else _schedule(store, id, incumbent)
@@ -129,6 +135,7 @@ def search_page(store: Store, id: str) -> SearchPage:
         model=model,
         last=events[-1].id if events else 0,
         phase=phases[-1] if phases else None,
+        slots=slots[-1] if slots else [],
         leaders=scored[:LEADERS],
         incumbent=incumbent,
         baseline=baseline,
@@ -136,6 +143,7 @@ def search_page(store: Store, id: str) -> SearchPage:
         reference=None if reference == schedule else reference,
         result=result,
         cost=cost,
+        outside=versions[-1] if versions else None,
     )
 
 

@@ -15,6 +15,7 @@ from fewstep.cli.convert import export_schedule, import_scheduler
 from fewstep.cli.display import axis, steps_table
 from fewstep.cli.files import read_schedule, write
 from fewstep.cli.grid import measure_grid
+from fewstep.cli.publish import publish
 from fewstep.cli.searches import fetch, submit, watch
 from fewstep.errors import FewstepError
 
@@ -60,7 +61,7 @@ ScheduleFile = Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A schedu
 
 app.add_typer(model_commands.app, name="models")
 app.add_typer(cache_commands.app, name="cache")
-for command in (submit, watch, fetch):
+for command in (submit, watch, fetch, publish):
     app.command()(command)
 
 

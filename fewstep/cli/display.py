@@ -69,9 +69,11 @@ def axis(schedule: Schedule, width: int = 72) -> str:
     >>> from fewstep import processes, solvers
     >>> axis(solvers.named("dpmpp-3m").schedule(processes.VPLinear(), nfe=6), width=25)
     '1───2───3───3───2───1───●'
+    >>> axis(solvers.named("ddim").schedule(processes.Flow(), nfe=1), width=5)
+    '1───●'
     """
     lam = schedule.process.log_snr(np.array(schedule.times))
-    finite = lam[np.isfinite(lam)]
+    finite = lam[np.isfinite(lam)] if np.isfinite(lam).any() else np.zeros(1)
     low, span = finite.min(), max(float(np.ptp(finite)), 1e-12)
     line = ["─"] * width
     for place, step in zip(lam, schedule.canonical().steps, strict=False):

@@ -11,7 +11,7 @@ from rich.console import Console
 from fewstep.cli.display import follow, measured
 from fewstep.cli.files import write
 from fewstep.cli.options import URL, Metric, Url, with_problem_options
-from fewstep.cli.wording import estimate, summary
+from fewstep.cli.wording import estimate, fetch_command, summary
 from fewstep.client import Client, Search
 from fewstep.errors import SearchFailed
 from fewstep.models import zoo
@@ -109,7 +109,6 @@ def _follow(client: Client, searches: Sequence[Search]) -> None:
             failed.append(f"search {search.id} {search.state}: {search.error or 'it has no result'}")
             continue
         console.print(summary(client.result(search.id).result), highlight=False, markup=False, soft_wrap=True)
-        metric = "" if asked.metric == DEFAULT else f" --metric {asked.metric}"
-        typer.echo(f"fewstep fetch {asked.model} --nfe {asked.nfe}{metric} -o schedule.json fetches it", err=True)
+        typer.echo(f"{fetch_command(asked)} fetches it", err=True)
     if failed:
         raise SearchFailed("; ".join(failed))

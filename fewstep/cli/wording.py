@@ -3,10 +3,12 @@
 from fewstep.cli.display import duration, measured, short
 from fewstep.values.estimate import Estimate
 from fewstep.values.limits import Limits
+from fewstep.values.objective import DEFAULT
+from fewstep.values.problem import Problem
 from fewstep.values.result import Measured, Result, Summary
 from fewstep.values.score import Interval
 
-__all__ = ["ENDINGS", "compared", "estimate", "label", "limits_in_words", "summary"]
+__all__ = ["ENDINGS", "compared", "estimate", "fetch_command", "label", "limits_in_words", "summary"]
 
 ENDINGS = {
     "budget": "its budget was spent",
@@ -108,6 +110,16 @@ def estimate(expected: Estimate) -> str:
     seconds = "" if cost.seconds is None else f", {duration(cost.seconds)}"
     ratio = "" if expected.expected_ratio is None else f"; ratio {expected.expected_ratio:.2f} expected"
     return f"{problem.nfe} NFE, effort {problem.effort}: {calls} ({cost.passes:,} passes){seconds}{ratio}"
+
+
+def fetch_command(problem: Problem) -> str:
+    """The command that fetches the best schedule for a problem of the service's.
+
+    >>> fetch_command(Problem("m", 8, "rms"))
+    'fewstep fetch m --nfe 8 --metric rms -o schedule.json'
+    """
+    metric = "" if problem.metric == DEFAULT else f" --metric {problem.metric}"
+    return f"fewstep fetch {problem.model} --nfe {problem.nfe}{metric} -o schedule.json"
 
 
 def _spent(result: Result) -> str:

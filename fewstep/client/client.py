@@ -23,6 +23,7 @@ from fewstep.values.model import Model, ModelState
 from fewstep.values.objective import DEFAULT
 from fewstep.values.page import Page
 from fewstep.values.problem import Options, Problem
+from fewstep.values.publication import Publication
 from fewstep.values.published import Published
 from fewstep.values.search import Search
 
@@ -226,6 +227,15 @@ class Client:
     def result(self, id: str) -> Published:
         """The published result of a search; raises `NotFound` until it has succeeded."""
         return self._service.value(partial(decode, Published), "GET", f"/v1/searches/{_part(id)}/result")
+
+    def publish(self, publication: Publication) -> Published:
+        """Publish the result of a search that ran elsewhere, as `fewstep.tuning.TuneResult.publish` does; the same one
+        again changes nothing.
+
+        Raises `InvalidInput` where the service finds something wrong in it, and `Conflict` where it has another model
+        of that digest.
+        """
+        return self._service.value(partial(decode, Published), "POST", "/v1/results", json=encode(publication))
 
     def pause(self, id: str) -> Search:
         """Stop a search and keep its place."""

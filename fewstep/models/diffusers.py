@@ -10,7 +10,9 @@ from fewstep.errors import InvalidModel
 from fewstep.models import conditions, header
 from fewstep.models.layout import Layout, locate
 from fewstep.models.manifest import Manifest
+from fewstep.models.memory import out_of_memory
 from fewstep.models.network import NetworkDenoiser
+from fewstep.models.prepare import precision, prepare
 from fewstep.models.reading import reading
 from fewstep.models.shapes import check_shapes
 
@@ -23,18 +25,19 @@ TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat
 def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> NetworkDenoiser:
     """The denoiser of a model folder with its ``manifest``; weights are checked before they are mapped.
 
-    Raises `InvalidModel` where weights and config do not belong together, or where diffusers is missing.
+    A network to be compiled is called on one and on two samples, which compiles it. Raises `InvalidModel` where weights
+    and config do not belong together, or where diffusers is missing.
     """
     layout = locate(folder)
     network, dtype = _load(manifest, layout, device)
-    network.to(device)
+    run = prepare(network, manifest.execution, device)
     call = CALLS[manifest.network]
     total = manifest.conditions
     positive, negative = conditions.load(layout.conditions, total, manifest.config, dtype, device)
     if manifest.config.get("guidance_embeds"):
         positive["guidance"] = torch.tensor([manifest.guidance], device=device)
-    return NetworkDenoiser(
-        lambda x, times, tensors: call(network, x, times, tensors).sample,
+    denoiser = NetworkDenoiser(
+        lambda x, times, tensors: call(run, x, times, tensors).sample,
         reading(manifest.spec),
         dtype,
         positive,
@@ -42,20 +45,19 @@ def open_network(manifest: Manifest, folder: Path, device: str = "cpu") -> Netwo
         total,
         manifest.guidance,
     )
+    if manifest.execution.compile is not None:
+        _compile(denoiser, manifest.shape, device)
+    return denoiser
 
 
 def _load(manifest: Manifest, layout: Layout, device: str) -> tuple[Any, torch.dtype]:
-    """The network with its weights, in the widest precision among them.
-
-    On a CPU float32 takes the place of float16, in which convolutions are some thirty times slower there.
-    """
+    """The network with its weights and its precision; by default that is the widest among them."""
     check_shapes(manifest, layout.folder)
     import diffusers
 
     dtypes = {entry.dtype for path in layout.weights for entry in header.check(path)}
-    dtype = next((dtype for name, dtype in TORCH_DTYPES.items() if name in dtypes), torch.float32)
-    if dtype == torch.float16 and torch.device(device).type == "cpu":
-        dtype = torch.float32
+    widest = next((dtype for name, dtype in TORCH_DTYPES.items() if name in dtypes), torch.float32)
+    dtype = precision(manifest.execution, widest, device)
     cls = getattr(diffusers, manifest.network)
     try:
         network = cls.from_pretrained(
@@ -69,6 +71,18 @@ def _load(manifest: Manifest, layout: Layout, device: str) -> tuple[Any, torch.d
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise InvalidModel(f"diffusers cannot make a {manifest.network} of this folder: {str(error)[:300]}") from error
     return network.eval().requires_grad_(False), dtype
+
+
+@torch.no_grad()
+def _compile(denoiser: NetworkDenoiser, shape: tuple[int, ...], device: str) -> None:
+    """Call it on one sample, then on two, by which the compiler sees that batches vary: no later call waits for it."""
+    for count in (1, 2):
+        x = torch.zeros(count, *shape, device=device)
+        try:
+            denoiser(x, torch.full((count,), denoiser.process.t_max, device=device))
+        except (RuntimeError, MemoryError) as error:
+            if count == 1 or not out_of_memory(error):
+                raise
 
 
 def _unet(network: Any, x: torch.Tensor, times: torch.Tensor, tensors: Tensors) -> Any:

@@ -12,6 +12,7 @@ from fewstep import processes
 from fewstep.checks import number
 from fewstep.errors import InvalidInput, InvalidModel, UnknownName
 from fewstep.models import conditions, scheduler_config
+from fewstep.models.execution import Execution
 from fewstep.models.layout import Layout, locate, read_json, sha256
 from fewstep.models.predictions import PREDICTIONS
 from fewstep.processes import Process
@@ -28,7 +29,17 @@ NETWORKS = (
 )
 PRECONDITIONINGS = tuple(name for name in scheduler_config.PRECONDITIONINGS if name != "pipeline")
 PATCHED = ("FluxTransformer2DModel", "SD3Transformer2DModel")
-MANIFEST_KEYS = {"format", "shape", "process", "prediction", "preconditioning", "sigma_data", "guidance", "time_scale"}
+MANIFEST_KEYS = {
+    "execution",
+    "format",
+    "guidance",
+    "preconditioning",
+    "prediction",
+    "process",
+    "shape",
+    "sigma_data",
+    "time_scale",
+}
 FORMAT = 1
 MAX_SIZE = 2**16  # of one dimension of a sample
 MAX_DIMENSIONS = 8
@@ -43,7 +54,7 @@ class Manifest:
     settings · ``process``, ``prediction`` (of `PREDICTIONS`, or "heads") and ``time_scale`` as in
     `fewstep.models.scheduler_config.NetworkSpec` · ``preconditioning`` as there, "edm" with its ``sigma_data`` ·
     ``shape`` of one sample · ``guidance`` 1 for none · ``conditions`` their number ·
-    ``files`` role -> SHA-256.
+    ``files`` role -> SHA-256 · ``execution`` how a network of diffusers runs.
 
     Raises `InvalidModel`, `UnknownName` or `InvalidInput` where something does not fit.
     """
@@ -60,6 +71,7 @@ class Manifest:
     guidance: float = 1.0
     conditions: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
+    execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -84,6 +96,11 @@ class Manifest:
             raise InvalidModel("quantised networks cannot be opened: save the network in half precision instead")
         if self.guidance != 1.0 and not self.conditions:
             raise InvalidModel("guidance leads away from a condition, but this model has none: leave it at 1")
+        if self.kind == "program" and self.execution != Execution():
+            raise InvalidModel(
+                f"execution {self.execution.to_dict()} is for networks of diffusers, and this is a program, which runs "
+                "as it was exported: leave execution out of fewstep.json, or export the program in the precision wanted"
+            )
         _check_channels(self.config, self.prediction == "heads")
         if self.prediction == "heads" and self.process.kind != "ddm":
             raise InvalidModel(f"the prediction heads belongs to the process ddm, not {self.process.kind}")
@@ -117,6 +134,8 @@ class Manifest:
         facts = _of_scheduler(layout, _tokens(network, extra.get("shape", shape)), optional="process" in extra)
         if "process" in extra:
             facts["process"] = processes.from_dict(extra.pop("process"))
+        if "execution" in extra:
+            facts["execution"] = Execution.from_dict(extra.pop("execution"))
         facts |= {"shape": shape, **extra}
         lacking = [name for name in ("process", "prediction", "shape") if not facts.get(name)]
         if lacking:
@@ -135,8 +154,11 @@ class Manifest:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The manifest as plain JSON values."""
+        """The manifest as plain JSON values, without an ``execution`` that sets nothing: digests from before there was
+        one stay."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
+        execution = values.pop("execution").to_dict()
+        values |= {"execution": execution} if execution else {}
         plain = {"config": dict(self.config), "files": dict(self.files), "shape": list(self.shape)}
         return values | plain | {"process": processes.to_dict(self.process)}
 
@@ -144,12 +166,13 @@ class Manifest:
     def from_dict(cls, data: Any) -> "Manifest":
         """The manifest that `to_dict` described; raises `InvalidModel` where it is none."""
         names = {each.name for each in fields(cls)}
-        if not isinstance(data, dict) or set(data) != names:
+        if not isinstance(data, dict) or set(data) | {"execution"} != names:
             raise InvalidModel(f"a manifest is an object with {', '.join(sorted(names))}; got {str(data)[:80]}")
         for name in ("config", "files"):
             if not isinstance(data[name], dict):
                 raise InvalidModel(f"a manifest's {name} is an object, got {str(data[name])[:80]}")
-        return cls(**{**data, "process": processes.from_dict(data["process"])})
+        execution = Execution.from_dict(data.get("execution", {}))
+        return cls(**{**data, "process": processes.from_dict(data["process"]), "execution": execution})
 
     @property
     def spec(self) -> scheduler_config.NetworkSpec:

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from fewstep.cli.display import phases
 from fewstep.cli.files import read_schedule, write
-from fewstep.cli.options import with_problem_options
+from fewstep.cli.options import URL, Url, with_problem_options
+from fewstep.cli.publish import Title, tell
 from fewstep.cli.wording import summary
+from fewstep.client import Client
 from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
 from fewstep.schedule import Schedule
@@ -19,6 +21,7 @@ from fewstep.tuning.comparison import compare as compare_schedules
 from fewstep.tuning.pipeline import TuneResult, default_prompts, wants_prompt
 from fewstep.tuning.pipeline import tune as tune_pipeline
 from fewstep.values.problem import Options
+from fewstep.values.publication import check_title
 
 __all__ = ["compare", "conditions", "is_pipeline", "open_pipeline", "read_prompts", "tune"]
 
@@ -53,11 +56,20 @@ def tune(
     page: Annotated[
         Path | None, typer.Option(help="Where to write a page with samples before and after; costs more calls.")
     ] = None,
+    result: Annotated[Path | None, typer.Option(help="Where to write the whole result, for fewstep publish.")] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish the result to the service at --url.")] = False,
+    name: Title = None,
+    url: Url = URL,
 ) -> None:
     """Find the best schedule for a diffusers pipeline, in this process; the same command goes on after a kill."""
     console = Console(stderr=True)
     arguments = _arguments(call or []) | ({} if guidance is None else {"guidance_scale": guidance})
     texts = None if prompts is None else read_prompts(prompts)
+    if name is not None:
+        check_title(name)
+    if publish:
+        with Client(url) as client:
+            client.models()  # a service that does not answer is found out before the search
     pipe = open_pipeline(pipeline, device, dtype, hub)
     if options["effort"] is None and not options["budget"] and not options["noises"]:
         options["effort"] = "quick"
@@ -77,6 +89,11 @@ def tune(
     if page is not None:
         tuned.compare().write_html(page)
         console.print(f"wrote {page}")
+    if result is not None:
+        write(result, (tuned.publication(name).to_json(indent=2) + "\n").encode())
+        console.print(f"wrote {result}")
+    if publish:
+        tell(tuned.publish(url, name), url)
 
 
 def compare(

@@ -22,6 +22,7 @@ from typing import Any, Unpack
 import torch
 
 from fewstep.cache import user_cache
+from fewstep.client import Client
 from fewstep.diffusers.capture.denoiser import PipelineDenoiser, dtype_of
 from fewstep.diffusers.capture.from_pipeline import from_pipeline
 from fewstep.diffusers.capture.memo import content
@@ -41,7 +42,10 @@ from fewstep.search.log import Callbacks, WarmStart
 from fewstep.search.metrics.bootstrap import ratio_interval
 from fewstep.tuning.comparison import Comparison, compare
 from fewstep.tuning.journal import Journal, Ratio
+from fewstep.tuning.publishing import publication_of
 from fewstep.values.problem import Options, Problem
+from fewstep.values.publication import Publication
+from fewstep.values.published import Published
 from fewstep.values.rankers import RANKERS
 from fewstep.values.result import Result
 from fewstep.values.score import Interval
@@ -57,11 +61,13 @@ BESIDE = 2  # the test on searched prompts takes one of so many noises
 class TuneResult:
     """What `tune` found: the search's ``result``; ``on_searched``, the ratio with its interval on the prompts of the
     search (None where no prompt was kept for the test); ``own``, the schedule that the pipeline runs today, if it is
-    one; ``notes`` for people; the ``denoiser`` and the ``folder`` of its journal."""
+    one; ``notes`` for people; the ``denoiser``, the ``folder`` of its journal, and the ``digest`` of what a search of
+    it depends on: networks, process, arguments and conditions."""
 
     result: Result
     denoiser: PipelineDenoiser = field(repr=False)
     folder: Path
+    digest: str
     own: Schedule | None = None
     on_searched: Ratio | None = None
     notes: tuple[str, ...] = ()
@@ -93,6 +99,24 @@ class TuneResult:
         fewer: dict[str, Schedule | str] = {} if self.own is None else {f"own, {self.own.nfe} calls": self.own}
         plans: dict[str, Schedule | str] = {"as it is": "now"} if self.own is not None else {}
         return compare(self.denoiser, plans | fewer | {"found": self.schedule}, noises=noises, pictures=min(noises, 8))
+
+    def publication(self, name: str | None = None) -> Publication:
+        """The result with what a service is to know of the pipeline, which it calls ``name``, by default after its
+        class; ``to_json`` writes it for `fewstep publish`. Raises `InvalidInput` for a name that is none."""
+        return publication_of(self.result, self.denoiser, self.digest, name)
+
+    def publish(self, service: str | Client, name: str | None = None) -> Published:
+        """Publish the result to a running service, by its address or a client of it; the service then gives it as it
+        gives those of its own searches: ``Client.best(name, nfe)``. The same result again changes nothing.
+
+        Raises `InvalidInput` for a name that is none or the zoo's, and `ServiceError` where the service does not
+        answer.
+        """
+        publication = self.publication(name)
+        if isinstance(service, Client):
+            return service.publish(publication)
+        with Client(service) as client:
+            return client.publish(publication)
 
 
 def default_prompts() -> list[str]:
@@ -162,7 +186,7 @@ def tune(
     if unseen and searched is None:
         searched = _searched(evaluator, result)
         journal.keep(searched)
-    return TuneResult(result, denoiser, journal.folder, own, searched, tuple(notes))
+    return TuneResult(result, denoiser, journal.folder, identity, own, searched, tuple(notes))
 
 
 def wants_prompt(pipe: Any) -> bool:

@@ -113,7 +113,10 @@ def decode(kind: type[Value], data: Any, *, strict: bool = False, at: str = "") 
     >>> decode(Interval, {"low": 0, "high": 1, "colour": "red"})
     Interval(low=0.0, high=1.0)
     """
-    return cast(Value, _read(kind, data, strict, at))
+    try:
+        return cast(Value, _read(kind, data, strict, at))
+    except (OverflowError, RecursionError) as error:
+        raise InvalidInput(f"{at or 'it'} holds a number that is too large, or lists in lists without end") from error
 
 
 def dump(value: Any) -> str:

@@ -20,7 +20,7 @@ class Event:
     | ``state`` | ``state``; also ``reason`` where it failed or was requeued |
     | ``phase`` | ``phase``, ``done``, ``total`` |
     | ``trial`` | ``number``, ``origin``, ``value``, ``standard_error``, ``noises``, ``predicted``, ``best`` |
-    | ``published`` | ``digest``, ``nfe``, ``ratio`` |
+    | ``published`` | ``digest``, ``nfe``, ``ratio``; also ``version`` of fewstep where it came from outside |
 
     ``best`` is the incumbent's value. A trial's event has the ``stage`` of its origin as well; one that was written
     before there was such a field gets it when it is made. ``created`` is None in the events of the service's stream.

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.values.fields import About, Inline
 
-__all__ = ["Facts", "Model", "ModelState"]
+__all__ = ["PIPELINE", "Facts", "Model", "ModelState"]
+
+PIPELINE = "pipeline"  # the source of a model whose weights are where it was tuned, and nowhere else
 
 
 class ModelState(StrEnum):
@@ -39,13 +41,14 @@ class Facts:
 class Model:
     """A model, which searches may use once it is ready; in JSON its `Facts` are inline.
 
-    A hub's model has the digest of its address and no shape until a runner has downloaded it; its id stays. Raises
-    `InvalidModel`.
+    A hub's model has the digest of its address and no shape until a runner has downloaded it; its id stays. One of the
+    source `PIPELINE` was tuned in its user's process and has no weights at the service, which therefore cannot search
+    it. Raises `InvalidModel`.
     """
 
     id: Annotated[str, About("First 16 digits of the digest")]
     name: str
-    source: Annotated[str, About("zoo, folder, upload, program or hub")]
+    source: Annotated[str, About("zoo, folder, upload, program, hub or pipeline")]
     summary: str
     shape: Annotated[
         tuple[int, ...], About("Of one sample, without the batch; empty while the model is still to be fetched")

@@ -2,63 +2,64 @@
 
 import gc
 import queue
+import re
 from collections import OrderedDict
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import torch
 from pebble import ProcessExpired, ProcessPool
+from threadpoolctl import threadpool_limits
 
 from fewstep.errors import InvalidInput
 from fewstep.models.reference import ModelReference
+from fewstep.search.evaluation.busy import Busy
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.pool import Host, WorkerLost
+from fewstep.search.evaluation.slots import COUNT, MAX_SLOTS, SLOT_OPTIONS, SlotSettings, read_options, slot_settings
 from fewstep.search.evaluation.watch import TASK_SECONDS, Watch
 
-__all__ = ["LocalPool", "ModelPool", "open_local"]
+__all__ = ["LocalPool", "ModelPool", "local_slots", "open_local"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3  # a task that kills its worker this often is poison
-START_SECONDS = 120.0  # more, that a new worker may take until it has the model
-LOOK_SECONDS = 1.0  # between two looks at a worker's signs of life
-MAX_SLOTS = 1024
-MODELS_HELD = 4  # per worker, least recently used first out
 
 
 class _Slot:
-    """One spawned worker on a device; a new one, with new pipes, takes the place of one that was lost."""
+    """One spawned worker; a new one, with new pipes, takes the place of one that was lost."""
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, settings: SlotSettings) -> None:
+        self._settings = settings
+        self.busy = Busy()
         self._worker = self._spawn()
 
     def _spawn(self) -> ProcessPool:
         context = get_context("spawn")
         self._pulse: MutableSequence[float] = context.RawArray("d", 2)  # signs of life, seconds of the longest call
-        settings = (self._device, self._pulse)
-        return ProcessPool(max_workers=1, initializer=_start, initargs=settings, context=context)
+        first = (self._settings, self._pulse)
+        return ProcessPool(max_workers=1, initializer=_start, initargs=first, context=context)
 
     def run(self, function: Callable[..., T], args: tuple[Any, ...], timeout: float) -> T:
         """The result, or the function's own exception; raises `WorkerLost` where the worker died, or was silent for
         longer than ``timeout`` seconds (`fewstep.search.evaluation.watch`)."""
         pulse, before = self._pulse, self._pulse[0]
-        watch = Watch(timeout, START_SECONDS)
+        watch = Watch(timeout)
         try:
             future = self._worker.schedule(function, args=args)
         except RuntimeError as error:  # of the pool, which runs nothing any more
             self.replace()
             raise WorkerLost("the worker died before the task began") from error
-        while not wait([future], min(LOOK_SECONDS, timeout / 4)).done:
+        while not wait([future], watch.look).done:
             if watch.expired(int(pulse[0] - before), pulse[1]):
                 self.replace()
-                raise WorkerLost(f"no result and no network call within {watch.allowed(pulse[1]):g} s")
+                raise WorkerLost(watch.silence(pulse[1]))
         try:
             result: T = future.result()
             return result
@@ -80,30 +81,31 @@ class _Slot:
 
 
 class LocalPool:
-    """``devices`` names a torch device for each slot ("cpu" as often as wanted, "cuda:0", …).
+    """A worker process for each of ``slots``: its settings, or the name of a torch device ("cpu", "cuda:0").
 
-    A CPU slot computes on one thread, whatever the number of slots, so that results are the same on any number of them.
-    A task is lost where its worker makes no network call for ``timeout`` seconds
+    A slot computes on one CPU thread unless its settings say otherwise, whatever the number of slots, so that results
+    are the same on any number of them. A task goes to the first slot that is idle, which has the model already where
+    any has. It is lost where its worker makes no network call for ``timeout`` seconds
     (`fewstep.search.evaluation.watch.Watch`); ``metrics`` is the folder with the operator's features and references.
     Use as a context manager, or `close` it.
     """
 
     def __init__(
         self,
-        devices: Sequence[str] = ("cpu",),
+        slots: Sequence[SlotSettings | str] = ("cpu",),
         cache: Path | None = None,
         timeout: float = TASK_SECONDS,
         metrics: Path | None = None,
     ) -> None:
-        if not devices:
+        if not slots:
             raise InvalidInput("a pool wants at least one device, for instance ('cpu',)")
         self.cache, self.metrics = cache, metrics
         self._timeout, self._closed = timeout, False
-        self._slots = [_Slot(device) for device in devices]
-        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        for slot in self._slots:
-            self._free.put(slot)
-        self._threads = ThreadPoolExecutor(len(devices), thread_name_prefix="slot")
+        self._slots = [_Slot(SlotSettings(each) if isinstance(each, str) else each) for each in slots]
+        self._free: queue.PriorityQueue[int] = queue.PriorityQueue()
+        for index in range(len(slots)):
+            self._free.put(index)
+        self._threads = ThreadPoolExecutor(len(slots), thread_name_prefix="slot")
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -116,18 +118,24 @@ class LocalPool:
         """Run a picklable ``function(*args)`` in a free slot's process."""
         return self._threads.submit(self._run, function, args)
 
+    def busy(self) -> list[float]:
+        """Seconds in which each slot has run tasks so far, in the slots' order."""
+        return [slot.busy.seconds() for slot in self._slots]
+
     def _run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
-        slot, attempt, reason = self._free.get(), 0, ""
+        index = self._free.get()
+        slot, attempt, reason = self._slots[index], 0, ""
         try:
-            while attempt < ATTEMPTS and not self._closed:
-                attempt += 1
-                try:
-                    return slot.run(function, args, self._timeout)
-                except WorkerLost as error:
-                    reason = str(error)
+            with slot.busy:
+                while attempt < ATTEMPTS and not self._closed:
+                    attempt += 1
+                    try:
+                        return slot.run(function, args, self._timeout)
+                    except WorkerLost as error:
+                        reason = str(error)
             raise WorkerLost(f"{reason or 'the pool was closed'}, in attempt {attempt} of {ATTEMPTS}")
         finally:
-            self._free.put(slot)
+            self._free.put(index)
 
     def close(self) -> None:
         """Stop at once: queued tasks are cancelled, workers end."""
@@ -142,9 +150,7 @@ class LocalPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -158,23 +164,46 @@ def open_local(
     | ``local:4`` | four on the CPU |
     | ``local:cuda`` | one on every GPU |
     | ``local:cuda:0,cuda:1`` | one on each device that is named |
+    | ``local:8?threads=2`` | eight on the CPU, of two threads each |
+    | ``local:cuda?per_gpu=4&gpu_memory=0.2&models=1`` | four on every GPU: a fifth of its memory, one model |
 
+    Options after "?": ``per_gpu``, slots on each GPU (1), and those of `fewstep.search.evaluation.slots`. Where several
+    slots share a GPU, ``gpu_memory`` is an equal part unless it is given.
     Raises `InvalidInput` for another URL, and where a GPU is asked for that is not there.
     """
+    return LocalPool(local_slots(rest), cache, timeout, metrics)
+
+
+def local_slots(rest: str) -> list[SlotSettings]:
+    """The settings of the slots of a URL "local:…", in their order. Raises as `open_local` does."""
+    place, _, query = rest.partition("?")
+    options = read_options(query, {"per_gpu": COUNT, **SLOT_OPTIONS})
     here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if rest.isascii() and rest.isdigit():
-        devices = ["cpu"] * int(rest)
-    elif rest == "cuda":
-        devices = here
+    if re.fullmatch("[0-9]{1,4}", place):
+        devices = ["cpu"] * int(place)
     else:
-        devices = rest.split(",")
-    missing = [device for device in devices if device not in ("cpu", *here)]
-    if missing or not 1 <= len(devices) <= MAX_SLOTS:
+        devices = here if place == "cuda" else place.split(",")
+    gpus = [device for device in devices if device in here]
+    if len(gpus) + devices.count("cpu") < len(devices) or not 1 <= len(devices) <= MAX_SLOTS:
         raise InvalidInput(
             f"a pool on this machine is local:N with N from 1 to {MAX_SLOTS} CPU slots, local:cuda for every GPU, or "
             f"local:cuda:0,cuda:1 by name; got local:{rest[:80]}, and the GPUs here are {', '.join(here) or 'none'}"
         )
-    return LocalPool(devices, cache, timeout, metrics)
+    of_gpus = [name for name in ("per_gpu", "gpu_memory") if name in options]
+    if of_gpus and not gpus:
+        raise InvalidInput(f"{' and '.join(of_gpus)} want slots on GPUs, got local:{rest[:80]} with slots on the CPU")
+    devices += gpus * (options.get("per_gpu", 1) - 1)
+    if len(devices) > MAX_SLOTS:
+        raise InvalidInput(f"a pool on this machine has at most {MAX_SLOTS} slots, got {len(devices)}")
+    return [_on(device, options, devices.count(device)) for device in devices]
+
+
+def _on(device: str, options: Mapping[str, Any], sharing: int) -> SlotSettings:
+    """The settings of one of so many slots on a device."""
+    if device == "cpu":
+        return slot_settings(device, {name: value for name, value in options.items() if name != "gpu_memory"})
+    settings = slot_settings(device, options)
+    return settings if settings.gpu_memory or sharing == 1 else replace(settings, gpu_memory=1 / sharing)
 
 
 class ModelPool:
@@ -189,16 +218,19 @@ class ModelPool:
         return pool.run(_work, self._reference, pool.cache, pool.metrics, function, args, kwargs)
 
 
-_device = "cpu"
+_settings = SlotSettings()
 _pulse: MutableSequence[float] = [0.0, 0.0]
 
 
-def _start(device: str, pulse: MutableSequence[float] | None = None) -> None:
-    """First thing in a worker: remember its device, and where it gives signs of life; one thread, so that sums are
-    always made in the same order."""
-    global _device, _pulse
-    _device, _pulse = device, _pulse if pulse is None else pulse
-    torch.set_num_threads(1)
+def _start(settings: SlotSettings, pulse: MutableSequence[float]) -> None:
+    """First thing in a worker, in the thread of its tasks: remember its settings, and where it gives signs of life;
+    as many threads as they say, so that sums are always made in the same order."""
+    global _settings, _pulse
+    _settings, _pulse = settings, pulse
+    torch.set_num_threads(settings.threads)
+    threadpool_limits(settings.threads, "blas")  # NumPy's own threads, as many as there are cores
+    if settings.gpu_memory is not None:
+        torch.cuda.set_per_process_memory_fraction(float(settings.gpu_memory), torch.device(settings.device).index)
 
 
 def _beat(seconds: float = 0.0) -> None:
@@ -214,13 +246,14 @@ def _evaluator(reference: ModelReference, cache: Path | None, metrics: Path | No
     """The evaluator of a model, of those that were used last; an old one is given up before a new one is loaded."""
     key = (reference, cache, metrics)
     if key not in _held:
-        while len(_held) >= MODELS_HELD:
+        while len(_held) >= _settings.models:
             _held.popitem(last=False)
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        denoiser, shape = reference.open(_device)
-        _held[key] = Evaluator(denoiser, shape, reference.digest, cache, _device, metrics=metrics, beat=_beat)
+        device = _settings.device
+        denoiser, shape = reference.open(device)
+        _held[key] = Evaluator(denoiser, shape, reference.digest, cache, device, metrics=metrics, beat=_beat)
     _held.move_to_end(key)
     return _held[key]
 

@@ -5,7 +5,7 @@ group ``fewstep.pools``; what follows the scheme is the host's to read (`open_lo
 `fewstep.search.evaluation.local_pool`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from fewstep.registry import Registry
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.watch import TASK_SECONDS
 
-__all__ = ["POOLS", "Host", "InlinePool", "Open", "Pool", "PoolLost", "WorkerLost", "WorkerPool", "open_pool"]
+__all__ = ["POOLS", "Host", "InlinePool", "Open", "Pool", "PoolLost", "WorkerLost", "WorkerPool", "groups", "open_pool"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,12 +67,15 @@ class WorkerPool(Protocol):
     def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Run a picklable ``function(*args)`` in a free slot, without any model."""
 
+    def busy(self) -> list[float]:
+        """Seconds in which each slot has run tasks so far, in the slots' order; those of a running task included."""
+
     def close(self) -> None:
         """Stop at once: waiting tasks are cancelled, running ones are lost."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
 
 
@@ -85,7 +88,7 @@ POOLS: Registry[Open] = Registry(
     "fewstep.pools",
     {
         "local": "fewstep.search.evaluation.local_pool:open_local",
-        "ray": "fewstep.search.evaluation.ray_pool:open_ray",
+        "ray": "fewstep.search.evaluation.ray_url:open_ray",
     },
 )
 """What opens a host, by the scheme of its URL."""
@@ -94,7 +97,7 @@ POOLS: Registry[Open] = Registry(
 def open_pool(
     url: str, cache: Path | None = None, metrics: Path | None = None, timeout: float = TASK_SECONDS
 ) -> WorkerPool:
-    """The host of a URL such as "local:4", "local:cuda:0,cuda:1" or "ray://head:6379".
+    """The host of a URL such as "local:4", "local:cuda?per_gpu=2" or "ray://head:6379".
 
     ``cache`` is the folder where teachers are kept, ``metrics`` the one with the operator's features and references,
     ``timeout`` how many seconds the worker of a task may be silent (`fewstep.search.evaluation.watch`).
@@ -123,3 +126,14 @@ class InlinePool:
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+def groups(pool: Pool, items: Sequence[T]) -> list[list[T]]:
+    """Items of work by task: one each, or all in one where there are no other slots to keep busy.
+
+    >>> groups(InlinePool(None), "ab"), groups(None, "ab")
+    ([['a', 'b']], [['a'], ['b']])
+    """
+    if items and getattr(pool, "side_by_side", False):
+        return [list(items)]
+    return [[item] for item in items]

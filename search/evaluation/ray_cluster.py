@@ -7,13 +7,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fewstep.errors import InvalidInput
 from fewstep.search.evaluation.pool import PoolLost
+from fewstep.search.evaluation.shares import Shares
+from fewstep.search.evaluation.slots import SlotSettings
 
-__all__ = ["CALL_SECONDS", "NAMESPACE", "Need", "connect", "first_line"]
+__all__ = ["CALL_SECONDS", "NAMESPACE", "Need", "connect", "first_line", "knock", "shares_of"]
 
 NAMESPACE = "fewstep"
 CALL_SECONDS = 5.0  # for a call of the cluster's own
@@ -45,6 +47,12 @@ class Need:
         memory = {"memory": self.memory} if self.memory else {}
         return {"num_cpus": self.cpus, "num_gpus": self.gpus, **memory, **kind}
 
+    def settings(self, slot: SlotSettings) -> SlotSettings:
+        """The settings of a slot on the device that it takes; of a part of a GPU it has as large a part of the memory,
+        unless they name one."""
+        part = self.gpus if 0 < self.gpus < 1 else None
+        return replace(slot, device="cuda" if self.gpus else "cpu", gpu_memory=slot.gpu_memory or part)
+
     def slots(self, resources: dict[str, float]) -> int:
         """How many slots a node with these resources has room for."""
         needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
@@ -58,6 +66,18 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
     return (told or lines or [type(error).__name__])[0][:300]
+
+
+def knock(address: str, seconds: float) -> None:
+    """Connect to "host:port" and leave; raises `OSError` where nobody answers within so many seconds."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+
+
+def shares_of(ray: Any) -> Any:
+    """The actor that divides a cluster's slots among its runners, of which there is one."""
+    options = {"name": "shares", "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached"}
+    return ray.remote(Shares).options(**options, num_cpus=0, max_restarts=-1, max_task_retries=0).remote()
 
 
 def connect(address: str | None, cpus: float | None, host: str | None) -> tuple[Any, bool]:
@@ -78,9 +98,8 @@ def connect(address: str | None, cpus: float | None, host: str | None) -> tuple[
     if address is None:
         options.update(address="local", include_dashboard=False, num_cpus=cpus, _node_ip_address=host or "127.0.0.1")
     else:
-        name, _, port = address.rpartition(":")
         try:  # Ray itself would try for ten minutes
-            socket.create_connection((name.strip("[]"), int(port)), timeout=CALL_SECONDS).close()
+            knock(address, CALL_SECONDS)
         except OSError as error:
             raise PoolLost(f"no Ray cluster at {address}: {error}") from error
         options.update(address=address)

@@ -12,6 +12,8 @@ __all__ = ["FACTOR", "TASK_SECONDS", "Watch"]
 
 TASK_SECONDS = 600.0  # of silence
 FACTOR = 20.0  # times the longest call so far
+START_SECONDS = 120.0  # more, that a new worker may take until it has the model
+LOOK_SECONDS = 1.0  # between two looks at a worker's signs of life, at most
 
 
 class Watch:
@@ -28,10 +30,13 @@ class Watch:
     True
     """
 
-    def __init__(self, seconds: float, starting: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: float, starting: float = START_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds, self._starting, self._clock = seconds, starting, clock
         self._signs = 0
         self._since = clock()
+        self.look = min(LOOK_SECONDS, seconds / 4)  # seconds between two looks
 
     def allowed(self, longest: float) -> float:
         """Seconds of silence that are allowed where the longest call so far took so many."""
@@ -43,3 +48,7 @@ class Watch:
         if signs != self._signs:
             self._signs, self._since = signs, now
         return now - self._since > self.allowed(longest) + (0.0 if signs else self._starting)
+
+    def silence(self, longest: float) -> str:
+        """What is said of a task that was lost."""
+        return f"no result and no network call within {self.allowed(longest):g} s"

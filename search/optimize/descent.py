@@ -32,6 +32,7 @@ from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
 from fewstep.search.limit import out_of_memory
 from fewstep.search.metrics.base import value_of
+from fewstep.search.optimize import adam
 from fewstep.search.optimize.losses import LOSSES, SMALLEST
 from fewstep.search.optimize.relaxed import Call, Free, Relaxed, walk
 from fewstep.values.objective import Objective
@@ -60,7 +61,7 @@ ASTRAY = 1.5  # times the lowest error so far: from there it goes back to that s
 SPREAD = 1.5  # of the errors, about: so much larger is their root mean square than their median
 LARGEST = 0.2  # error, beside the data's size, that sets the rates
 BETAS = (0.9, 0.99)
-CLIP = 1.0  # longest gradient
+CLIP, SHORTEST = 1.0, 1e-6  # longest gradient; added to its length
 FRAMED = 128  # noises that the coordinates of the rows are after from
 WIDE = 2**20  # numbers in the states of a batch on its way; a wider batch is called a second time going back
 
@@ -209,15 +210,9 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
     relaxed = Relaxed.at(task.schedule, state["frames"])
     free = Free(*(state[name].clone().requires_grad_(True) for name in Free._fields))
     named = free._asdict()
-    adam = torch.optim.Adam([{"params": [values], "name": name} for name, values in named.items()], betas=BETAS)
+    moments = {name: adam.Moments(state[f"mean {name}"], state[f"square {name}"]) for name in named}
     averages = {name: state[f"average {name}"].clone() for name in named}
     done, until = int(state["done"]), min(int(state["done"]) + CHUNK, task.iterations)
-    for name, values in named.items():
-        adam.state[values] = {
-            "step": torch.tensor(float(done)),
-            "exp_avg": state[f"mean {name}"].clone(),
-            "exp_avg_sq": state[f"square {name}"].clone(),
-        }
     for k in range(done, until):
         picks = _picks(task, k)
 
@@ -236,20 +231,18 @@ def _advance(evaluator: Evaluator, task: Task, state: State) -> State:
             return torch.autograd.grad(share * loss, list(free), materialize_grads=True)
 
         parts = evaluator.backward.over(len(picks), slopes)
-        for values, *each in zip(free, *parts, strict=True):
-            values.grad = torch.stack(each).sum(0).nan_to_num(0.0, 0.0, 0.0)
-        torch.nn.utils.clip_grad_norm_(list(free), CLIP)
-        for group in adam.param_groups:
-            group["lr"] = float(state["unit"]) * RATES[group["name"]] * _rate(k / task.iterations)
-        adam.step()
+        gradients = [torch.stack(each).sum(0).nan_to_num(0.0, 0.0, 0.0) for each in zip(*parts, strict=True)]
+        norm = math.sqrt(sum(float((gradient**2).sum()) for gradient in gradients))
+        rate = float(state["unit"]) * _rate(k / task.iterations)
         old = min(AVERAGED, (k + 1) / (k + 10))
-        for name, values in named.items():
+        for (name, values), gradient in zip(named.items(), gradients, strict=True):
+            shorter = gradient * min(CLIP / (norm + SHORTEST), 1.0)
+            moments[name] = adam.step(values, shorter, moments[name], k + 1, rate * RATES[name], BETAS)
             averages[name].lerp_(values.detach(), 1 - old)
     spent = (until - done) * iteration(batch, nfe, size) + task.judge.count * nfe
     after = state | {"done": torch.tensor(until), "stale": state["stale"] + 1, "calls": state["calls"] + spent}
     for name, values in named.items():
-        moments = adam.state[values]
-        after |= {name: values.detach(), f"mean {name}": moments["exp_avg"], f"square {name}": moments["exp_avg_sq"]}
+        after |= {name: values.detach(), f"mean {name}": moments[name].mean, f"square {name}": moments[name].square}
         after |= {f"average {name}": averages[name]}
     try:
         error = _judged(evaluator, task, relaxed.build(Free(*(averages[name] for name in Free._fields))))[0]

@@ -30,16 +30,16 @@ import torch
 
 import fewstep
 from fewstep import Schedule, Tableau
-from fewstep.sampling import guidance
 from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.batches import of_samples
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.metrics.base import bounded
-from fewstep.search.projection import projected
+from fewstep.search.metrics.base import Metric, bounded
+from fewstep.search.optimize.paths import Path, Paths
 from fewstep.trajectory import Trajectories
 from fewstep.values.objective import Objective
 
-__all__ = ["ORDER", "STRENGTHS", "CrossFit", "Fit", "cross_fit", "fit"]
+__all__ = ["ORDER", "STRENGTHS", "CrossFit", "Fit", "cross_fit", "fit", "fits"]
 
 ORDER = 3  # of the steps on times that had none: their compiled rows are what the ridge pulls towards
 STRENGTHS = (1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2)  # of the ridge, beside the mean diagonal
@@ -51,13 +51,11 @@ SMALLEST = 1e-20  # squared residual that counts as none
 class Fit(NamedTuple):
     """A fitted schedule and, for each of its rows, how it came about.
 
-    ``strengths`` are the ridges chosen, infinite where the compiled row stayed; ``conditions`` the condition numbers of
-    the normal equations: rows of more than about 1e12 hang on rounding, and on the ridge.
+    ``strengths`` are the ridges chosen, infinite where the compiled row stayed.
     """
 
     schedule: Schedule
     strengths: tuple[float, ...]
-    conditions: tuple[float, ...]
 
 
 @torch.no_grad()
@@ -76,72 +74,73 @@ def fit(
     Costs n·nfe network calls. Rows that a schedule carries already are where its fit starts from; rows from which on
     the path diverges stay as they are.
     """
-    compiled = fewstep.compile(schedule)
-    if picks is not None:
-        trajectories = trajectories.of(picks)
-    walk = _Walk(evaluator, noises, range(noises.count) if picks is None else picks, compiled)
-    targets = trajectories.at(trajectories.states, trajectories.process.log_snr(compiled.times[1:]))
-    features = [walk.begin()]
-    starts, outputs = np.zeros(compiled.calls), np.zeros((compiled.calls, compiled.calls))
-    ridges, conditions = [], []
-    row = np.ones(1)  # the first state is the first of the basis
-    for i in range(compiled.calls):
-        features.append(walk.call(i, row))
-        inputs = np.stack(features, axis=2)  # (n, p, i+2)
-        row = np.array([compiled.start[i], *compiled.outputs[i, : i + 1]])
-        residual = targets[i] - inputs @ row  # (n, p)
-        strength, change, condition = _regress(inputs, residual, strengths)
-        for _ in range(ROUNDS if robust and np.isfinite(strength) else 0):
+    chosen = range(noises.count) if picks is None else picks
+    return fits(evaluator, noises, trajectories, [(schedule, chosen)], strengths, robust)[0][0]
+
+
+@torch.no_grad()
+def fits(
+    evaluator: Evaluator,
+    noises: NoiseSet,
+    trajectories: Trajectories,
+    starts: Sequence[tuple[Schedule, Sequence[int]]],
+    strengths: Sequence[float] = STRENGTHS,
+    robust: bool = False,
+) -> tuple[list[Fit], int]:
+    """The `fit` of each schedule on its noises, side by side, and the network calls saved by it: the first outputs that
+    schedules share. They have as many calls, of the same guidance."""
+    tableaus = [fewstep.compile(schedule) for schedule, _ in starts]
+    paths = [Path(tableau, picks) for tableau, (_, picks) in zip(tableaus, starts, strict=True)]
+    walk = Paths(evaluator, noises, paths)
+    rows = [
+        _Rows(tableau, trajectories.of(picks), features, strengths, robust)
+        for (tableau, picks), features in zip(paths, walk.begin(), strict=True)
+    ]
+    for i in range(tableaus[0].calls):
+        features = walk.call(i, [each.last for each in rows])
+        for each, outputs in zip(rows, features, strict=True):
+            each.add(i, outputs)
+    return [each.of(schedule) for each, (schedule, _) in zip(rows, starts, strict=True)], walk.saved
+
+
+class _Rows:
+    """The rows of one path, fitted one after the other; ``last`` makes the state of the next call."""
+
+    def __init__(
+        self,
+        tableau: Tableau,
+        trajectories: Trajectories,
+        start: np.ndarray,
+        strengths: Sequence[float],
+        robust: bool,
+    ) -> None:
+        self._compiled, self._strengths, self._robust = tableau, strengths, robust
+        self._targets = trajectories.at(trajectories.states, trajectories.process.log_snr(tableau.times[1:]))
+        self._features = [start]
+        self._starts, self._outputs = np.zeros(tableau.calls), np.zeros((tableau.calls, tableau.calls))
+        self._ridges = list[float]()
+        self.last = np.ones(1)  # the first state is the first of the basis
+
+    def add(self, i: int, outputs: np.ndarray) -> None:
+        """Fit the row after call i, of which these are the outputs' projections (n, p)."""
+        self._features.append(outputs)
+        inputs = np.stack(self._features, axis=2)  # (n, p, i+2)
+        row = np.array([self._compiled.start[i], *self._compiled.outputs[i, : i + 1]])
+        residual = self._targets[i] - inputs @ row  # (n, p)
+        strength, change = _regress(inputs, residual, self._strengths)
+        for _ in range(ROUNDS if self._robust and np.isfinite(strength) else 0):
             squares = np.mean((residual - inputs @ change) ** 2, axis=1)  # (n,)
             weights = (1 + squares / max(np.median(squares), SMALLEST)) ** -0.5
             weighted = inputs * weights[:, None, None], residual * weights[:, None]
-            strength, change, condition = _regress(*weighted, strengths)
-        row = row + change
-        ridges.append(strength)
-        conditions.append(condition)
-        starts[i], outputs[i, : i + 1] = row[0], row[1:]
-    rows = replace(compiled, start=starts, outputs=outputs)
-    return Fit(replace(schedule, fitted=rows), tuple(ridges), tuple(conditions))
+            strength, change = _regress(*weighted, self._strengths)
+        self.last = row + change
+        self._ridges.append(strength)
+        self._starts[i], self._outputs[i, : i + 1] = self.last[0], self.last[1:]
 
-
-class _Walk:
-    """The student's path of some noises along a tableau: y_0 and the outputs so far, of which projections are seen.
-
-    Where these are large they are kept in the memory of the host, and only a batch of the noises is on the device.
-    """
-
-    def __init__(self, evaluator: Evaluator, noises: NoiseSet, picks: Sequence[int], tableau: Tableau) -> None:
-        size = evaluator.at_once(tableau.calls + 3)
-        self._parts = [list(picks[i : i + size]) for i in range(0, len(picks), size)]
-        self._evaluator, self._noises, self._times = evaluator, noises, tableau.network_times
-        self._calls = [guidance.denoisers(evaluator.under(noises, part), tableau) for part in self._parts]
-        self._basis = list[list[torch.Tensor]]()  # of each part
-
-    def begin(self) -> np.ndarray:
-        """Projections (n, p) of y_0."""
-        features = []
-        for part in self._parts:
-            singles = [replace(self._noises, first=self._noises.first + i, count=1) for i in part]
-            noise = torch.cat([single.draw(self._evaluator.shape) for single in singles]).to(self._evaluator.device)
-            start = self._evaluator.denoiser.process.prior_std * noise
-            self._basis.append([self._kept(start)])
-            features.append(projected(start))
-        return np.concatenate(features)
-
-    def call(self, i: int, row: np.ndarray) -> np.ndarray:
-        """Projections (n, p) of the outputs of call i, at the state that ``row`` makes of the basis."""
-        features = []
-        for calls, basis in zip(self._calls, self._basis, strict=True):
-            state = torch.zeros_like(basis[0], device=self._evaluator.device)
-            for weight, value in zip(row, basis, strict=True):
-                state = state + float(weight) * value.to(self._evaluator.device)
-            output = calls[i](state, state.new_full((len(state),), float(self._times[i])))
-            basis.append(self._kept(output))
-            features.append(projected(output))
-        return np.concatenate(features)
-
-    def _kept(self, values: torch.Tensor) -> torch.Tensor:
-        return values if len(self._parts) == 1 else values.cpu()
+    def of(self, schedule: Schedule) -> Fit:
+        """The schedule with these rows."""
+        rows = replace(self._compiled, start=self._starts, outputs=self._outputs)
+        return Fit(replace(schedule, fitted=rows), tuple(self._ridges))
 
 
 class CrossFit(NamedTuple):
@@ -156,47 +155,57 @@ def cross_fit(
     evaluator: Evaluator,
     noises: NoiseSet,
     trajectories: Trajectories,
-    schedule: Schedule,
+    schedules: Sequence[Schedule],
     objective: Objective,
     robust: bool = True,
-) -> CrossFit:
-    """Two fits, each on half of the first n noises and measured on the other half: a score on noises that the rows do
-    not know. ``trajectories`` are the teacher's of these n.
+) -> tuple[list[CrossFit], int]:
+    """For each schedule two fits, each on half of the first n noises and measured on the other half: a score on noises
+    that the rows do not know; and the network calls saved by working on the schedules side by side.
+    ``trajectories`` are the teacher's of these n.
 
-    Costs 2·n·nfe network calls. On paths that hardly differ the rows are all but linear in the targets, so their mean
-    does as well as a fit on all noises. The observations are not finite where a path diverges.
+    Costs 2·n·nfe network calls a schedule. On paths that hardly differ the rows are all but linear in the targets, so
+    their mean does as well as a fit on all noises. The observations are not finite where a path diverges.
     """
     count = trajectories.states.shape[1]
-    whole, noises = noises, replace(noises, count=count)
     halves = [list(range(k, count, 2)) for k in (0, 1)]
-    tableaus, parts = [], []
-    for picks, others in (halves, halves[::-1]):
-        fitted = fit(evaluator, noises, trajectories, schedule, robust=robust, picks=picks).schedule
-        samples, targets = evaluator.samples(fitted, whole, others), evaluator.picked(whole, others, teacher.CALLS)[1]
-        parts.append(bounded(evaluator.metric(objective).observe(samples, targets)))
-        tableaus.append(fewstep.compile(fitted))
-    observations = np.empty((count, parts[0].shape[1]))
-    for others, part in zip(halves[::-1], parts, strict=True):
-        observations[others] = part
-    one, two = tableaus
-    rows = replace(one, start=(one.start + two.start) / 2, outputs=(one.outputs + two.outputs) / 2)
-    return CrossFit(replace(schedule, fitted=rows), observations)
+    starts = [(schedule, picks) for picks in halves for schedule in schedules]
+    fitted, saved = fits(evaluator, replace(noises, count=count), trajectories, starts, robust=robust)
+    parts = list[list[np.ndarray]]()  # of either half of the noises, each schedule's
+    for half, others in ((fitted[: len(schedules)], halves[1]), (fitted[len(schedules) :], halves[0])):
+        metric, targets = evaluator.metric(objective), evaluator.picked(noises, others, teacher.CALLS)[1]
+
+        def observed(samples: torch.Tensor, metric: Metric = metric, targets: torch.Tensor = targets) -> np.ndarray:
+            return bounded(metric.observe(samples, targets))
+
+        found, shared = of_samples(evaluator, [each.schedule for each in half], noises, others, observed)
+        parts.append(found)
+        saved += shared
+    results = []
+    for number, schedule in enumerate(schedules):
+        one, two = (fewstep.compile(fitted[k].schedule) for k in (number, len(schedules) + number))
+        mean = replace(one, start=(one.start + two.start) / 2, outputs=(one.outputs + two.outputs) / 2)
+        observations = np.empty((count, parts[0][number].shape[1]))
+        observations[halves[1]], observations[halves[0]] = parts[0][number], parts[1][number]
+        results.append(CrossFit(replace(schedule, fitted=mean), observations))
+    return results, saved
 
 
-def _regress(inputs: np.ndarray, residual: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray, float]:
-    """Strength, δ and the condition number of FᵀF, for ``inputs`` F (n, p, m) and a ``residual`` (n, p) to explain."""
+def _regress(inputs: np.ndarray, residual: np.ndarray, strengths: Sequence[float]) -> tuple[float, np.ndarray]:
+    """Strength and δ, for ``inputs`` F (n, p, m) and a ``residual`` (n, p) to explain."""
+    nothing = np.inf, np.zeros(inputs.shape[2])
     if not (np.isfinite(inputs).all() and np.isfinite(residual).all()):
-        return np.inf, np.zeros(inputs.shape[2]), np.inf
+        return nothing
     folds = [slice(k, None, FOLDS) for k in range(min(FOLDS, len(inputs)))]
+    if len(folds) == 1:
+        return nothing
     flat = [(inputs[fold].reshape(-1, inputs.shape[2]), residual[fold].reshape(-1)) for fold in folds]
     grams, sides = np.stack([f.T @ f for f, _ in flat]), np.stack([f.T @ y for f, y in flat])
     gram, side = grams.sum(0), sides.sum(0)
     unit = np.eye(len(gram)) * gram.trace() / len(gram)
-    best, strength = float((residual**2).sum()), np.inf  # the compiled row's own
-    for ridge in strengths if len(folds) > 1 else ():
-        changes = [np.linalg.solve(gram - g + ridge * unit, side - s) for g, s in zip(grams, sides, strict=True)]
-        error = sum(float(((y - f @ change) ** 2).sum()) for (f, y), change in zip(flat, changes, strict=True))
-        if error < best:
-            best, strength = error, ridge
-    change = np.zeros(len(gram)) if strength == np.inf else np.linalg.solve(gram + strength * unit, side)
-    return strength, change, float(np.linalg.cond(gram))
+    others = (gram - grams)[:, None] + np.multiply.outer(strengths, unit)  # (folds, strengths, m, m)
+    changes = np.linalg.solve(others, (side - sides)[:, None, :, None])[..., 0]
+    errors = sum(((y[:, None] - f @ c.T) ** 2).sum(0) for (f, y), c in zip(flat, changes, strict=True))
+    least = int(np.argmin(errors))
+    if errors[least] >= (residual**2).sum():  # the compiled row's own
+        return nothing
+    return strengths[least], np.linalg.solve(gram + strengths[least] * unit, side)

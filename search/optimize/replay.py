@@ -13,10 +13,13 @@ number of noises or pixels.
 | ℓ(λ) | cubic Lagrange weights of the K stored log-SNRs at λ | (K,) |
 """
 
+import math
+
 import numpy as np
 import torch
 
 from fewstep.errors import InvalidInput
+from fewstep.search.optimize import adam
 from fewstep.trajectory import Trajectories
 
 __all__ = ["loss", "place"]
@@ -33,19 +36,17 @@ def place(trajectories: Trajectories, logits: np.ndarray, amounts: np.ndarray | 
     """
     knots, gram, guided = _prepare(trajectories, amounts)
     free = torch.tensor(logits - logits.mean(axis=1, keepdims=True), dtype=torch.float64, requires_grad=True)
-    descent = torch.optim.Adam([free], lr=RATE)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(descent, ITERATIONS)
+    moments = adam.Moments.none(free)
     lowest = torch.full((len(free),), torch.inf, dtype=torch.float64)
     best = free.detach().clone()
-    for _ in range(ITERATIONS):
+    for k in range(ITERATIONS):
         value = _loss(free, knots, gram, guided)
         better = value.detach() < lowest
         lowest = torch.where(better, value.detach(), lowest)
         best = torch.where(better[:, None], free.detach(), best)
-        descent.zero_grad()
-        value.log().sum().backward()  # type: ignore[no-untyped-call]
-        descent.step()
-        decay.step()
+        (slope,) = torch.autograd.grad(value.log().sum(), free)
+        rate = RATE * (1 + math.cos(math.pi * k / ITERATIONS)) / 2
+        moments = adam.step(free, slope, moments, k + 1, rate)
     logits_of_best: np.ndarray = best.numpy()
     return logits_of_best
 
@@ -60,14 +61,12 @@ def _prepare(
     trajectories: Trajectories, amounts: np.ndarray | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Stored log-SNRs, G and a."""
-    parts = [trajectories.states, trajectories.outputs]
-    if amounts is not None:
-        if trajectories.unguided is None:
-            raise InvalidInput("guidance by amounts wants trajectories with the outputs without guidance")
-        parts.append(trajectories.unguided)
-    stored = np.concatenate(parts).reshape(len(parts) * len(trajectories.log_snrs), -1)
-    gram = torch.from_numpy(stored @ stored.T / stored.shape[1])
-    return torch.from_numpy(trajectories.log_snrs), gram, None if amounts is None else torch.from_numpy(amounts)
+    gram, knots = torch.from_numpy(trajectories.gram), torch.from_numpy(trajectories.log_snrs)
+    if amounts is None:
+        return knots, gram[: 2 * len(knots), : 2 * len(knots)], None
+    if trajectories.unguided is None:
+        raise InvalidInput("guidance by amounts wants trajectories with the outputs without guidance")
+    return knots, gram, torch.from_numpy(amounts)
 
 
 def _loss(
@@ -89,11 +88,9 @@ def _loss(
     inner = inner + RIDGE * scale[:, None, None] * torch.eye(count + 1, dtype=inner.dtype)
     cross = basis @ gram @ states[:, 1:].mT  # (M, N+1, N)
     energy = ((states[:, 1:] @ gram) * states[:, 1:]).sum(2)  # (M, N)
-    total = free.new_zeros(starts)
-    for i in range(count):
-        side = cross[:, : i + 2, i]
-        row = torch.linalg.solve(inner[:, : i + 2, : i + 2], side)
-        total = total + (energy[:, i] - (side * row).sum(1)).clamp_min(1e-16)
+    factor = torch.linalg.cholesky_ex(inner).L  # whose leading blocks factor those of each row's own normal equations
+    explained = torch.linalg.solve_triangular(factor, cross, upper=False).triu(-1) ** 2  # row i has the first i + 2
+    total: torch.Tensor = (energy - explained.sum(1)).clamp_min(1e-16).sum(1)
     return total
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fewstep import Schedule, Step
 from fewstep.search.budget import Share
-from fewstep.search.evaluation.pool import WorkerLost
+from fewstep.search.evaluation.pool import WorkerLost, groups
 from fewstep.search.gaps import different
 from fewstep.search.optimize import replay
 from fewstep.search.optimize.fit import ORDER, cross_fit
@@ -55,15 +55,18 @@ def measured(state: SearchState, starts: list[Schedule], stage: str) -> list[Out
     """The candidates of a stage, their rows fitted and measured crosswise, as observed by its trials."""
     noises, few = state.split.train, state.teacher.trajectories.first(_noises(state))
     objective = state.problem.objective
-    futures = [state.pool.submit(cross_fit, noises, few, start, objective, state.robust) for start in starts]
+    tasks = groups(state.pool, starts)
+    futures = [state.pool.submit(cross_fit, noises, few, task, objective, state.robust) for task in tasks]
     outcomes = list[Outcome]()
-    for start, future in zip(starts, futures, strict=True):
+    for task, future in zip(tasks, futures, strict=True):
         try:
-            result = future.result()
+            found, saved = future.result()
         except WorkerLost as error:
-            outcomes.append(Rejected(Candidate(start, Origin(stage)), str(error)))
+            outcomes += [Rejected(Candidate(start, Origin(stage)), str(error)) for start in task]
             continue
-        outcomes.append(Observed(Candidate(result.schedule, Origin(stage)), result.observations, calls(state)))
+        state.budget.share_calls(stage, saved)
+        candidates = [(Candidate(each.schedule, Origin(stage)), each.observations) for each in found]
+        outcomes += [Observed(candidate, observations, calls(state)) for candidate, observations in candidates]
     return outcomes
 
 

@@ -15,18 +15,20 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from fewstep import Schedule, Step, grids
 from fewstep.search.budget import Share
 from fewstep.search.evaluation import teacher
+from fewstep.search.evaluation.batches import of_samples
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
-from fewstep.search.evaluation.pool import Pool, WorkerLost
+from fewstep.search.evaluation.pool import Pool, WorkerLost, groups
 from fewstep.search.genes import GAP
 from fewstep.search.metrics.base import value_of
 from fewstep.search.metrics.paired import Typical, squared_distances
 from fewstep.search.optimize import replay
-from fewstep.search.optimize.fit import ORDER, fit
+from fewstep.search.optimize.fit import ORDER, fit, fits
 from fewstep.search.space import Space
 from fewstep.search.stages import polish
 from fewstep.search.state import Batch, SearchState
@@ -69,7 +71,7 @@ def propose(state: SearchState) -> Iterator[Batch]:
         return
     train, trajectories = state.split.train, state.teacher.trajectories
     result = search_times(state.pool, state.space, train, trajectories, state.problem.seed, state.robust)
-    state.budget.spend(NAME, result.calls)
+    state.budget.spend(NAME, result.calls, made=result.calls - result.saved)
     state.budget.move(int(state.budget.share(NAME).calls) - result.calls, NAME, polish.NAME)
     fits = {trial.schedule for trial in state.of("fit")}
     if result.schedule is not None and result.schedule not in fits:
@@ -77,10 +79,12 @@ def propose(state: SearchState) -> Iterator[Batch]:
 
 
 class TimeSearch(NamedTuple):
-    """The schedule found, its rows fitted on all noises; None where every path diverged. Network calls spent."""
+    """The schedule found, its rows fitted on all noises; None where every path diverged. Network calls spent, and how
+    many of them need not be made, because candidates share their first outputs."""
 
     schedule: Schedule | None
     calls: int
+    saved: int
 
 
 def search_times(
@@ -92,24 +96,21 @@ def search_times(
     Deterministic for any number of slots.
     """
     rng = np.random.default_rng(seed)
+    judged = _Judged(pool, space, noises, trajectories, robust)
     replayed = replay.place(trajectories, space.even)
-    ranked: list[tuple[float, int, np.ndarray]] = []  # score, number, log gaps
-    first = [*_screened(trajectories, replayed, STARTS), *space.even]
-    spent = _scored(pool, space, noises, trajectories, first, ranked, robust)
-    for generation in range(GENERATIONS if space.nfe > 1 and ranked else 0):
-        parents = np.stack([gaps for _, _, gaps in ranked[:PARENTS]])[np.arange(MUTATIONS) % min(PARENTS, len(ranked))]
+    judged.add([*_screened(trajectories, replayed, STARTS), *space.even])
+    for generation in range(GENERATIONS if space.nfe > 1 and judged.ranked else 0):
+        parents = np.stack([gaps for _, _, gaps in judged.ranked[:PARENTS]])
+        parents = parents[np.arange(MUTATIONS) % len(parents)]
         mutations = parents + rng.normal(0, SPREAD * NARROWER**generation, parents.shape)
         children = GAP.clip(mutations - mutations.mean(axis=1, keepdims=True))
-        screened = _screened(trajectories, children, SCREENED)
-        spent += _scored(pool, space, noises, trajectories, screened, ranked, robust)
-    if not ranked:
-        return TimeSearch(None, spent)
-    spent += noises.count * space.nfe
-    try:
-        best = pool.submit(fit, noises, trajectories, _schedule_of(space, ranked[0][2]), robust=robust)
-        return TimeSearch(best.result().schedule, spent)
-    except WorkerLost:
-        return TimeSearch(None, spent)
+        judged.add(_screened(trajectories, children, SCREENED))
+    if not judged.ranked:
+        return TimeSearch(None, judged.calls, judged.saved)
+    best, schedule = _schedule_of(space, judged.ranked[0][2]), None
+    with contextlib.suppress(WorkerLost):
+        schedule = pool.submit(fit, noises, trajectories, best, robust=robust).result().schedule
+    return TimeSearch(schedule, judged.calls + noises.count * space.nfe, judged.saved)
 
 
 def calls(noises: int, nfe: int) -> int:
@@ -118,40 +119,58 @@ def calls(noises: int, nfe: int) -> int:
 
 
 def assess(
-    evaluator: Evaluator, noises: NoiseSet, trajectories: Trajectories, schedule: Schedule, robust: bool = True
-) -> float:
-    """The score of a schedule's times: rows fitted on the first noises, whose ``trajectories`` these are, and the mean
-    distance to the teacher's ends on the next as many. Costs 2·n·nfe network calls; not finite where it diverges."""
-    count = trajectories.states.shape[1]
-    rows = fit(evaluator, replace(noises, count=count), trajectories, schedule, robust=robust).schedule
-    picks = range(count, min(2 * count, noises.count))
-    ends = evaluator.picked(noises, picks, teacher.CALLS)[1]
-    errors = squared_distances(evaluator.samples(rows, noises, picks), ends)
-    return value_of(Typical(), errors[:, None])
-
-
-def _scored(
-    pool: Pool,
-    space: Space,
+    evaluator: Evaluator,
     noises: NoiseSet,
     trajectories: Trajectories,
-    candidates: Sequence[np.ndarray],
-    ranked: list[tuple[float, int, np.ndarray]],
-    robust: bool,
-) -> int:
-    """Put the candidates that end where they should into ``ranked``, best first; network calls spent."""
-    few = min(FEW, noises.count // 2)
-    futures = [
-        pool.submit(assess, noises, trajectories.first(few), _schedule_of(space, candidate), robust)
-        for candidate in candidates
-    ]
-    for future, candidate in zip(futures, candidates, strict=True):
-        with contextlib.suppress(WorkerLost):
-            score = future.result()
-            if np.isfinite(score):
-                ranked.append((score, len(ranked), candidate))
-    ranked.sort(key=lambda each: each[:2])
-    return 2 * few * space.nfe * len(candidates)
+    schedules: Sequence[Schedule],
+    robust: bool = True,
+) -> tuple[list[float], int]:
+    """The score of each schedule's times: rows fitted on the first noises, whose ``trajectories`` these are, and the
+    mean distance to the teacher's ends on the next as many; not finite where it diverges.
+
+    Costs 2·n·nfe network calls a schedule, less those that are returned: schedules share their first outputs.
+    """
+    count = trajectories.states.shape[1]
+    few = replace(noises, count=count)
+    fitted, saved = fits(evaluator, few, trajectories, [(each, range(count)) for each in schedules], robust=robust)
+    picks = range(count, min(2 * count, noises.count))
+    ends = evaluator.picked(noises, picks, teacher.CALLS)[1]
+
+    def score(samples: torch.Tensor) -> float:
+        return value_of(Typical(), squared_distances(samples, ends)[:, None])
+
+    scores, shared = of_samples(evaluator, [each.schedule for each in fitted], noises, picks, score)
+    return scores, saved + shared
+
+
+class _Judged:
+    """Candidates that the network has seen and that end where they should: ``ranked`` by (score, number, log gaps).
+
+    ``calls`` and ``saved`` are those of `TimeSearch` so far.
+    """
+
+    def __init__(self, pool: Pool, space: Space, noises: NoiseSet, trajectories: Trajectories, robust: bool) -> None:
+        few = min(FEW, noises.count // 2)
+        self._pool, self._space, self._robust = pool, space, robust
+        self._noises, self._trajectories, self._each = noises, trajectories.first(few), 2 * few * space.nfe
+        self.ranked: list[tuple[float, int, np.ndarray]] = []
+        self.calls = self.saved = 0
+
+    def add(self, candidates: Sequence[np.ndarray]) -> None:
+        """Judge candidates, whose log λ-gaps these are."""
+        tasks = groups(self._pool, candidates)
+        schedules = ([_schedule_of(self._space, each) for each in task] for task in tasks)
+        about = self._noises, self._trajectories
+        futures = [self._pool.submit(assess, *about, each, self._robust) for each in schedules]
+        self.calls += self._each * len(candidates)
+        for task, future in zip(tasks, futures, strict=True):
+            with contextlib.suppress(WorkerLost):
+                scores, saved = future.result()
+                self.saved += saved
+                for score, candidate in zip(scores, task, strict=True):
+                    if np.isfinite(score):
+                        self.ranked.append((score, len(self.ranked), candidate))
+        self.ranked.sort(key=lambda each: each[:2])
 
 
 def _screened(trajectories: Trajectories, candidates: np.ndarray, most: int) -> list[np.ndarray]:

@@ -26,6 +26,7 @@ PATHS = {
     "/v1/models/{id}/grid": {"get"},
     "/v1/models/{id}/schedules": {"get"},
     "/v1/models/{id}/schedules/best": {"get"},
+    "/v1/results": {"post"},
     "/v1/schedules/{digest}": {"get"},
     "/v1/searches": {"get", "post"},
     "/v1/searches/{id}": {"get"},

@@ -14,8 +14,10 @@ from fewstep.errors import InvalidInput
 from fewstep.values.limits import Limits
 from fewstep.values.problem import Problem
 from fewstep.values.result import Result
+from fewstep.values.search import TERMINAL
 from storage import Jobs, Store
 from tests.api.support import add_model, claim, publish
+from tests.service.support import wait_until
 from tests.storage import samples
 
 
@@ -23,6 +25,18 @@ class Pool:
     """Stands for a pool that no search uses."""
 
     def model(self, reference: object) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return 2
+
+    def busy(self) -> list[float]:
+        return [3.0, 1.0]
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         return None
 
 
@@ -76,22 +90,53 @@ def test_workers_get_the_operators_folder(tmp_path: Path, monkeypatch: pytest.Mo
     """The folder of the setting is the one that evaluators look features up in; the time limit is the setting's too."""
     given: dict[str, Any] = {}
 
-    class Opened(Pool):
-        def __enter__(self) -> "Opened":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            return None
-
-    def opened(url: str, cache: Path, metrics: Path, timeout: float) -> Opened:
+    def opened(url: str, cache: Path, metrics: Path, timeout: float) -> Pool:
         given.update(url=url, cache=cache, metrics=metrics, timeout=timeout)
-        return Opened()
+        return Pool()
 
     monkeypatch.setattr(runner, "open_pool", opened)
     stop = threading.Event()
     stop.set()
     runner.serve(Settings(data_dir=tmp_path, metrics_dir=tmp_path, pool="local:3", task_seconds=99), stop)
     assert given == {"url": "local:3", "cache": tmp_path / "teachers", "metrics": tmp_path, "timeout": 99}
+
+
+def test_a_runner_works_on_several_searches_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two meet half-way, which neither could alone; the one of a call more begins when what it builds on has ended."""
+    both, stop, began, ended = threading.Barrier(2), threading.Event(), list[int](), list[int]()
+
+    def run(problem: Problem, *_: object, **given: Any) -> Result:
+        began.append(problem.nfe)
+        if problem.nfe == 5:
+            assert 4 in ended
+        else:
+            both.wait(60)
+        ended.append(problem.nfe)
+        return samples.result(problem)
+
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(runner, "open_pool", lambda *_: Pool())
+    settings = Settings(data_dir=tmp_path, searches=2)
+    with Store(settings.database_url) as store:
+        store.migrate()
+        model = add_model(store).id
+        searches = [store.submit(Problem(model, nfe)).id for nfe in (4, 5, 8)]
+        thread = threading.Thread(target=runner.serve, args=(settings, stop))
+        thread.start()
+        wait_until(lambda: all(store.search(each).state in TERMINAL for each in searches))
+        stop.set()
+        thread.join()
+        assert {store.search(each).state for each in searches} == {"succeeded"}
+    assert sorted(began[:2]) == [4, 8]
+
+
+def test_usage_is_since_the_beginning() -> None:
+    """What slots did before does not count; a slot that comes later counts from then on; shares are at most 1."""
+    pool = Pool()
+    usage = runner.Usage(pool)  # type: ignore[arg-type]
+    assert usage.shares() == [0.0, 0.0]
+    pool.busy = lambda: [1e6, 1.0, 0.0]  # type: ignore[method-assign]
+    assert usage.shares() == [1.0, 0.0, 0.0]
 
 
 def test_the_pool_is_the_settings_own(tmp_path: Path) -> None:

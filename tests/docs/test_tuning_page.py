@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
+from api.inspection import Inspector
+from api.settings import Settings
 from fewstep.diffusers import FewstepScheduler
+from tests.api.support import prepared, serving
 from tests.docs.pages import DOCS, run
 from tests.pipelines.table import PIPELINES, WARNINGS
 
@@ -14,15 +18,20 @@ PAGE = DOCS / "tuning.md"
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in WARNINGS]
 
 
-def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search, installed schedule, commands, comparison and conditions do what the text says."""
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inspector: Inspector) -> None:
+    """Search, installed schedule, commands, publication, comparison and conditions do what the text says."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEWSTEP_CACHE", str(tmp_path / "cache"))
     pipe = PIPELINES["StableDiffusionPipeline"]().pipe
     pipe.save_pretrained("my-pipeline")
     Path("prompts.txt").write_text("a fox\nat sea\nred car\nblue sky\n")
-    after = run(PAGE, {"pipe": pipe})
+    settings = prepared(Settings(data_dir=tmp_path / "data"))
+    with structlog.testing.capture_logs(), serving(settings, inspector=inspector) as service:
+        monkeypatch.setenv("FEWSTEP_URL", service.url)
+        after = run(PAGE, {"pipe": pipe, "url": service.url})
+        assert [model.name for model in service.store.models()] == ["my-pipeline"] * 2  # by Python, by the shell
     assert after["tuned"].schedule.nfe == 6
+    assert after["schedule"] == after["tuned"].schedule
     assert after["tuned"].searched_ratio is not None
     assert np.asarray(after["image"]).ndim == 3
     assert len(after["images"]) == 2

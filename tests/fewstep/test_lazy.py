@@ -3,11 +3,13 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import fewstep
 from fewstep.lazy import lazy_names
+from tests.storage import samples
 
 HEAVY = ("diffusers", "optuna", "pandas", "scipy", "sklearn", "torch")
 LAZY = ("fewstep", "fewstep.diffusers", "fewstep.export", "fewstep.models")
@@ -19,15 +21,18 @@ from typer.testing import CliRunner
 
 for name in ("processes", "solvers", "grids", "Schedule", "compile"):
     getattr(fewstep, name)
-for arguments in (["--help"], ["submit", "--help"], ["models", "list"], ["watch", "1"], ["fetch", "m", "--nfe", "4"]):
+commands = (["--help"], ["submit", "--help"], ["models", "list"], ["watch", "1"], ["fetch", "m", "--nfe", "4"])
+for arguments in (*commands, ["publish", sys.argv[1]]):
     CliRunner().invoke(app, arguments, env={{"FEWSTEP_URL": "http://127.0.0.1:9"}})
 print(sorted(set(sys.modules) & set({HEAVY!r})))
 """
 
 
-def test_the_client_and_the_service_commands_do_not_import_torch() -> None:
+def test_the_client_and_the_service_commands_do_not_import_torch(tmp_path: Path) -> None:
     """Nothing heavy is loaded by importing fewstep, its client and its commands, nor by asking the service."""
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
+    result = tmp_path / "result.json"
+    result.write_text(samples.publication().to_json())
+    done = subprocess.run([sys.executable, "-c", CODE, str(result)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 

@@ -3,6 +3,8 @@
 The process of a driver knows one cluster for good, and a lost one ends it.
 """
 
+import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -28,7 +30,8 @@ MIXTURE = ModelReference.zoo("digits-mixture")
 
 
 def cluster(*cpus: int) -> tuple[Any, list[Any]]:
-    """A head without slots, and nodes with so many CPUs."""
+    """A head without slots, and nodes with so many CPUs, which share a token of their own."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

@@ -3,15 +3,19 @@
 import os
 import signal
 import time
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_info
 
 from fewstep.errors import InvalidInput
 from fewstep.models import Wrapped
+from fewstep.search.evaluation import local_pool
 from fewstep.search.evaluation.evaluator import Evaluator, follow
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
+from fewstep.search.evaluation.slots import SlotSettings
 
 
 def process_id(evaluator: Evaluator) -> int:
@@ -24,6 +28,21 @@ def shape_of(evaluator: Evaluator) -> tuple[int, ...]:
 
 def identity_of(evaluator: Evaluator) -> str:
     return evaluator.identity
+
+
+def threads() -> list[int]:
+    """CPU threads of the thread that runs this: by OpenMP's own word, then by torch's."""
+    openmp = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "openmp"]
+    return [*openmp, torch.get_num_threads()]
+
+
+def models_held() -> list[str]:
+    """Names of the models that this worker holds."""
+    return [reference.name for reference, *_ in local_pool._held]
+
+
+def fail_to_begin(settings: SlotSettings, pulse: MutableSequence[float]) -> None:
+    raise InvalidInput(f"no {settings.device} today")
 
 
 def refuse(evaluator: Evaluator, what: str) -> None:
@@ -74,6 +93,13 @@ def beat_for(evaluator: Evaluator, seconds: float, pause: float) -> str:
         time.sleep(pause)
         under(x, torch.full((1,), 0.5))
     return "done"
+
+
+def give_signs(count: int, longest: float) -> None:
+    """Signs of life, each after a call of so many seconds, and then silence for one."""
+    for _ in range(count):
+        local_pool._beat(longest)
+    time.sleep(1.0)
 
 
 def follow_and_die_once(evaluator: Evaluator, marker: Path, noises: NoiseSet, size: int, calls: int) -> int:

@@ -81,7 +81,7 @@ def test_latents_of_flux_take_at_most_a_gibibyte_beside_the_model() -> None:
         evaluator.keep_targets(NoiseSet(0, SEARCH, 4, first=12), 48, lambda: torch.zeros(4, *FLUX))
         evaluate.observe(evaluator, NOISES, schedule, [Objective("rms"), Objective("switch")])
         fit(evaluator, NoiseSet(0, SEARCH, 8), followed, schedule)
-        cross_fit(evaluator, NOISES, followed.first(4), schedule, Objective("mean"))
+        cross_fit(evaluator, NOISES, followed.first(4), [schedule], Objective("mean"))
         out_of_span(evaluator, NOISES, 4, schedule)
         task = descent.Task(schedule, NOISES, NoiseSet(0, SEARCH, 4), 1)
         descent.advance(evaluator, task, descent.begin(evaluator, task))

@@ -102,12 +102,16 @@ def test_a_standard_search_that_broke_off_ends_as_it_would_have(
 
 def test_a_teacher_is_paid_for_once(blobs: models.GaussianMixture, tmp_path: Path) -> None:
     """The next search of the model, with other calls, finds what the first one's teacher did and makes none of it; the
-    first, run again, counts its own. Three baselines share their first output, whatever the teacher."""
+    first, run again, counts its own. Baselines share their first output, and cross-fitted times theirs, whatever the
+    teacher."""
     found = [find(blobs, nfe, (4,), effort="quick", cache=tmp_path, identity="blobs") for nfe in (3, 4, 3)]
     alone = find(blobs, 4, (4,), effort="quick")
     first, second, again = (each.cost for each in found)
-    taught, common = 16 * 49 + 32 * 48 + 8 * 96, 2 * 16
-    assert [each.shared_calls for each in (first, second, again)] == [common, taught + common, common]
+    taught = 16 * 49 + 32 * 48 + 8 * 96
+    reports = (next(stage for stage in cost.stages if stage.label == "cross-fit") for cost in (first, second))
+    crossed = [report.evaluations for report in reports]
+    common, others = (2 * 16 + (count - 1) * 2 * 16 for count in crossed)
+    assert [each.shared_calls for each in (first, second, again)] == [common, taught + others, common]
     assert (again.calls, second.calls + taught) == (first.calls, alone.calls)
     assert timeless(found[1]) == timeless(alone)
     with pytest.raises(InvalidInput, match="give its identity"):
@@ -129,17 +133,20 @@ def test_a_limit_that_cannot_be_met_is_refused_with_the_smallest_that_can(blobs:
 def test_a_cross_fit_measures_each_half_under_the_rows_of_the_other(inline: InlinePool) -> None:
     """Its observations are those of fits on every other noise, and its rows their mean."""
     evaluator = inline._evaluator
-    noises, schedule = NoiseSet(3, SEARCH, 16), solvers.named("dpmpp-2m").schedule(evaluator.denoiser.process, 4)
+    noises = NoiseSet(3, SEARCH, 16)
+    schedules = [solvers.named(name).schedule(evaluator.denoiser.process, 4) for name in ("dpmpp-2m", "dpmpp-3m")]
     followed = evaluate.follow(evaluator, noises)
-    result = cross_fit(evaluator, noises, followed, schedule, RMS)
-    even, odd = (
-        fit(evaluator, noises, followed, schedule, robust=True, picks=range(k, 16, 2)).schedule for k in (0, 1)
-    )
-    for rows, others in ((even, slice(1, None, 2)), (odd, slice(0, None, 2))):
-        expected = evaluate.measure(evaluator, noises, rows)[others]
-        np.testing.assert_allclose(result.observations[others, 0], expected, rtol=1e-3)
-    mean = (fewstep.compile(even).outputs + fewstep.compile(odd).outputs) / 2
-    np.testing.assert_allclose(fewstep.compile(result.schedule).outputs, mean)
+    results, saved = cross_fit(evaluator, noises, followed, schedules, RMS)
+    assert saved == 2 * 16  # the first outputs of the second schedule, in its fits and in what is measured
+    for schedule, result in zip(schedules, results, strict=True):
+        even, odd = (
+            fit(evaluator, noises, followed, schedule, robust=True, picks=range(k, 16, 2)).schedule for k in (0, 1)
+        )
+        for rows, others in ((even, slice(1, None, 2)), (odd, slice(0, None, 2))):
+            expected = evaluate.measure(evaluator, noises, rows)[others]
+            np.testing.assert_allclose(result.observations[others, 0], expected, rtol=1e-3)
+        mean = (fewstep.compile(even).outputs + fewstep.compile(odd).outputs) / 2
+        np.testing.assert_allclose(fewstep.compile(result.schedule).outputs, mean, rtol=1e-5, atol=1e-6)
 
 
 def test_a_robust_fit_is_not_steered_by_noises_that_end_elsewhere() -> None:

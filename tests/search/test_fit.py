@@ -77,15 +77,12 @@ def test_strengths_are_chosen_from_those_given_and_conditions_are_reported(blobs
     calls = 0
     fitted = fit(evaluator, seen, followed, schedule)
     assert calls == 4 * 50
-    assert len(fitted.strengths) == len(fitted.conditions) == 4
+    assert len(fitted.strengths) == 4
     assert set(fitted.strengths) <= {*STRENGTHS, np.inf}
-    start = blobs.process.prior_std * seen.draw((4,)).double()
-    first = torch.stack([start, blobs(start, torch.ones(50, dtype=torch.float64))]).flatten(1).numpy()
-    assert fitted.conditions[0] == pytest.approx(np.linalg.cond(first @ first.T), rel=1e-3)
 
 
 def test_a_path_that_diverges_is_told_by_its_rows(blobs: models.GaussianMixture) -> None:
-    """From the call on that gives nothing finite, rows stay compiled and conditions are infinite; calls go on."""
+    """From the call on that gives nothing finite, rows stay compiled; calls go on."""
     broken = models.from_callable(
         lambda x, t: torch.where(t[:, None] < 0.5, torch.nan, blobs(x, t)), blobs.process, "data"
     )
@@ -94,6 +91,5 @@ def test_a_path_that_diverges_is_told_by_its_rows(blobs: models.GaussianMixture)
     schedule = solvers.named("dpmpp-2m").schedule(blobs.process, 4, "time")
     fitted = fit(evaluate.Evaluator(broken, (4,)), seen, followed, schedule)
     late = np.array(fewstep.compile(schedule).network_times) < 0.5
-    assert np.array_equal(np.isinf(fitted.conditions), late)
     assert np.array_equal(np.isinf(fitted.strengths), late)
     assert fewstep.compile(fitted.schedule).outputs[late] == pytest.approx(fewstep.compile(schedule).outputs[late])

@@ -78,29 +78,6 @@ def test_a_closed_pool_asks_its_tasks_to_stop(ray: RayPool, tmp_path: Path) -> N
         pool.run(divmod, 7, 3)
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "0",
-        "4096",
-        "two",
-        "//head",
-        "//:6379",
-        "//head:0",
-        "//head:99999",
-        "//head:6379?slot=4",
-        "2?cpus=two",
-        "?slots=0",
-        "2?timeout=0",
-        "//head:6379?host=0.0.0.0",
-    ],
-)
-def test_a_url_that_makes_no_pool_is_refused(rest: str) -> None:
-    """Before anything is started, with what may follow the scheme."""
-    with pytest.raises(InvalidInput, match=r"a pool on Ray is ray: or ray:N.*got ray:"):
-        open_pool(f"ray:{rest}")
-
-
 def test_a_cluster_that_is_not_there_is_said() -> None:
     """The error may be retried, and names the address."""
     with pytest.raises(PoolLost, match=r"no Ray cluster at 127\.0\.0\.1:1"):

@@ -42,7 +42,7 @@ def test_times_are_better_than_replayed_ones(blobs: models.GaussianMixture) -> N
 
 @pytest.mark.parametrize("nfe", [1, 2, 5])
 def test_calls_are_what_the_model_saw(blobs: models.GaussianMixture, nfe: int) -> None:
-    """Beyond the teacher's, every call is counted; the schedule has its number of calls and rows of its own."""
+    """Beyond the teacher's, every call made is counted; the schedule has its number of calls and rows of its own."""
     seen = [0]
 
     def call(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -53,7 +53,8 @@ def test_calls_are_what_the_model_saw(blobs: models.GaussianMixture, nfe: int) -
     followed = evaluate.follow(evaluator, SEEN)
     seen[0] = 0
     found = time_search.search_times(InlinePool(evaluator), Space(blobs.process, nfe), SEEN, followed)
-    assert found.calls == seen[0]
+    assert found.calls - found.saved == seen[0]
+    assert found.saved > 0
     assert found.schedule is not None
     assert found.schedule.nfe == nfe
     assert found.schedule.fitted is not None

@@ -10,9 +10,10 @@ import fewstep
 from fewstep import Schedule, processes, solvers
 from fewstep.grids.arc_length import ArcLength
 from fewstep.values.limits import Limits
-from fewstep.values.model import Facts, Model, ModelState
+from fewstep.values.model import PIPELINE, Facts, Model, ModelState
 from fewstep.values.objective import DEFAULT
 from fewstep.values.problem import Problem
+from fewstep.values.publication import Publication
 from fewstep.values.result import Cost, FrontPoint, Measured, Result, Summary
 from fewstep.values.score import Interval, Score
 from fewstep.values.trial import Trial
@@ -37,6 +38,13 @@ def submitted(letter: str = "a") -> Model:
 def on_hub(letter: str = "a") -> Model:
     """A model whose files nobody has fetched yet."""
     return replace(submitted(letter), source="hub", shape=(), process={}, facts=Facts())
+
+
+def tuned(letter: str = "a") -> Model:
+    """A pipeline that was tuned where its weights are."""
+    return replace(
+        model(letter), source=PIPELINE, facts=Facts("FluxTransformer2DModel", "flow", conditions=3, passes=2)
+    )
 
 
 def problem(letter: str = "a", nfe: int = 4, seed: int = 0, metric: str = DEFAULT) -> Problem:
@@ -105,6 +113,11 @@ def result(asked: Problem, value: float = 0.05, plan: Schedule | None = None) ->
         teacher_error=1e-7,
         cost=Cost(calls=12345, evaluations=20, seconds=1.5),
     )
+
+
+def publication(letter: str = "a", nfe: int = 4, value: float = 0.05, plan: Schedule | None = None) -> Publication:
+    """A result of `tuned`, with all that may be missing."""
+    return Publication(tuned(letter), summarised(result(problem(letter, nfe), value, plan)), "0.1.0")
 
 
 def summarised(result: Result) -> Result:

@@ -36,6 +36,30 @@ def test_order_of_claims(store: Store, jobs: Jobs) -> None:
     assert [ids.index(id) for id in claimed] == [1, 3, 0, 4, 2]
 
 
+def test_a_claim_beside_others(store: Store, jobs: Jobs) -> None:
+    """Beside searches under way it is one of their model, and not one that begins with what one of them finds."""
+    for letter in "ab":
+        store.add_model(samples.model(letter))
+    five, six, eight = (store.submit(samples.problem("a", nfe=nfe)).id for nfe in (5, 6, 8))
+    first = jobs.claim("runner", 60)
+    assert first is not None
+    assert first.search.id == five
+    store.submit(samples.problem("b", nfe=5), priority=9)
+    second = jobs.claim("runner", 60, beside=[first.search])
+    assert second is not None
+    assert second.search.id == eight
+    assert jobs.claim("runner", 60, beside=[first.search, second.search]) is None
+    third = jobs.claim("runner", 60, beside=[second.search])
+    assert third is not None
+    assert third.search.id == six
+
+
+def test_slots_are_an_event(store: Store, jobs: Jobs, claim: Claim) -> None:
+    """The share of the time that each slot has worked."""
+    jobs.slots(claim, [0.9, 1.0])
+    assert [event.data for event in store.events(claim.search.id) if event.kind == "slots"] == [{"busy": [0.9, 1.0]}]
+
+
 def test_record(store: Store, jobs: Jobs, claim: Claim) -> None:
     """Trials are counted, the best is kept, and every event tells the best so far."""
     for number, value in enumerate((None, 0.5, 0.7, 0.2, None)):

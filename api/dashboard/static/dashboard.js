@@ -176,7 +176,7 @@ function follow(search) {
     }
     if (type === "state" && TERMINAL.includes(event.state)) stream.close();
   };
-  for (const kind of ["state", "phase", "trial", "published"]) stream.addEventListener(kind, take);
+  for (const kind of ["state", "phase", "slots", "trial", "published"]) stream.addEventListener(kind, take);
   stream.onopen = () => say("");
   stream.onerror = () => {
     say("The connection was lost; trying again");

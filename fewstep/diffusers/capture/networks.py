@@ -12,7 +12,7 @@ from diffusers import ModelMixin
 
 from fewstep.errors import InvalidModel
 
-__all__ = ["check_hooks", "counting", "denoising", "fingerprint"]
+__all__ = ["check_hooks", "counting", "denoising", "fingerprint", "plain"]
 
 TIMES = {"timestep", "timesteps", "t", "timestep_ratio", "r"}  # names of a network's time ...
 STATES = ("hidden_states", "sample", "x", "latent_model_input")  # ... and of its state
@@ -26,7 +26,7 @@ def denoising(pipe: Any) -> dict[str, Any]:
     """
     found = {}
     for name, component in pipe.components.items():
-        network = _plain(component)
+        network = plain(component)
         if not isinstance(network, ModelMixin) or hasattr(network, "decode") or "control" in name:
             continue
         if TIMES & set(inspect.signature(type(network).forward).parameters):
@@ -42,7 +42,7 @@ def denoising(pipe: Any) -> dict[str, Any]:
 def check_hooks(pipe: Any) -> None:
     """Raise `InvalidModel` where a network leaves calls out by a cache: its output is then no function of its input."""
     for name, network in denoising(pipe).items():
-        if getattr(_plain(network), "is_cache_enabled", False):
+        if getattr(plain(network), "is_cache_enabled", False):
             raise InvalidModel(
                 f"{name} reuses outputs of earlier steps (enable_cache), so a step is no function of state and time: "
                 f"call pipe.{name}.disable_cache() first; a schedule with fewer calls saves more"
@@ -71,7 +71,7 @@ def fingerprint(pipe: Any) -> str:
     type and up to 1,024 evenly spaced values. Other weights, adapters or quantisation give another one."""
     digest = hashlib.sha256()
     for name, component in denoising(pipe).items():
-        network = _plain(component)
+        network = plain(component)
         config = {key: repr(value) for key, value in sorted(dict(network.config).items()) if key != "_name_or_path"}
         adapters = {
             layer: [sorted(map(str, module.active_adapters)), repr(module.scaling)]
@@ -90,6 +90,6 @@ def fingerprint(pipe: Any) -> str:
     return digest.hexdigest()
 
 
-def _plain(network: Any) -> Any:
+def plain(network: Any) -> Any:
     """The network inside one that ``torch.compile`` made."""
     return getattr(network, "_orig_mod", network)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from fewstep import processes
 from fewstep.errors import InvalidInput, InvalidModel
 from fewstep.models import folder
+from fewstep.models.execution import Execution
 from fewstep.models.layout import parse
 from fewstep.models.manifest import Manifest
 from fewstep.models.reference import ModelReference
@@ -65,6 +66,26 @@ def test_different_models_have_different_identities(save: Save) -> None:
     rewrite(path / "unet" / "config.json", lambda config: config | {"norm_eps": 1e-6})
     seen.append(Manifest.read(path).digest)
     assert len(set(seen)) == 6
+
+
+def test_how_a_network_runs_is_part_of_what_it_is(save: Save) -> None:
+    """Another precision makes other numbers, and so another model; an execution that sets nothing leaves the manifest
+    and the digest as they were before there was one."""
+    path = save(unet(), DDPMScheduler())
+    bare = Manifest.read(path)
+    assert "execution" not in bare.to_dict()
+    digests = {bare.digest}
+    for execution in ({"dtype": "bfloat16"}, {"dtype": "float16"}, {"channels_last": True}, {"compile": "default"}):
+        (path / "fewstep.json").write_text(json.dumps({"execution": execution}))
+        manifest = Manifest.read(path)
+        assert manifest.execution == Execution(**execution)
+        assert Manifest.from_dict(json.loads(json.dumps(manifest.to_dict()))) == manifest
+        digests.add(manifest.digest)
+    assert len(digests) == 5
+    for nothing in ({}, {"dtype": None, "channels_last": None, "compile": None}):
+        (path / "fewstep.json").write_text(json.dumps({"execution": nothing}))
+        assert Manifest.read(path).digest == bare.digest
+        assert Manifest.from_dict(bare.to_dict() | {"execution": nothing}) == bare
 
 
 def test_a_manifest_travels_as_json(save: Save) -> None:
@@ -120,7 +141,7 @@ VALUES = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["process", "prediction", "shape", "guidance", "time_scale", "conditions", "config",
-                                     "kind", "network", "files", "sigma_data", "preconditioning"]), VALUES)
+                                     "kind", "network", "files", "sigma_data", "preconditioning", "execution"]), VALUES)
 )  # fmt: skip
 def test_any_values_make_a_manifest_or_are_refused(changes: dict) -> None:
     """A manifest with anything in the place of anything is valid or raises our own error."""

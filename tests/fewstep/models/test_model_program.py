@@ -104,3 +104,12 @@ def test_a_program_says_its_own_law(tmp_path: Path) -> None:
     path = written(tmp_path / "model", Net(), PAIR, own="{}", **ANY)
     with pytest.raises(InvalidModel, match="say process and prediction and shape"):
         Manifest.read(path)
+
+
+def test_a_program_runs_as_it_was_exported(tmp_path: Path) -> None:
+    """An execution in its fewstep.json is refused, with what to do; one that sets nothing is none."""
+    path = written(tmp_path / "model", Net(), PAIR, own=OWN[:-1] + ', "execution": {}}', **ANY)
+    assert Manifest.read(path).kind == "program"
+    (path / "fewstep.json").write_text(OWN[:-1] + ', "execution": {"compile": "default"}}')
+    with pytest.raises(InvalidModel, match=r"'compile': 'default'.* is a program, .* leave execution out of fewstep"):
+        Manifest.read(path)
