@@ -1,10 +1,10 @@
 """CPU seconds of a search outside and inside the network, beside those of an earlier commit: same calls, same seed.
 
-``python -m benchmarks.evaluate [--commit HASH] [--model NAME]… [--nfe N]… [--effort NAME]… [--out FOLDER]`` runs each
-search twice, each in a process of its own on one thread: with this code, and with that of the commit, cloned from the
-repository's history. The commit's one search is today's thorough one. Rows are added to ``evaluate.json`` as soon as
-they are done, and ``evaluate.md`` is made of all. Inside the network are the model's calls and the backward passes
-through them; starting Python counts on neither side.
+``python -m benchmarks.evaluate [--commit HASH] [--model NAME]… [--nfe N]… [--effort NAME]… [--repeats N]
+[--out FOLDER]`` runs each search by this code and by that of the commit, cloned from the repository's history, in turns
+and each time in a process of its own on one thread. The commit's one search is today's thorough one. Rows are added to
+``evaluate.json`` as soon as they are done, and ``evaluate.md`` is made of all. Inside the network are the model's calls
+and the backward passes through them; starting Python counts on neither side.
 """
 
 import json
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TITLE = f"""# CPU seconds of a search, beside an earlier commit
 
 `python -m benchmarks.evaluate`: searches limited to {CALLS:,} calls, seed 0, one thread. Before: commit {BEFORE}.
+The least seconds of a few runs, in turns. What a search imports on its way counts, what it imports before does not.
 
 """
 START = "import runpy, sys; runpy.run_path(sys.argv[1])['child'](sys.argv[2], int(sys.argv[3]), sys.argv[4])"
@@ -111,6 +113,11 @@ def run(root: Path, model: str, nfe: int, effort: str) -> dict[str, Any]:
     return row
 
 
+def least(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row of several runs of one search, with the least seconds on either side: what other work disturbed least."""
+    return rows[0] | {key: min(row[key] for row in rows) for key in ("outside", "inside")}
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Seconds before and now, and their ratios."""
     lines = [
@@ -134,6 +141,7 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help="Models; by default both.")] = None,
     nfe: Annotated[list[int] | None, typer.Option(help="Network calls per sample.")] = None,
     effort: Annotated[list[str] | None, typer.Option(help="Efforts of this code.")] = None,
+    repeats: Annotated[int, typer.Option(help="Runs of each search; the least seconds count.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = REPORT,
 ) -> None:
     """Measure, one search after the other."""
@@ -148,8 +156,11 @@ def main(
                 for each in effort or EFFORTS:
                     about = {"model": name, "nfe": calls, "effort": each, "commit": commit}
                     rows = [row for row in rows if any(row[key] != value for key, value in about.items())]
-                    before, now = run(Path(folder), name, calls, each), run(ROOT, name, calls, each)
-                    rows.append(about | {"before": before, "now": now})
+                    both = [
+                        (run(Path(folder), name, calls, each), run(ROOT, name, calls, each)) for _ in range(repeats)
+                    ]
+                    before, now = map(least, zip(*both, strict=True))
+                    rows.append(about | {"before": before, "now": now, "runs": repeats})
                     rows.sort(key=lambda row: (row["model"], row["nfe"], row["effort"]))
                     path.write_text(json.dumps(rows, indent=1) + "\n")
                     (out / "evaluate.md").write_text(TITLE + table(rows))

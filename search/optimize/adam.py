@@ -41,8 +41,8 @@ def step(
     0.9
     """
     first, second = betas
-    mean = torch.lerp(gradient, moments.mean, first)
-    square = torch.lerp(gradient * gradient, moments.square, second)
+    mean = first * moments.mean + (1 - first) * gradient
+    square = second * moments.square + (1 - second) * gradient**2
     root = (square / (1 - second**count)).sqrt() + EPSILON
     values -= rate / (1 - first**count) * mean / root
     return Moments(mean, square)

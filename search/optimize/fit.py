@@ -88,7 +88,7 @@ def fits(
     robust: bool = False,
 ) -> tuple[list[Fit], int]:
     """The `fit` of each schedule on its noises, side by side, and the network calls saved by it: the first outputs that
-    schedules share. They have as many calls, of the same guidance."""
+    schedules share. They have as many calls."""
     tableaus = [fewstep.compile(schedule) for schedule, _ in starts]
     paths = [Path(tableau, picks) for tableau, (_, picks) in zip(tableaus, starts, strict=True)]
     walk = Paths(evaluator, noises, paths)
