@@ -175,8 +175,8 @@ def test_another_metric_is_lowered_within_limits(running: Running) -> None:
 
 
 def test_several_numbers_of_calls_share_a_teacher(running: Running) -> None:
-    """One quick submission of two: both stay within the effort, they pay for the teacher once between them, and what they
-    found is what the next are told to expect. By a metric of their own: the other searches here learn nothing."""
+    """One quick submission of two: both stay within the effort, the teacher is paid for once between them, and what
+    they found is what the next are told to expect. By a metric of their own: the other searches here learn nothing."""
     client, kind = running.client, {"effort": "quick", "metric": "rms", "seed": 5}
     client.add_model(MODEL)
     cards = client.estimate(MODEL, [5, 3], **kind)
