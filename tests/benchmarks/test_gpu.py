@@ -22,6 +22,7 @@ def of(part: str, report: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for row in report["rows"] if row["part"] == part]
 
 
+@pytest.mark.full
 def test_every_part_has_its_rows(tmp_path: Path) -> None:
     """A search halves its calls until they fit, each number of slots and each execution has a row, and the network's
     seconds are a part of the search's."""

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import idle
 
 
+@pytest.mark.full
 def test_it_reports_the_idle_share_of_every_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All searches of the submission end, and each slot's share lies between none and all of the time."""
     monkeypatch.setattr(idle, "MODEL", "digits-mixture")

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks import large
 
 
+@pytest.mark.full
 def test_it_says_what_the_search_took(tmp_path: Path) -> None:
     """The search publishes on the fewest test noises, within the calls of its effort."""
     large.main(nfe=3, threads=1, quick=True, out=tmp_path)
