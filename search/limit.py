@@ -11,7 +11,7 @@ import torch
 from fewstep.models import Denoiser
 from fewstep.models.memory import out_of_memory
 
-__all__ = ["PATIENCE", "Beat", "Limit", "out_of_memory"]
+__all__ = ["PATIENCE", "Beat", "Limit"]
 
 PATIENCE = 64  # parts that fit, after which a lack of memory may have been another process's
 LEAST_PATIENT = 2**16

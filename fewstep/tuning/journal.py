@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fewstep.errors import FewstepError
 from fewstep.search.log import TrialLog
@@ -24,6 +24,8 @@ from fewstep.values.score import Interval
 from fewstep.values.trial import Trial
 
 __all__ = ["Journal", "Ratio"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,7 @@ class Journal:
     @property
     def result(self) -> Result | None:
         """The result, if the search came to its end."""
-        path = self.folder / "result.json"
-        return load(Result, path.read_text()) if path.exists() else None
+        return self._read("result.json", Result)
 
     def end(self, result: Result) -> None:
         """Write down the result."""
@@ -83,12 +84,16 @@ class Journal:
     @property
     def searched(self) -> Ratio | None:
         """The ratio on the conditions of the search, if it was measured."""
-        path = self.folder / "searched.json"
-        return load(Ratio, path.read_text()) if path.exists() else None
+        return self._read("searched.json", Ratio)
 
     def keep(self, ratio: Ratio) -> None:
         """Write down the ratio on the conditions of the search."""
         _replace(self.folder / "searched.json", dump(ratio))
+
+    def _read(self, name: str, kind: type[T]) -> T | None:
+        """The value in a file, if it was written."""
+        path = self.folder / name
+        return load(kind, path.read_text()) if path.exists() else None
 
 
 def _replace(path: Path, text: str) -> None:

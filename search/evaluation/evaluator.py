@@ -149,7 +149,7 @@ class Evaluator:
             block = next(block for block in blocks if block.common(single))
             first = single.first - block.first
             rows.append(self.ends(block, calls)[0][first : first + 1])
-        noise = torch.cat([single.draw(self.shape) for single in singles])
+        noise = noises.draw(self.shape, picks)
         return noise.to(self.device), torch.cat(rows).to(self.device)
 
     def size(self, noises: NoiseSet, calls: int) -> float:

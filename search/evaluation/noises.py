@@ -39,14 +39,15 @@ class NoiseSet:
     count: int
     first: int = 0
 
-    def draw(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """The noises (count, *shape), float32 standard normal, on the CPU."""
-        noise = torch.empty(self.count, prod(shape))
-        for i in range(self.count):
+    def draw(self, shape: tuple[int, ...], picks: Sequence[int] | None = None) -> torch.Tensor:
+        """The noises (count, *shape), float32 standard normal, on the CPU; with ``picks`` only these of them."""
+        chosen = range(self.count) if picks is None else picks
+        noise = torch.empty(len(chosen), prod(shape))
+        for row, i in zip(noise, chosen, strict=True):
             name = f"{self.seed}/{self.role}/{self.first + i}"
             seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-            noise[i] = torch.randn(noise.shape[1], generator=torch.Generator().manual_seed(seed))
-        return noise.reshape(self.count, *shape)
+            row[:] = torch.randn(len(row), generator=torch.Generator().manual_seed(seed))
+        return noise.reshape(len(chosen), *shape)
 
     def chunks(self, size: int) -> list["NoiseSet"]:
         """The same noises in consecutive sets of at most ``size``."""

@@ -24,13 +24,13 @@ from torch.utils.checkpoint import checkpoint
 
 from fewstep import Schedule
 from fewstep.errors import FewstepError, InvalidInput, InvalidSchedule, UnknownName
+from fewstep.models.memory import out_of_memory
 from fewstep.sampling import guidance
 from fewstep.search.evaluation import evaluator as evaluate
 from fewstep.search.evaluation import teacher
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import NoiseSet
 from fewstep.search.evaluation.pool import Pool
-from fewstep.search.limit import out_of_memory
 from fewstep.search.metrics.base import value_of
 from fewstep.search.optimize import adam
 from fewstep.search.optimize.losses import LOSSES, SMALLEST

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from fewstep.models.memory import out_of_memory
 from fewstep.search.evaluation.evaluator import Evaluator
 from fewstep.search.evaluation.noises import SEARCH, NoiseSet
 from fewstep.search.gaps import ends
-from fewstep.search.limit import out_of_memory
 from fewstep.search.projection import precise
 
 __all__ = ["PROBE_CALLS", "obstacle"]

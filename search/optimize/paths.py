@@ -6,7 +6,6 @@ noise and tell the network the same time share their first output: it is compute
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -60,9 +59,8 @@ class Paths:
         features = []
         for part in self._parts:
             picks, places = np.unique(self._picks[part], return_inverse=True)
-            singles = [replace(self._noises, first=self._noises.first + int(i), count=1) for i in picks]
-            noise = torch.cat([single.draw(self._evaluator.shape) for single in singles]).to(self._evaluator.device)
-            start = self._evaluator.denoiser.process.prior_std * noise[torch.from_numpy(places)]
+            noise = self._noises.draw(self._evaluator.shape, picks.tolist()).to(self._evaluator.device)
+            start = self._evaluator.denoiser.process.prior_std * noise[torch.from_numpy(places).to(noise.device)]
             self._basis.append([self._kept(start)])
             features.append(projected(start))
         return self._by_path(features)
